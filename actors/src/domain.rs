@@ -1,0 +1,707 @@
+//! The nouns of a call, shared by every room. They know no vendor, no SQL and no JSON layout:
+//! each room that stores or sends one writes its own form of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+/// Time on a call's own clock: how long ago the call was admitted (monotonic, never wall-clock).
+pub type CallTime = Duration;
+
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// A fresh UUIDv7: ids made later sort later.
+            #[must_use]
+            #[allow(clippy::new_without_default, reason = "a default id would not be a constant")]
+            pub fn new() -> Self {
+                Self(Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+uuid_id!(
+    /// One phone call.
+    CallId
+);
+uuid_id!(
+    /// The business a number belongs to.
+    ClientId
+);
+uuid_id!(
+    /// One version of an agent's settings.
+    AgentId
+);
+uuid_id!(
+    /// One utterance.
+    TurnId
+);
+uuid_id!(
+    /// One action carried out because of a call.
+    ActionId
+);
+
+/// Which telephony provider carries a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Carrier {
+    /// Exotel (India).
+    Exotel,
+}
+
+impl Carrier {
+    /// The word used in the database, in logs and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Exotel => "exotel",
+        }
+    }
+}
+
+/// The carrier's own id of a call: 1 to 64 of `[A-Za-z0-9_.-]`, so it can stand in a path, a log line or a row.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct CarrierCallId(Arc<str>);
+
+impl CarrierCallId {
+    /// # Errors
+    /// A text that is empty, longer than 64 bytes or holds another character.
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
+        let fits =
+            (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        if fits { Ok(Self(text.into())) } else { Err(InvalidValue("1 to 64 letters, digits, '_', '-' or '.'")) }
+    }
+
+    /// The id as the carrier wrote it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CarrierCallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A value from outside that does not fit its type; the text says what would.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("expected {0}")]
+pub struct InvalidValue(pub &'static str);
+
+/// A phone number in E.164: `+` and 7 to 15 digits. `Debug` and `Display` mask it.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PhoneNumber(Arc<str>);
+
+impl PhoneNumber {
+    /// # Errors
+    /// A text that is not `+` followed by 7 to 15 digits, the first not 0.
+    pub fn parse(text: &str) -> Result<Self, InvalidValue> {
+        let digits = text.strip_prefix('+').unwrap_or("");
+        let fits =
+            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0');
+        if fits { Ok(Self(text.into())) } else { Err(InvalidValue("a phone number in E.164, as +919876543210")) }
+    }
+
+    /// The whole number. For the carrier, the database and the admin API only; logs take `Display`.
+    #[must_use]
+    pub fn as_e164(&self) -> &str {
+        &self.0
+    }
+
+    /// `+9198xxxxxx10`: enough to recognise, not enough to dial.
+    #[must_use]
+    pub fn masked(&self) -> String {
+        mask_digits(&self.0)
+    }
+}
+
+/// Keeps the first five and the last two characters of a number and masks the rest.
+#[must_use]
+pub fn mask_digits(number: &str) -> String {
+    let length = number.chars().count();
+    number.chars().enumerate().map(|(at, c)| if at < 5.min(length / 2) || at + 2 >= length { c } else { 'x' }).collect()
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+/// One end of a call.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub enum Party {
+    /// A number that can be dialled from anywhere.
+    Number(PhoneNumber),
+    /// A number only its own country knows (toll-free `1800…`, short codes): digits as received.
+    National(Arc<str>),
+    /// A `sip:` address as received.
+    Sip(Arc<str>),
+    /// Withheld, `anonymous`, or unreadable.
+    Withheld,
+}
+
+impl Party {
+    /// The E.164 number, if there is one.
+    #[must_use]
+    pub fn number(&self) -> Option<&PhoneNumber> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::National(_) | Self::Sip(_) | Self::Withheld => None,
+        }
+    }
+
+    /// What the database keeps: E.164, national digits, a SIP address, or nothing.
+    #[must_use]
+    pub fn stored(&self) -> Option<&str> {
+        match self {
+            Self::Number(number) => Some(number.as_e164()),
+            Self::National(text) | Self::Sip(text) => Some(text),
+            Self::Withheld => None,
+        }
+    }
+}
+
+/// Who began the call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Direction {
+    /// The caller rang the client's number.
+    Inbound,
+    /// The client's number rang the caller.
+    Outbound,
+}
+
+impl Direction {
+    /// The word used in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
+}
+
+/// A language an agent can speak.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Language {
+    /// English as spoken in India.
+    English,
+    /// Hindi, written in Devanagari.
+    Hindi,
+    /// Hindi and English mixed, written in Latin letters.
+    Hinglish,
+}
+
+impl Language {
+    /// BCP 47: `en`, `hi`, `hi-Latn`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Hindi => "hi",
+            Self::Hinglish => "hi-Latn",
+        }
+    }
+
+    /// # Errors
+    /// A code other than `en`, `hi`, `hi-Latn`.
+    pub fn parse(code: &str) -> Result<Self, InvalidValue> {
+        match code {
+            "en" | "en-IN" => Ok(Self::English),
+            "hi" | "hi-IN" => Ok(Self::Hindi),
+            "hi-Latn" | "hinglish" => Ok(Self::Hinglish),
+            _ => Err(InvalidValue("a language: en, hi or hi-Latn")),
+        }
+    }
+}
+
+/// Sentences Caly can say without the engine, from audio shipped inside the binary.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phrase {
+    /// "One moment please": the engine was lost and is being replaced.
+    Bridge,
+    /// "Sorry, we cannot take your call right now": the call ends without hand-off.
+    Apology,
+    /// "I am connecting you to a person".
+    HandOff,
+    /// "Thank you for calling, goodbye".
+    Goodbye,
+    /// "Our time is up": maximum duration reached.
+    TimeUp,
+    /// "Are you still there?"
+    StillThere,
+}
+
+impl Phrase {
+    /// All of them, for tests and for the audio store.
+    pub const ALL: [Self; 6] =
+        [Self::Bridge, Self::Apology, Self::HandOff, Self::Goodbye, Self::TimeUp, Self::StillThere];
+
+    /// The name used for its audio file and in the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Apology => "apology",
+            Self::HandOff => "hand_off",
+            Self::Goodbye => "goodbye",
+            Self::TimeUp => "time_up",
+            Self::StillThere => "still_there",
+        }
+    }
+}
+
+/// How the engine decides that the caller has finished a turn.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum TurnDetection {
+    /// Silence of a given length ends a turn.
+    Silence {
+        /// 0.0 to 1.0; louder lines want more.
+        threshold: f32,
+        /// Audio kept before the detected onset, ms.
+        prefix_padding_ms: u32,
+        /// Silence that ends the turn, ms.
+        silence_duration_ms: u32,
+    },
+    /// The engine's own judgement of whether the sentence is finished.
+    Semantic {
+        /// `low`, `medium`, `high` or `auto`.
+        eagerness: &'static str,
+    },
+}
+
+impl Default for TurnDetection {
+    fn default() -> Self {
+        Self::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }
+    }
+}
+
+/// Time limits of one call. Every one is a timer of the call; none may be unbounded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallLimits {
+    /// From admission to the media stream's `start`.
+    pub answer: Duration,
+    /// Without any media frame from the carrier.
+    pub idle_media: Duration,
+    /// Without speech from either side; half of it passes before the caller is asked whether they are there.
+    pub idle_speech: Duration,
+    /// A caller turn or a tool result without any sign of life from the engine.
+    pub engine_progress: Duration,
+    /// The whole call.
+    pub max_duration: Duration,
+    /// From the decision to end until everything of the call is gone.
+    pub teardown: Duration,
+    /// Longest wait for the last words to be heard before the stream is closed.
+    pub last_words: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(45),
+            idle_media: Duration::from_secs(15),
+            idle_speech: Duration::from_secs(60),
+            engine_progress: Duration::from_secs(8),
+            max_duration: Duration::from_secs(30 * 60),
+            teardown: Duration::from_secs(5),
+            last_words: Duration::from_secs(8),
+        }
+    }
+}
+
+/// How calls for a client are conducted. One version; never changed once a call uses it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Agent {
+    /// Identity of this version.
+    pub id: AgentId,
+    /// 1, 2, 3 … per client.
+    pub version: i64,
+    /// Shown to operators.
+    pub name: Arc<str>,
+    /// What the engine is told to be and do.
+    pub instructions: Arc<str>,
+    /// What the agent says first; `None` lets the engine choose.
+    pub greeting: Option<Arc<str>>,
+    /// The engine's voice name.
+    pub voice: Arc<str>,
+    /// The language stored phrases use until the caller's is known.
+    pub language: Language,
+    /// How a turn ends.
+    pub turn_detection: TurnDetection,
+    /// Whether the caller may interrupt the agent.
+    pub barge_in: bool,
+    /// The people a call can be handed to, in order of trial.
+    pub handoff_numbers: Vec<PhoneNumber>,
+    /// Actions of this agent, as the catalogue knows them, by name.
+    pub tools: Vec<Arc<str>>,
+    /// A client's own HTTPS actions.
+    pub http_tools: Vec<HttpTool>,
+    /// Time limits.
+    pub limits: CallLimits,
+}
+
+/// A client's own HTTPS endpoint offered to the engine as a tool.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HttpTool {
+    /// Tool name, `[a-z0-9_]{1,64}`.
+    pub name: Arc<str>,
+    /// What it does, for the engine.
+    pub description: Arc<str>,
+    /// JSON Schema of the arguments, as text.
+    pub schema: Arc<str>,
+    /// `GET` or `POST`.
+    pub method: Arc<str>,
+    /// URL with `{argument}` places, each percent-encoded when filled.
+    pub url: Arc<str>,
+    /// JSON body with `{argument}` places inside strings; `None` sends the arguments as they are.
+    pub body: Option<Arc<str>>,
+    /// Longest wait for one attempt.
+    pub deadline: Duration,
+    /// Whether it changes something in the world.
+    pub writes: bool,
+}
+
+/// What is known of a call when it is admitted.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CallFacts {
+    /// Caly's id.
+    pub call: CallId,
+    /// Whose call it is.
+    pub client: ClientId,
+    /// The client's slug, for logs and metrics.
+    pub client_slug: Arc<str>,
+    /// The agent version that speaks.
+    pub agent: Arc<Agent>,
+    /// The provider.
+    pub carrier: Carrier,
+    /// The provider's id; unique with `carrier`.
+    pub carrier_call_id: CarrierCallId,
+    /// The person at the other end (whoever rang whom).
+    pub caller: Party,
+    /// The client's number.
+    pub called: Party,
+    /// Who began.
+    pub direction: Direction,
+    /// Wall-clock time of admission.
+    pub admitted_at: SystemTime,
+}
+
+/// Who speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Speaker {
+    /// The person on the phone.
+    Caller,
+    /// Caly.
+    Agent,
+}
+
+impl Speaker {
+    /// The word used in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Agent => "agent",
+        }
+    }
+}
+
+/// One utterance, ordered among others by when its speech began.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Turn {
+    /// Identity; a later version of the same turn replaces the earlier.
+    pub id: TurnId,
+    /// Who spoke.
+    pub speaker: Speaker,
+    /// What was said; for the agent, what was *heard*.
+    pub text: Arc<str>,
+    /// Words made by the engine that the caller never heard (barge-in), else empty.
+    pub unheard: Arc<str>,
+    /// The caller cut it off.
+    pub interrupted: bool,
+    /// When speech began, on the call's clock.
+    pub started: CallTime,
+    /// When it ended.
+    pub ended: CallTime,
+    /// From the end of the caller's speech to the first frame sent to the carrier, for agent turns that answer one.
+    pub latency: Option<Duration>,
+}
+
+/// What a caller's turn wants.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IntentKind {
+    /// Where is my order.
+    OrderStatus,
+    /// Cancel my order.
+    CancelOrder,
+    /// Give me a person.
+    TalkToHuman,
+    /// Ring me later.
+    CallbackRequest,
+    /// The conversation is over.
+    Goodbye,
+    /// None of those.
+    OutOfScope,
+}
+
+impl IntentKind {
+    /// Every kind, in the order used for reports.
+    pub const ALL: [Self; 6] = [
+        Self::OrderStatus,
+        Self::CancelOrder,
+        Self::TalkToHuman,
+        Self::CallbackRequest,
+        Self::Goodbye,
+        Self::OutOfScope,
+    ];
+
+    /// The word used in the database, in the API and by `caly understand`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderStatus => "order_status",
+            Self::CancelOrder => "cancel_order",
+            Self::TalkToHuman => "talk_to_human",
+            Self::CallbackRequest => "callback_request",
+            Self::Goodbye => "goodbye",
+            Self::OutOfScope => "oos",
+        }
+    }
+}
+
+/// A thing named in a turn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entity {
+    /// `order_id`, `phone`, …
+    pub kind: &'static str,
+    /// The span as it stands in the text.
+    pub text: Arc<str>,
+    /// The normalised value.
+    pub value: Arc<str>,
+    /// 0.0 to 1.0.
+    pub confidence: f32,
+}
+
+/// What one caller turn was taken to mean.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Understanding {
+    /// The likeliest intent.
+    pub intent: IntentKind,
+    /// 0.0 to 1.0.
+    pub confidence: f32,
+    /// What it names.
+    pub entities: Vec<Entity>,
+}
+
+/// The states an action moves through; it only moves forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ActionState {
+    /// Handed to the action actor.
+    Running,
+    /// Done; its output was told to the engine.
+    Done,
+    /// Not done, and nothing happened in the world.
+    Failed,
+    /// The answer was lost: it may or may not have happened.
+    Unknown,
+}
+
+impl ActionState {
+    /// The word used in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// One action of a call, as the journal keeps it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Action {
+    /// Identity.
+    pub id: ActionId,
+    /// Catalogue name.
+    pub name: Arc<str>,
+    /// Two actions with the same key are the same action.
+    pub idempotency_key: Arc<str>,
+    /// Canonical JSON.
+    pub arguments: Arc<str>,
+    /// Where it stands.
+    pub state: ActionState,
+    /// JSON told to the engine, once there is one.
+    pub output: Option<Arc<str>>,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// When it began, on the call's clock.
+    pub started: CallTime,
+    /// When its state was last decided.
+    pub changed: CallTime,
+}
+
+/// Why a call is over. Good endings first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EndReason {
+    /// The caller hung up.
+    CallerHungUp,
+    /// The agent said goodbye and closed.
+    AgentEnded,
+    /// Handed to a person.
+    Transferred,
+    /// An operator hung up through the API.
+    OperatorHungUp,
+    /// The carrier said that the call is over (webhook or closed leg).
+    CarrierEnded,
+    /// The hard cap.
+    MaxDuration,
+    /// No media stream came in time.
+    NoAnswer,
+    /// The stream stopped carrying media.
+    NoMedia,
+    /// Nobody spoke.
+    NoSpeech,
+    /// The engine could not be had, and there was nobody to hand the call to.
+    EngineUnavailable,
+    /// The media child failed too often.
+    MediaLost,
+    /// The peer broke the media protocol beyond repair.
+    MediaProtocol,
+    /// The call's own actor failed too often.
+    CallPanicked,
+    /// The process is shutting down.
+    Drained,
+    /// The process died while the call was up; written at the next start.
+    Interrupted,
+}
+
+impl EndReason {
+    /// Every reason, for metrics and documentation.
+    pub const ALL: [Self; 15] = [
+        Self::CallerHungUp,
+        Self::AgentEnded,
+        Self::Transferred,
+        Self::OperatorHungUp,
+        Self::CarrierEnded,
+        Self::MaxDuration,
+        Self::NoAnswer,
+        Self::NoMedia,
+        Self::NoSpeech,
+        Self::EngineUnavailable,
+        Self::MediaLost,
+        Self::MediaProtocol,
+        Self::CallPanicked,
+        Self::Drained,
+        Self::Interrupted,
+    ];
+
+    /// The word used in the database, in metrics and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CallerHungUp => "caller_hung_up",
+            Self::AgentEnded => "agent_ended",
+            Self::Transferred => "transferred",
+            Self::OperatorHungUp => "operator_hung_up",
+            Self::CarrierEnded => "carrier_ended",
+            Self::MaxDuration => "max_duration",
+            Self::NoAnswer => "no_answer",
+            Self::NoMedia => "no_media",
+            Self::NoSpeech => "no_speech",
+            Self::EngineUnavailable => "engine_unavailable",
+            Self::MediaLost => "media_lost",
+            Self::MediaProtocol => "media_protocol",
+            Self::CallPanicked => "call_panicked",
+            Self::Drained => "drained",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What the carrier should do with the caller once the stream is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AfterStream {
+    /// Hang up.
+    HangUp,
+    /// Connect to the agent's hand-off numbers.
+    Transfer,
+}
+
+/// What an engine session cost. Token counts include the cached ones.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Usage {
+    /// Text tokens in.
+    pub text_in: u64,
+    /// … of which cached.
+    pub text_cached: u64,
+    /// Audio tokens in.
+    pub audio_in: u64,
+    /// … of which cached.
+    pub audio_cached: u64,
+    /// Text tokens out.
+    pub text_out: u64,
+    /// Audio tokens out.
+    pub audio_out: u64,
+    /// Cost in millionths of a US dollar, as far as the model's price is known.
+    pub cost_micro_usd: u64,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.text_in += other.text_in;
+        self.text_cached += other.text_cached;
+        self.audio_in += other.audio_in;
+        self.audio_cached += other.audio_cached;
+        self.text_out += other.text_out;
+        self.audio_out += other.audio_out;
+        self.cost_micro_usd += other.cost_micro_usd;
+    }
+}
+
+/// Raw PCM: signed 16-bit little-endian mono at some rate.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Pcm {
+    /// 8000, 16000 or 24000 samples a second.
+    pub rate: u32,
+    /// Whole samples, so an even number of bytes.
+    pub bytes: Bytes,
+}
+
+impl Pcm {
+    /// How long it sounds.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        let samples = self.bytes.len() as u64 / 2;
+        Duration::from_micros(samples * 1_000_000 / u64::from(self.rate.max(1)))
+    }
+}
+
+impl fmt::Debug for Pcm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pcm({} Hz, {} B)", self.rate, self.bytes.len())
+    }
+}

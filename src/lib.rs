@@ -1,0 +1,1 @@
+//! The world around a call: HTTP, carriers, engines, storage and the command line.
