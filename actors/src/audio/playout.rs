@@ -1,0 +1,399 @@
+//! What the caller has heard: paces agent audio to the carrier and keeps the position of their ear.
+//!
+//! Plain data with time as an argument. Audio is counted in samples at the carrier's rate. Everything sent has a
+//! position; the ear is somewhere between what marks confirmed and what was sent, and moves one sample per sample
+//! time. At most [`AHEAD_MAX`] is ever with the carrier, so that `clear` bites at once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::domain::CallTime;
+
+/// Most audio the carrier may hold that the caller has not heard.
+pub const AHEAD_MAX: Duration = Duration::from_millis(400);
+/// Usual size of a message to the carrier.
+const MESSAGE: Duration = Duration::from_millis(100);
+/// Below this much audio at the carrier a short message is sent rather than waited for.
+const AHEAD_MIN: Duration = Duration::from_millis(60);
+/// Audio between two marks while speech flows.
+const MARK_EVERY: Duration = Duration::from_millis(400);
+/// Quiet after which what was sent is marked, so that the end of speech is confirmed.
+const MARK_QUIET: Duration = Duration::from_millis(60);
+/// How long after its estimated end speech counts as heard although no mark came.
+const MARK_PATIENCE: Duration = Duration::from_millis(600);
+/// Messages must be a multiple of this many bytes (telephony.md §1.1.4).
+const UNIT_BYTES: usize = 320;
+/// Agent audio kept for playing: five minutes at 24 kHz. More than any answer; a flood beyond it is dropped.
+const QUEUE_BYTES_MAX: usize = 24_000 * 2 * 300;
+
+/// What to do now.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Step {
+    /// Send this audio; it begins to be heard at the given time.
+    Send(Bytes, CallTime),
+    /// Send a mark of this name.
+    Mark(Arc<str>),
+    /// The first audio of this item went out.
+    Began(Arc<str>),
+    /// Everything sent was heard and nothing waits.
+    Drained,
+}
+
+/// How much of an item the caller heard when it was cut.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cut {
+    /// The engine's item, or a phrase's name.
+    pub item: Arc<str>,
+    /// Milliseconds heard, never more than were given to us.
+    pub heard_ms: u64,
+    /// Milliseconds given to us.
+    pub total_ms: u64,
+}
+
+struct Queued {
+    item: Arc<str>,
+    bytes: Bytes,
+}
+
+struct Sent {
+    item: Arc<str>,
+    start: u64,
+    end: u64,
+}
+
+/// See the module's text.
+pub struct Playout {
+    rate: u32,
+    queue: VecDeque<Queued>,
+    queued_bytes: usize,
+    dropped_bytes: u64,
+    /// Samples given for each item still in play, oldest first.
+    given: VecDeque<(Arc<str>, u64)>,
+    sent: VecDeque<Sent>,
+    sent_samples: u64,
+    /// At this time the ear was at this position.
+    anchor: (CallTime, u64),
+    marks: VecDeque<(Arc<str>, u64)>,
+    mark_count: u64,
+    marked_samples: u64,
+    last_sent_at: CallTime,
+    last_queued_at: CallTime,
+    confirmed: u64,
+    drained: bool,
+}
+
+impl Playout {
+    /// For a stream of `rate` samples a second.
+    #[must_use]
+    pub fn new(rate: u32) -> Self {
+        Self {
+            rate: rate.max(1),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            dropped_bytes: 0,
+            given: VecDeque::new(),
+            sent: VecDeque::new(),
+            sent_samples: 0,
+            anchor: (CallTime::ZERO, 0),
+            marks: VecDeque::new(),
+            mark_count: 0,
+            marked_samples: 0,
+            last_sent_at: CallTime::ZERO,
+            last_queued_at: CallTime::ZERO,
+            confirmed: 0,
+            drained: true,
+        }
+    }
+
+    /// Samples a second.
+    #[must_use]
+    pub fn rate(&self) -> u32 {
+        self.rate
+    }
+
+    /// Takes audio to be played after all before it. What does not fit the bound is dropped and counted.
+    pub fn push(&mut self, now: CallTime, item: &Arc<str>, pcm: Bytes) {
+        if pcm.is_empty() {
+            return;
+        }
+        if self.queued_bytes + pcm.len() > QUEUE_BYTES_MAX {
+            self.dropped_bytes += pcm.len() as u64;
+            return;
+        }
+        let samples = pcm.len() as u64 / 2;
+        match self.given.iter_mut().find(|(known, _)| known == item) {
+            Some((_, total)) => *total += samples,
+            None => self.given.push_back((Arc::clone(item), samples)),
+        }
+        self.queued_bytes += pcm.len();
+        self.queue.push_back(Queued { item: Arc::clone(item), bytes: pcm });
+        self.last_queued_at = now;
+        self.drained = false;
+    }
+
+    /// Whether anything is being heard or waits to be.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        !self.drained
+    }
+
+    /// Bytes waiting to be sent.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
+    }
+
+    /// Bytes dropped because the queue was full.
+    #[must_use]
+    pub fn dropped_bytes(&self) -> u64 {
+        self.dropped_bytes
+    }
+
+    /// Where the ear is, in samples since the stream began.
+    #[must_use]
+    pub fn position(&self, now: CallTime) -> u64 {
+        let moved = self.samples(now.saturating_sub(self.anchor.0));
+        (self.anchor.1 + moved).min(self.sent_samples)
+    }
+
+    /// Audio with the carrier that the caller has not heard.
+    #[must_use]
+    pub fn ahead(&self, now: CallTime) -> Duration {
+        self.time(self.sent_samples - self.position(now))
+    }
+
+    /// Sends what is due, appending to `steps`; returns when to be asked again, if anything is under way.
+    pub fn pump(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
+        while let Some(bytes) = self.due_bytes(now) {
+            self.send(now, bytes, steps);
+        }
+        self.mark_if_due(now, steps);
+        self.prune(now);
+        self.next_wake(now, steps)
+    }
+
+    /// A mark came back: everything before it has been heard. Unknown names (cleared, forged, repeated) are ignored.
+    pub fn mark_played(&mut self, now: CallTime, name: &str) {
+        let Some(at) = self.marks.iter().position(|(known, _)| &**known == name) else { return };
+        let position = self.marks[at].1;
+        self.marks.drain(..=at);
+        self.confirmed = self.confirmed.max(position);
+        self.anchor = (now, position);
+    }
+
+    /// The caller interrupts: forgets all that waits and reports, oldest first, each item that was not heard to its end.
+    pub fn interrupt(&mut self, now: CallTime) -> Vec<Cut> {
+        let ear = self.position(now);
+        let cuts = self
+            .given
+            .iter()
+            .map(|(item, total)| {
+                let heard: u64 = self
+                    .sent
+                    .iter()
+                    .filter(|sent| sent.item == *item)
+                    .map(|sent| ear.clamp(sent.start, sent.end) - sent.start)
+                    .sum::<u64>()
+                    + self.forgotten(item, *total);
+                let (heard, total) = (heard.min(*total), *total);
+                Cut { item: Arc::clone(item), heard_ms: self.ms(heard), total_ms: self.ms(total) }
+            })
+            .filter(|cut| cut.heard_ms < cut.total_ms)
+            .collect();
+        self.queue.clear();
+        self.queued_bytes = 0;
+        self.given.clear();
+        self.sent.clear();
+        self.marks.clear();
+        self.sent_samples = ear;
+        self.marked_samples = ear;
+        self.confirmed = ear;
+        self.anchor = (now, ear);
+        self.drained = true;
+        cuts
+    }
+
+    /// Samples of an item that were sent, heard and pruned: given, minus what waits, minus what is still listed as sent.
+    fn forgotten(&self, item: &Arc<str>, total: u64) -> u64 {
+        let waiting: u64 = self.queue.iter().filter(|q| q.item == *item).map(|q| q.bytes.len() as u64 / 2).sum();
+        let listed: u64 = self.sent.iter().filter(|s| s.item == *item).map(|s| s.end - s.start).sum();
+        total.saturating_sub(waiting + listed)
+    }
+
+    /// How many bytes to send now, if any.
+    fn due_bytes(&self, now: CallTime) -> Option<usize> {
+        if self.queued_bytes == 0 {
+            return None;
+        }
+        let ahead = self.ahead(now);
+        let message = self.bytes(MESSAGE) / UNIT_BYTES * UNIT_BYTES;
+        if self.queued_bytes >= message {
+            return (ahead + MESSAGE <= AHEAD_MAX).then_some(message);
+        }
+        if ahead > AHEAD_MIN {
+            return None;
+        }
+        let whole = self.queued_bytes / UNIT_BYTES * UNIT_BYTES;
+        if whole > 0 {
+            return Some(whole);
+        }
+        // Less than one unit: only when nothing more has come for a while, padded with silence.
+        (now >= self.last_queued_at + MARK_QUIET / 2).then_some(UNIT_BYTES)
+    }
+
+    fn send(&mut self, now: CallTime, length: usize, steps: &mut Vec<Step>) {
+        // Underrun: the ear waited at the end of what was sent, and goes on from now.
+        let ear = self.position(now);
+        if ear == self.sent_samples {
+            self.anchor = (now, ear);
+        }
+        let heard_at = now + self.time(self.sent_samples - ear);
+        let message = self.take(length, steps);
+        self.sent_samples += length as u64 / 2;
+        self.last_sent_at = now;
+        steps.push(Step::Send(message, heard_at));
+        if self.time(self.sent_samples - self.marked_samples) >= MARK_EVERY {
+            self.mark(steps);
+        }
+    }
+
+    /// Takes `length` bytes off the queue, noting where each item lies; pads with silence when there are fewer.
+    fn take(&mut self, length: usize, steps: &mut Vec<Step>) -> Bytes {
+        let mut position = self.sent_samples;
+        let whole = self.queue.front().is_some_and(|front| front.bytes.len() == length);
+        let mut message = BytesMut::with_capacity(if whole { 0 } else { length });
+        let mut single = None;
+        let mut missing = length;
+        while missing > 0 {
+            let Some(front) = self.queue.front_mut() else {
+                message.resize(length, 0);
+                break;
+            };
+            let part = front.bytes.split_to(missing.min(front.bytes.len()));
+            let item = Arc::clone(&front.item);
+            if front.bytes.is_empty() {
+                self.queue.pop_front();
+            }
+            missing -= part.len();
+            self.queued_bytes -= part.len();
+            let end = position + part.len() as u64 / 2;
+            self.note_sent(item, position, end, steps);
+            position = end;
+            if whole {
+                single = Some(part);
+            } else {
+                message.extend_from_slice(&part);
+            }
+        }
+        single.unwrap_or_else(|| message.freeze())
+    }
+
+    fn note_sent(&mut self, item: Arc<str>, start: u64, end: u64, steps: &mut Vec<Step>) {
+        match self.sent.back_mut() {
+            Some(last) if last.item == item && last.end == start => last.end = end,
+            _ => {
+                let first =
+                    !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
+                if first {
+                    steps.push(Step::Began(Arc::clone(&item)));
+                }
+                self.sent.push_back(Sent { item, start, end });
+            }
+        }
+    }
+
+    /// Whether nothing of the item went out before the `samples` just taken.
+    fn forgotten_before(&self, item: &Arc<str>, samples: u64) -> bool {
+        let total = self.given.iter().find(|(known, _)| known == item).map_or(0, |(_, total)| *total);
+        self.forgotten(item, total) <= samples
+    }
+
+    fn mark_if_due(&mut self, now: CallTime, steps: &mut Vec<Step>) {
+        let quiet = self.queued_bytes == 0 && now >= self.last_sent_at + MARK_QUIET;
+        if quiet && self.sent_samples > self.marked_samples {
+            self.mark(steps);
+        }
+    }
+
+    fn mark(&mut self, steps: &mut Vec<Step>) {
+        self.mark_count += 1;
+        let name: Arc<str> = format!("m{}", self.mark_count).into();
+        self.marks.push_back((Arc::clone(&name), self.sent_samples));
+        self.marked_samples = self.sent_samples;
+        steps.push(Step::Mark(name));
+    }
+
+    /// Forgets what lies behind the ear, so that a long call keeps constant memory.
+    fn prune(&mut self, now: CallTime) {
+        let ear = self.position(now);
+        while self.sent.len() > 1 && self.sent.front().is_some_and(|sent| sent.end <= ear.min(self.confirmed)) {
+            self.sent.pop_front();
+        }
+        while self.given.len() > 1 {
+            let Some((item, _)) = self.given.front() else { break };
+            let in_play = self.sent.iter().any(|s| s.item == *item) || self.queue.iter().any(|q| q.item == *item);
+            if in_play {
+                break;
+            }
+            self.given.pop_front();
+        }
+        // Marks that never come back must not pile up: a carrier without marks is lived with.
+        while self.marks.len() > 64 {
+            self.marks.pop_front();
+        }
+    }
+
+    fn next_wake(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
+        if self.queued_bytes > 0 {
+            let message = self.bytes(MESSAGE);
+            let room_at = if self.queued_bytes >= message { AHEAD_MAX - MESSAGE } else { AHEAD_MIN };
+            let wait = self.ahead(now).saturating_sub(room_at);
+            let padded = self.last_queued_at + MARK_QUIET / 2;
+            return Some((now + wait).max(if self.queued_bytes < UNIT_BYTES { padded } else { CallTime::ZERO }));
+        }
+        if self.drained {
+            return None;
+        }
+        if self.sent_samples > self.marked_samples {
+            return Some(self.last_sent_at + MARK_QUIET);
+        }
+        let heard = self.confirmed >= self.sent_samples;
+        let overdue = now >= self.last_sent_at + MARK_QUIET
+            && self.ahead(now).is_zero()
+            && now >= self.end_estimate() + MARK_PATIENCE;
+        if heard || overdue {
+            self.drained = true;
+            steps.push(Step::Drained);
+            return None;
+        }
+        Some(self.end_estimate() + MARK_PATIENCE)
+    }
+
+    /// When the ear reaches the end of what was sent, if nothing corrects it.
+    fn end_estimate(&self) -> CallTime {
+        self.anchor.0 + self.time(self.sent_samples.saturating_sub(self.anchor.1))
+    }
+
+    fn samples(&self, time: Duration) -> u64 {
+        time.as_micros() as u64 * u64::from(self.rate) / 1_000_000
+    }
+
+    fn time(&self, samples: u64) -> Duration {
+        Duration::from_micros(samples * 1_000_000 / u64::from(self.rate))
+    }
+
+    fn ms(&self, samples: u64) -> u64 {
+        samples * 1000 / u64::from(self.rate)
+    }
+
+    fn bytes(&self, time: Duration) -> usize {
+        self.samples(time) as usize * 2
+    }
+}
+
+#[cfg(test)]
+#[path = "playout_tests.rs"]
+mod tests;

@@ -1,0 +1,153 @@
+use super::*;
+
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn speech(ms: u64) -> Bytes {
+    vec![1u8; ms as usize * 16].into()
+}
+
+fn item(name: &str) -> Arc<str> {
+    name.into()
+}
+
+/// Runs the pump until `until`, as a timer would, and returns what was sent when.
+fn run(playout: &mut Playout, from: u64, until: u64) -> Vec<(u64, Step)> {
+    let mut log = Vec::new();
+    let mut now = MS(from);
+    loop {
+        let mut steps = Vec::new();
+        let wake = playout.pump(now, &mut steps);
+        log.extend(steps.into_iter().map(|step| (now.as_millis() as u64, step)));
+        match wake {
+            Some(at) if at <= MS(until) => now = at.max(now + MS(1)),
+            _ => return log,
+        }
+    }
+}
+
+fn sent_ms(log: &[(u64, Step)]) -> u64 {
+    log.iter().map(|(_, step)| if let Step::Send(bytes, _) = step { bytes.len() as u64 / 16 } else { 0 }).sum()
+}
+
+#[test]
+fn a_burst_is_paced_and_never_more_than_400_ms_ahead() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(2000));
+    let log = run(&mut playout, 0, 3000);
+    assert_eq!(sent_ms(&log), 2000);
+    let mut sent = 0;
+    for (at, step) in &log {
+        if let Step::Send(bytes, heard_at) = step {
+            assert_eq!(bytes.len() % UNIT_BYTES, 0);
+            assert_eq!(heard_at.as_millis() as u64, sent, "each frame is heard right after the one before");
+            sent += bytes.len() as u64 / 16;
+            assert!(sent <= at + 400, "{sent} ms sent at {at} ms");
+        }
+    }
+}
+
+#[test]
+fn a_trickle_goes_out_at_once_in_its_own_size() {
+    let mut playout = Playout::new(8000);
+    for n in 0..50u64 {
+        playout.push(MS(n * 20), &item("a"), speech(20));
+        let mut steps = Vec::new();
+        playout.pump(MS(n * 20), &mut steps);
+        let sends = steps.iter().filter(|step| matches!(step, Step::Send(bytes, _) if bytes.len() == 320)).count();
+        assert_eq!(sends, 1, "frame {n} waited");
+    }
+}
+
+#[test]
+fn a_short_tail_is_padded_to_a_whole_unit() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(105));
+    let log = run(&mut playout, 0, 2000);
+    assert_eq!(sent_ms(&log), 120);
+}
+
+#[test]
+fn silence_after_speech_drains_with_or_without_marks() {
+    for marks in [true, false] {
+        let mut playout = Playout::new(8000);
+        playout.push(MS(0), &item("a"), speech(200));
+        let mut log = run(&mut playout, 0, 150);
+        if marks {
+            let name = log.iter().rev().find_map(|(_, s)| if let Step::Mark(n) = s { Some(n.clone()) } else { None });
+            playout.mark_played(MS(230), &name.expect("the end of speech is marked"));
+            log = run(&mut playout, 230, 230);
+        } else {
+            log = run(&mut playout, 160, 2000);
+        }
+        let drained = log.iter().find(|(_, step)| *step == Step::Drained).map(|(at, _)| *at);
+        assert_eq!(drained, Some(if marks { 230 } else { 800 }));
+        assert!(!playout.is_active());
+    }
+}
+
+#[test]
+fn an_interruption_tells_what_was_heard_of_each_item() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(300));
+    playout.push(MS(0), &item("b"), speech(1000));
+    playout.push(MS(0), &item("c"), speech(500));
+    run(&mut playout, 0, 700);
+    let cuts = playout.interrupt(MS(700));
+    let heard: Vec<_> = cuts.iter().map(|cut| (&*cut.item, cut.heard_ms, cut.total_ms)).collect();
+    assert_eq!(heard, [("b", 400, 1000), ("c", 0, 500)]);
+    assert!(!playout.is_active());
+    assert_eq!(playout.interrupt(MS(800)), []);
+}
+
+#[test]
+fn marks_correct_the_estimate_when_the_line_lags() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(1000));
+    let log = run(&mut playout, 0, 300);
+    let (_, Step::Mark(first)) =
+        log.iter().find(|(_, s)| matches!(s, Step::Mark(_))).expect("a mark each 400 ms").clone()
+    else {
+        unreachable!()
+    };
+    // 400 ms of audio, confirmed only 650 ms after it was sent: the ear is behind the clock.
+    run(&mut playout, 301, 649);
+    playout.mark_played(MS(650), &first);
+    assert_eq!(playout.interrupt(MS(750))[0].heard_ms, 500);
+}
+
+#[test]
+fn marks_after_an_interruption_change_nothing() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(1000));
+    run(&mut playout, 0, 300);
+    playout.interrupt(MS(300));
+    let before = playout.position(MS(400));
+    playout.mark_played(MS(400), "m1");
+    playout.mark_played(MS(400), "never sent");
+    assert_eq!(playout.position(MS(400)), before);
+}
+
+#[test]
+fn each_item_begins_once() {
+    let mut playout = Playout::new(8000);
+    for n in 0..100u64 {
+        playout.push(MS(n * 20), &item("a"), speech(20));
+        let mut steps = Vec::new();
+        playout.pump(MS(n * 20), &mut steps);
+        let began = steps.iter().any(|step| matches!(step, Step::Began(_)));
+        assert_eq!(began, n == 0, "frame {n}");
+        if let Some(Step::Mark(name)) = steps.iter().find(|s| matches!(s, Step::Mark(_))) {
+            playout.mark_played(MS(n * 20 + 20), name);
+        }
+    }
+}
+
+#[test]
+fn a_flood_is_bounded() {
+    let mut playout = Playout::new(24_000);
+    for _ in 0..400 {
+        playout.push(MS(0), &item("a"), vec![0u8; 48_000].into());
+    }
+    assert!(playout.queued_bytes() <= QUEUE_BYTES_MAX);
+    assert!(playout.dropped_bytes() > 0);
+}
