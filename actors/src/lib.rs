@@ -3,5 +3,7 @@
 //! Absent on purpose: HTTP, SQL, TLS, vendor JSON, files, environment. A whole call runs in a test without a socket.
 
 pub mod audio;
+pub mod call;
 pub mod domain;
 pub mod ports;
+pub mod supervise;

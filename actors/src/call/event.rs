@@ -1,0 +1,146 @@
+//! All that a call can hear ([`CallEvent`]) and all that it can want ([`Effect`]). Both are closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audio::playout::Cut;
+use crate::domain::{ActionId, AfterStream, EndReason, Language, Phrase, TurnId, Understanding};
+use crate::ports::{
+    ActionError, ActionOutput, ActionSpec, ContextItem, EngineCommand, EngineError, EngineEvent, JournalEntry,
+};
+use crate::supervise::Child;
+
+/// Something happened.
+#[derive(Clone, PartialEq, Debug)]
+pub enum CallEvent {
+    /// The media stream began.
+    StreamStarted {
+        /// Samples a second.
+        rate: u32,
+    },
+    /// A key was pressed.
+    DtmfPressed(char),
+    /// The carrier said that the stream is over.
+    StreamStopped {
+        /// The caller hung up, as against: only the stream ended.
+        call_ended: bool,
+    },
+    /// The socket is gone.
+    SocketClosed {
+        /// Which one; an old one's end means nothing.
+        socket: u64,
+        /// The peer broke the protocol.
+        protocol_error: bool,
+    },
+    /// No media frame for this long.
+    MediaSilent(Duration),
+    /// Media frames came again after a silence.
+    MediaResumed,
+    /// The first audio of an item went to the carrier.
+    SpeechBegan {
+        /// Engine item or phrase name.
+        item: Arc<str>,
+    },
+    /// Everything sent was heard.
+    PlayoutDrained,
+    /// Playout was cut as asked; what had not been heard.
+    PlayoutCut(Vec<Cut>),
+    /// The engine session said something.
+    Engine(EngineEvent),
+    /// No session could be opened.
+    EngineOpenFailed(EngineError),
+    /// A caller turn was understood.
+    TurnUnderstood {
+        /// Which turn.
+        turn: TurnId,
+        /// What it wants.
+        understanding: Understanding,
+    },
+    /// An action came to an end.
+    ActionFinished {
+        /// Which.
+        action: ActionId,
+        /// Attempts made.
+        attempts: u32,
+        /// How.
+        result: Result<ActionOutput, ActionError>,
+    },
+    /// A child panicked and is starting again.
+    ChildCrashed(Child),
+    /// A child will not come back.
+    ChildGaveUp(Child),
+    /// The carrier's webhook says the call is over.
+    CarrierEnded,
+    /// An operator wants the call to end now.
+    HangUpOrdered,
+    /// The process is shutting down and the grace period is over.
+    DrainExpired,
+    /// Time has passed; timers may be due.
+    TimePassed,
+}
+
+/// Something is to be done. Carried out in order.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Open an engine session after a wait.
+    OpenEngine {
+        /// What happened so far.
+        context: Vec<ContextItem>,
+        /// How long to wait first.
+        wait: Duration,
+    },
+    /// Close the engine session.
+    CloseEngine,
+    /// Tell the engine session.
+    Engine(EngineCommand),
+    /// Ask something of the media child.
+    Media(MediaWish),
+    /// Understand a caller turn.
+    Understand {
+        /// Which.
+        turn: TurnId,
+        /// Its words.
+        text: Arc<str>,
+    },
+    /// Carry out an action.
+    RunAction {
+        /// Identity.
+        action: ActionId,
+        /// Its entry in the catalogue.
+        spec: Arc<ActionSpec>,
+        /// JSON object, checked.
+        arguments: Arc<serde_json::Value>,
+        /// Same key, same action.
+        idempotency_key: Arc<str>,
+    },
+    /// Keep this.
+    Record(JournalEntry),
+    /// Tell the webhooks what the carrier should do once the stream is closed.
+    Decide {
+        /// Hang up or transfer.
+        after: AfterStream,
+        /// For the person who takes over.
+        summary: Arc<str>,
+    },
+    /// The call is over: stop the children, give everything back.
+    Finish(EndReason),
+}
+
+/// What the call asks of the media child.
+#[derive(Clone, PartialEq, Debug)]
+pub enum MediaWish {
+    /// Say a stored phrase after what is being said.
+    Say(Phrase, Language),
+    /// Stop playing and report what was not heard. Audio of this response that still comes is dropped.
+    Interrupt {
+        /// The answer being made, if one is.
+        response: Option<Arc<str>>,
+    },
+    /// Drop audio of this response.
+    Discard {
+        /// An answer nobody wants any more.
+        response: Arc<str>,
+    },
+    /// Close the socket with this code.
+    Close(u16),
+}

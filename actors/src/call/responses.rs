@@ -1,0 +1,293 @@
+//! The one owner of `response.create`: never two answers at once, never a wanted answer lost.
+//!
+//! The engine allows one answer at a time, refuses a second without making it, and may create one of its own a moment
+//! before ours arrives. So a wish is kept until an answer was created for it, and sent when nothing else is under way.
+
+use std::sync::Arc;
+
+use crate::ports::EngineCommand;
+
+/// A wish that waits for its turn.
+#[derive(Clone, PartialEq, Debug)]
+struct Wanted {
+    instructions: Option<Arc<str>>,
+}
+
+/// A request that was sent and neither begun nor refused.
+#[derive(Clone, PartialEq, Debug)]
+struct Pending {
+    wish: u64,
+    wanted: Wanted,
+    /// An answer without a mark began meanwhile: it may be this one.
+    begun_perhaps: bool,
+}
+
+/// See the module's text. All decisions, no effects: what to send is returned.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Responses {
+    pending: Option<Pending>,
+    active: Option<Arc<str>>,
+    /// The engine refused ours because of an answer we have not heard of.
+    foreign: bool,
+    wanted: Option<Wanted>,
+    /// A request taken for answered by an unmarked answer; a refusal shows that it was not.
+    assumed: Option<Wanted>,
+    /// This request is to be cancelled as soon as its answer begins.
+    doomed: Option<u64>,
+    /// The engine repeats our marks, so an answer without one is not ours.
+    echoes: bool,
+    last_wish: u64,
+}
+
+impl Responses {
+    /// An answer is wanted. Returns the request if it can be sent now; else it is kept. A later wish replaces a kept one.
+    #[must_use]
+    pub fn want(&mut self, instructions: Option<Arc<str>>) -> Option<EngineCommand> {
+        let wanted = Wanted { instructions };
+        match &self.pending {
+            // The request under way will see everything said before it is answered.
+            Some(pending) if self.doomed != Some(pending.wish) => None,
+            None if self.active.is_none() && !self.foreign => Some(self.request(wanted)),
+            Some(_) | None => {
+                self.wanted = Some(wanted);
+                None
+            }
+        }
+    }
+
+    /// An answer began. Returns a cancellation when nobody wants it any more.
+    ///
+    /// An answer without our mark may be the engine's own or come from an engine that repeats no marks: it may be ours
+    /// until a refusal shows that it is not.
+    #[must_use]
+    pub fn created(&mut self, response: &Arc<str>, wish: Option<u64>) -> Option<EngineCommand> {
+        self.active = Some(Arc::clone(response));
+        self.foreign = false;
+        self.echoes |= wish.is_some();
+        match &mut self.pending {
+            Some(pending) if wish == Some(pending.wish) => self.pending = None,
+            Some(pending) if wish.is_none() && !self.echoes => pending.begun_perhaps = true,
+            Some(_) | None => {}
+        }
+        let unwanted = self.doomed.is_some() && (wish.is_none() || wish == self.doomed);
+        if unwanted && wish.is_some() {
+            self.doomed = None;
+        }
+        unwanted.then_some(EngineCommand::CancelResponse)
+    }
+
+    /// An answer ended. Returns the next request if one waits.
+    #[must_use]
+    pub fn done(&mut self, response: &str) -> Option<EngineCommand> {
+        // One that ended without having begun (a failure), or an old one, does not concern the answer under way.
+        let ours = self.active.as_deref() == Some(response);
+        if !ours && !self.foreign {
+            return None;
+        }
+        self.active = None;
+        self.foreign = false;
+        if self.pending.as_ref().is_some_and(|pending| pending.begun_perhaps) {
+            self.assumed = self.pending.take().filter(|pending| self.doomed != Some(pending.wish)).map(|p| p.wanted);
+        }
+        self.next()
+    }
+
+    /// The engine refused our request because another answer is being made.
+    pub fn refused(&mut self) {
+        let kept = match self.pending.take() {
+            Some(pending) if self.doomed == Some(pending.wish) => {
+                self.doomed = None;
+                None
+            }
+            Some(pending) => Some(pending.wanted),
+            None => self.assumed.take(),
+        };
+        if let Some(wanted) = kept {
+            self.wanted.get_or_insert(wanted);
+        }
+        self.foreign = self.active.is_none();
+    }
+
+    /// Stops the answer under way and forgets kept wishes. Returns the cancellation, if there is something to cancel.
+    #[must_use]
+    pub fn cancel(&mut self) -> Option<EngineCommand> {
+        self.wanted = None;
+        self.assumed = None;
+        if let Some(pending) = &self.pending {
+            self.doomed = Some(pending.wish);
+        }
+        (self.active.is_some() || self.foreign).then_some(EngineCommand::CancelResponse)
+    }
+
+    /// The session is gone, and every answer with it. Returns whether one was owed.
+    pub fn lost(&mut self) -> bool {
+        let pending = self.pending.as_ref().is_some_and(|pending| self.doomed != Some(pending.wish));
+        let owed = self.wanted.is_some() || pending || self.active.is_some();
+        let last_wish = self.last_wish;
+        *self = Self { last_wish, ..Self::default() };
+        owed
+    }
+
+    /// The id of the answer being made.
+    #[must_use]
+    pub fn active(&self) -> Option<&Arc<str>> {
+        self.active.as_ref()
+    }
+
+    /// Nothing is being made, asked for or wanted.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.pending.is_none() && self.active.is_none() && !self.foreign && self.wanted.is_none()
+    }
+
+    fn next(&mut self) -> Option<EngineCommand> {
+        if self.pending.is_some() {
+            return None;
+        }
+        let wanted = self.wanted.take()?;
+        Some(self.request(wanted))
+    }
+
+    fn request(&mut self, wanted: Wanted) -> EngineCommand {
+        self.last_wish += 1;
+        let instructions = wanted.instructions.clone();
+        self.pending = Some(Pending { wish: self.last_wish, wanted, begun_perhaps: false });
+        EngineCommand::CreateResponse { wish: self.last_wish, instructions }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
+
+    fn id(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    #[test]
+    fn a_wish_during_an_answer_is_sent_when_that_one_is_done() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("r1"), Some(1)), None);
+        assert_eq!(responses.want(None), None);
+        assert_eq!(responses.done("r1"), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+    }
+
+    #[test]
+    fn a_refused_wish_is_repeated_after_the_foreign_answer() {
+        let mut responses = Responses::default();
+        assert!(responses.want(Some(id("greet"))).is_some());
+        responses.refused();
+        assert_eq!(
+            responses.done("not ours"),
+            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("greet")) })
+        );
+    }
+
+    #[test]
+    fn an_answer_cancelled_before_it_began_is_cancelled_when_it_begins() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.cancel(), None);
+        assert_eq!(responses.want(None), None, "kept until the doomed one is gone");
+        assert_eq!(responses.created(&id("r1"), Some(1)), Some(EngineCommand::CancelResponse));
+        assert!(responses.done("r1").is_some());
+    }
+
+    #[test]
+    fn a_lost_session_tells_whether_an_answer_was_owed() {
+        let mut responses = Responses::default();
+        assert!(!responses.lost());
+        assert!(responses.want(None).is_some());
+        assert!(responses.lost());
+        assert!(responses.is_idle());
+    }
+
+    /// An engine that keeps the vendor's rules and delivers its events late.
+    #[derive(Default)]
+    struct EngineModel {
+        active: Option<(Arc<str>, bool)>,
+        made: u32,
+        events: VecDeque<Said>,
+    }
+
+    enum Said {
+        Created(Arc<str>, Option<u64>),
+        Done(Arc<str>),
+        Refused,
+    }
+
+    impl EngineModel {
+        fn hear(&mut self, command: &EngineCommand) {
+            match command {
+                EngineCommand::CreateResponse { wish, .. } => match self.active {
+                    Some(_) => self.events.push_back(Said::Refused),
+                    None => self.begin(Some(*wish)),
+                },
+                EngineCommand::CancelResponse => self.finish(),
+                _ => {}
+            }
+        }
+
+        fn begin(&mut self, wish: Option<u64>) {
+            self.made += 1;
+            let response: Arc<str> = format!("r{}", self.made).into();
+            self.active = Some((Arc::clone(&response), wish.is_some()));
+            self.events.push_back(Said::Created(response, wish));
+        }
+
+        fn finish(&mut self) {
+            if let Some((response, _)) = self.active.take() {
+                self.events.push_back(Said::Done(response));
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// Whatever the order of wishes, cancellations, foreign answers and late events: every want that is not followed
+        /// by a cancellation is answered by an answer that began after it.
+        #[test]
+        fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..6, 1..60)) {
+            let mut responses = Responses::default();
+            let mut engine = EngineModel::default();
+            let mut owed = false;
+            let mut requests = 0;
+            let deliver = |responses: &mut Responses, engine: &mut EngineModel, owed: &mut bool, requests: &mut u32| {
+                let Some(event) = engine.events.pop_front() else { return };
+                let command = match event {
+                    Said::Created(response, wish) => {
+                        let command = responses.created(&response, wish);
+                        if wish.is_some() && command.is_none() { *owed = false; }
+                        command
+                    }
+                    Said::Done(response) => responses.done(&response),
+                    Said::Refused => {
+                        responses.refused();
+                        None
+                    }
+                };
+                if let Some(command) = command { *requests += 1; engine.hear(&command); }
+            };
+            for step in steps {
+                match step {
+                    0 => { owed = true; if let Some(c) = responses.want(None) { engine.hear(&c); } }
+                    1 => { owed = false; if let Some(c) = responses.cancel() { engine.hear(&c); } }
+                    2 => if engine.active.is_none() { engine.begin(None) },
+                    3 => engine.finish(),
+                    _ => deliver(&mut responses, &mut engine, &mut owed, &mut requests),
+                }
+            }
+            // The world quietens: every event is delivered, every answer ends.
+            for _ in 0..200 {
+                engine.finish();
+                deliver(&mut responses, &mut engine, &mut owed, &mut requests);
+            }
+            prop_assert!(!owed, "an answer was lost");
+            prop_assert!(responses.is_idle());
+            prop_assert!(requests < 150, "requests without end");
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The deadlines of a call, as data: they survive a restart of the actor that waits for them.
+
+use crate::domain::CallTime;
+
+/// What can become due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// No stream since admission.
+    Answer,
+    /// The hard cap on the whole call.
+    MaxDuration,
+    /// No media frames.
+    IdleMedia,
+    /// Nobody spoke: first asked, then ended.
+    IdleSpeech,
+    /// The engine owes an answer.
+    EngineProgress,
+    /// Keys pressed wait for more.
+    Dtmf,
+    /// The last words have had their time.
+    LastWords,
+    /// A transcript still owed when the call ends has had its time.
+    LastTranscript,
+    /// Everything must be gone.
+    Teardown,
+}
+
+const COUNT: usize = 9;
+
+/// At most one deadline of each kind.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Timers([Option<CallTime>; COUNT]);
+
+impl Timers {
+    const ALL: [Timer; COUNT] = [
+        Timer::Answer,
+        Timer::MaxDuration,
+        Timer::IdleMedia,
+        Timer::IdleSpeech,
+        Timer::EngineProgress,
+        Timer::Dtmf,
+        Timer::LastWords,
+        Timer::LastTranscript,
+        Timer::Teardown,
+    ];
+
+    /// Sets or moves a deadline.
+    pub fn set(&mut self, timer: Timer, at: CallTime) {
+        self.0[timer as usize] = Some(at);
+    }
+
+    /// Forgets a deadline.
+    pub fn clear(&mut self, timer: Timer) {
+        self.0[timer as usize] = None;
+    }
+
+    /// Forgets all of them.
+    pub fn clear_all(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The earliest deadline.
+    #[must_use]
+    pub fn next(&self) -> Option<CallTime> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    /// Takes out one that is due, the earliest first.
+    pub fn pop_due(&mut self, now: CallTime) -> Option<Timer> {
+        let due = Self::ALL
+            .into_iter()
+            .filter(|timer| self.0[*timer as usize].is_some_and(|at| at <= now))
+            .min_by_key(|timer| self.0[*timer as usize])?;
+        self.clear(due);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_due_comes_out_once_and_earliest_first() {
+        let mut timers = Timers::default();
+        timers.set(Timer::MaxDuration, Duration::from_secs(9));
+        timers.set(Timer::IdleMedia, Duration::from_secs(3));
+        timers.set(Timer::Answer, Duration::from_secs(5));
+        assert_eq!(timers.next(), Some(Duration::from_secs(3)));
+        let now = Duration::from_secs(6);
+        assert_eq!(timers.pop_due(now), Some(Timer::IdleMedia));
+        assert_eq!(timers.pop_due(now), Some(Timer::Answer));
+        assert_eq!(timers.pop_due(now), None);
+    }
+
+    #[test]
+    fn every_timer_has_its_own_place() {
+        let mut timers = Timers::default();
+        for (at, timer) in Timers::ALL.into_iter().enumerate() {
+            timers.set(timer, Duration::from_secs(at as u64));
+        }
+        assert_eq!(timers.0.iter().flatten().count(), COUNT);
+    }
+}
