@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 
 use crate::audio::lane::{LaneReceiver, LaneSender};
@@ -470,7 +470,7 @@ pub trait ActionRunner: Send + Sync {
     /// What this agent may do.
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec>;
     /// One attempt, with its own deadline.
-    fn run(&self, request: ActionRequest) -> BoxFuture<'static, Result<ActionOutput, ActionError>>;
+    fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>>;
 }
 
 // ---------------------------------------------------------------- journal

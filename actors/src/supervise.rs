@@ -235,6 +235,13 @@ impl<A: Actor<Context = Context<A>>, F> Drop for Guard<A, F> {
 #[rtype(result = "()")]
 pub struct PlannedPanic;
 
+/// What every planned crash does.
+#[cfg(any(test, feature = "planned-panics"))]
+#[allow(clippy::panic, reason = "panicking is the purpose")]
+pub(crate) fn planned_panic() {
+    panic!("planned");
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

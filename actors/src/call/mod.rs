@@ -1,7 +1,40 @@
-//! One call: what it hears and wants ([`event`]), how it decides ([`state`]) and the actor that carries it out.
+//! One call: what it hears and wants ([`event`]), how it decides ([`state`]) and the actor that carries it out ([`actor`]).
 
+pub mod actor;
+pub mod clock;
+mod conversation;
+mod ending;
 pub mod event;
 pub mod ledger;
 pub mod responses;
+pub mod state;
 pub mod timers;
 pub mod turns;
+
+use std::marker::PhantomData;
+
+use actix::prelude::*;
+
+/// Something the call hears.
+#[derive(Message, Clone, Debug)]
+#[rtype(result = "()")]
+pub struct Heard(pub event::CallEvent);
+
+/// End, at once. Children do not end by themselves while their call lives.
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+/// Show yourself: answered with a small snapshot that tests, the API and the dashboard share.
+#[derive(Clone, Copy, Debug)]
+pub struct Observe<S>(PhantomData<S>);
+
+impl<S> Default for Observe<S> {
+    fn default() -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<S: 'static> Message for Observe<S> {
+    type Result = S;
+}

@@ -59,6 +59,12 @@ impl Timers {
         *self = Self::default();
     }
 
+    /// Whether a deadline of this kind is set.
+    #[must_use]
+    pub fn is_set(&self, timer: Timer) -> bool {
+        self.0[timer as usize].is_some()
+    }
+
     /// The earliest deadline.
     #[must_use]
     pub fn next(&self) -> Option<CallTime> {

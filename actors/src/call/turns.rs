@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn words_heard_follow_the_share_of_audio_heard() {
         for (heard, expected) in
-            [(0, ""), (1, ""), (399, ""), (420, "namaste"), (999, "namaste ji"), (1000, "namaste ji haan")]
+            [(0, ""), (1, ""), (399, ""), (480, "namaste"), (999, "namaste ji"), (1000, "namaste ji haan")]
         {
             assert_eq!(split_heard("namaste ji haan", Some(&cut("a", heard, 1000))).0, expected, "at {heard} ms");
         }

@@ -1,0 +1,268 @@
+//! The engine's side of the decisions: turns, answers, barge-in, and what happens when the session is lost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::ending::LastWords;
+use super::event::{Effect, MediaWish};
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
+use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+
+/// Sessions tried in a row before the engine counts as gone.
+const ENGINE_ATTEMPTS_MAX: u32 = 3;
+/// Longest wait the engine may ask for (`Retry-After`) before another session is tried.
+const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+impl CallState {
+    pub(super) fn on_engine(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
+        if self.timers.is_set(Timer::EngineProgress) {
+            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+        }
+        match event {
+            EngineEvent::Ready => self.on_engine_ready(now, out),
+            EngineEvent::SpeechStarted { item, .. } => self.on_caller_began(&item, now, out),
+            EngineEvent::SpeechStopped { item, .. } => {
+                self.caller_speaking = false;
+                self.turns.caller_stopped(now, &item);
+                self.restart_speech_timer(now);
+            }
+            EngineEvent::TurnCommitted { .. } => {
+                self.caller_speaking = false;
+                self.tool_chain = 0;
+                if matches!(self.phase, Phase::Live | Phase::Waiting) {
+                    self.want_answer(None, now, out);
+                }
+            }
+            EngineEvent::CallerTranscript { item, text } => {
+                let turn = self.turns.caller_said(now, &item, &text);
+                self.record_turn(turn, out);
+            }
+            EngineEvent::CallerTranscriptFailed { item } => {
+                let turn = self.turns.caller_said(now, &item, "");
+                self.record_turn(turn, out);
+            }
+            EngineEvent::ResponseCreated { response, wish } => {
+                self.answer_has_words = false;
+                self.answer_owed = false;
+                if let Some(cancel) = self.responses.created(&response, wish) {
+                    out.push(Effect::Media(MediaWish::Discard { response }));
+                    out.push(Effect::Engine(cancel));
+                }
+            }
+            EngineEvent::AgentWords { item, delta, .. } => {
+                self.answer_has_words = true;
+                self.unheard_words = true;
+                self.tool_chain = 0;
+                self.turns.agent_words(&item, &delta);
+            }
+            EngineEvent::AgentTranscript { item, text } => {
+                self.turns.agent_said(&item, &text);
+                self.record_finished_turns(now, false, out);
+            }
+            EngineEvent::ToolCalled { tool_call, name, arguments, .. } => {
+                self.on_tool_called(&tool_call, &name, &arguments, now, out);
+            }
+            EngineEvent::ResponseDone { response, outcome, usage } => {
+                self.usage += usage;
+                self.on_response_done(&response, outcome, now, out);
+            }
+            EngineEvent::ResponseRefused => self.responses.refused(),
+            EngineEvent::Warned(error) => {
+                self.note("engine_warned", &json!({ "kind": error.kind() }), now, out);
+            }
+            EngineEvent::Lost(error) => self.on_engine_lost(error, now, out),
+        }
+    }
+
+    fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.engine = EngineStage::Ready;
+        let first = !std::mem::replace(&mut self.engine_was_ready, true);
+        if !first {
+            self.note("engine_recovered", &json!({ "attempts": self.engine_failures }), now, out);
+        }
+        if let Phase::Closing(_) = self.phase {
+            return;
+        }
+        if !std::mem::replace(&mut self.greeted, true) {
+            let instructions = self.facts.agent.greeting.as_ref().map_or_else(
+                || "Greet the caller now in one short sentence.".to_owned(),
+                |greeting| format!("Greet the caller now. Say exactly: {greeting}"),
+            );
+            self.want_answer(Some(instructions.into()), now, out);
+        } else if std::mem::take(&mut self.answer_owed) {
+            self.want_answer(None, now, out);
+        }
+    }
+
+    fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        self.caller_speaking = true;
+        self.turns.caller_began(now, item);
+        self.restart_speech_timer(now);
+        let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live;
+        if may_interrupt && (self.playing || self.responses.active().is_some()) {
+            out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+            out.extend(self.responses.cancel().map(Effect::Engine));
+            self.note("caller_interrupted", &json!({}), now, out);
+        }
+    }
+
+    /// An answer is wanted: asked for now, after the one being made, or from the next session.
+    pub(super) fn want_answer(&mut self, instructions: Option<Arc<str>>, now: CallTime, out: &mut Vec<Effect>) {
+        if self.engine != EngineStage::Ready {
+            self.answer_owed = true;
+            return;
+        }
+        out.extend(self.responses.want(instructions).map(Effect::Engine));
+        self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+    }
+
+    fn on_response_done(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) {
+        self.turns.answers_complete();
+        let next = self.responses.done(response);
+        let asked_again = next.is_some();
+        out.extend(next.map(Effect::Engine));
+        if self.responses.is_idle() {
+            self.timers.clear(Timer::EngineProgress);
+        }
+        match outcome {
+            ResponseOutcome::Completed => self.engine_failures = 0,
+            ResponseOutcome::Cancelled => {}
+            ResponseOutcome::Incomplete => self.note("answer_incomplete", &json!({}), now, out),
+            ResponseOutcome::Failed(error) => self.on_answer_failed(&error, asked_again, now, out),
+        }
+        self.record_finished_turns(now, false, out);
+        if let Phase::Closing(reason) = self.phase
+            && !self.playing
+            && self.responses.is_idle()
+            && !self.unheard_words
+        {
+            self.end(reason, now, out);
+        }
+    }
+
+    fn on_answer_failed(&mut self, error: &EngineError, asked_again: bool, now: CallTime, out: &mut Vec<Effect>) {
+        self.engine_failures += 1;
+        self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
+        if !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX {
+            self.engine_dead(now, out);
+        } else if !asked_again && self.phase == Phase::Live {
+            self.want_answer(None, now, out);
+        }
+    }
+
+    /// An answer was owed and nothing came: a stall is a failure just as an error is.
+    pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.playing || self.ledger.waiting() > 0 {
+            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+            return;
+        }
+        out.push(Effect::CloseEngine);
+        self.on_engine_lost(EngineError::Stalled("no answer"), now, out);
+    }
+
+    /// The session is gone or could not be opened.
+    pub(super) fn on_engine_lost(&mut self, error: EngineError, now: CallTime, out: &mut Vec<Effect>) {
+        if self.engine == EngineStage::Dead {
+            return;
+        }
+        self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
+        let was_ready = self.engine == EngineStage::Ready;
+        let owed = self.responses.lost();
+        self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || self.caller_speaking;
+        self.outputs_owed = false;
+        self.ledger.session_lost();
+        self.turns.answers_complete();
+        self.caller_speaking = false;
+        self.engine = EngineStage::Opening;
+        self.timers.clear(Timer::EngineProgress);
+        self.engine_failures += 1;
+        let tried_enough = self.engine_failures >= ENGINE_ATTEMPTS_MAX;
+        if !error.is_retryable() || tried_enough {
+            self.engine_dead(now, out);
+            return;
+        }
+        if let Phase::Closing(reason) = self.phase {
+            // Not worth a new session: what is being heard is the last of it.
+            self.engine = EngineStage::Dead;
+            if !self.playing {
+                self.end(reason, now, out);
+            }
+            return;
+        }
+        // Taken before the bridge phrase, which means nothing to the engine.
+        let context = self.context();
+        if was_ready && self.phase == Phase::Live && !self.playing {
+            self.say(Phrase::Bridge, now, out);
+        }
+        out.push(Effect::OpenEngine { context, wait: wait_before(&error, self.engine_failures) });
+    }
+
+    /// No engine will be had again in this call.
+    pub(super) fn engine_dead(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.engine == EngineStage::Dead {
+            return;
+        }
+        self.engine = EngineStage::Dead;
+        let _ = self.responses.lost();
+        self.ledger.session_lost();
+        self.timers.clear(Timer::EngineProgress);
+        out.push(Effect::CloseEngine);
+        self.note("engine_given_up", &json!({}), now, out);
+        match self.phase {
+            Phase::Live => self.farewell_without_engine(now, out),
+            Phase::Closing(reason) if !self.playing => self.end(reason, now, out),
+            // While the phone still connects, the sentence waits for the stream.
+            Phase::Waiting | Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {}
+        }
+    }
+
+    /// A stored sentence, then a person if there is one.
+    pub(super) fn farewell_without_engine(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.facts.agent.handoff_numbers.is_empty() {
+            let words = LastWords::Stored(Phrase::Apology);
+            self.close(EndReason::EngineUnavailable, AfterStream::HangUp, "", words, now, out);
+        } else {
+            let words = LastWords::Stored(Phrase::HandOff);
+            let summary = "The speech engine was not available.";
+            self.close(EndReason::Transferred, AfterStream::Transfer, summary, words, now, out);
+        }
+    }
+
+    pub(super) fn on_engine_while_tearing(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
+        match event {
+            EngineEvent::CallerTranscript { item, text } => {
+                let turn = self.turns.caller_said(now, &item, &text);
+                self.record_turn(turn, out);
+            }
+            EngineEvent::CallerTranscriptFailed { item } => {
+                let turn = self.turns.caller_said(now, &item, "");
+                self.record_turn(turn, out);
+            }
+            EngineEvent::AgentTranscript { item, text } => self.turns.agent_said(&item, &text),
+            EngineEvent::ResponseDone { usage, .. } => self.usage += usage,
+            EngineEvent::Lost(_) => self.timers.clear(Timer::LastTranscript),
+            _ => {}
+        }
+    }
+
+    /// What the engine cost so far.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.usage
+    }
+}
+
+fn wait_before(error: &EngineError, failures: u32) -> Duration {
+    if let EngineError::Busy { after: Some(after), .. } = error {
+        return (*after).min(ENGINE_WAIT_MAX);
+    }
+    // The first new session is tried at once: the caller is waiting.
+    match failures {
+        0 | 1 => Duration::ZERO,
+        n => Duration::from_millis(250 * u64::from(n)),
+    }
+}

@@ -1,0 +1,235 @@
+//! How a call ends: its timers, its last words, and what is collected before it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::event::{CallEvent, Effect, MediaWish};
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase, Speaker, Turn, TurnId};
+use crate::ports::{ActionError, JournalEntry};
+use crate::supervise::Child;
+
+/// Longest wait for the transcript of the caller's last words once the call is over.
+const LAST_TRANSCRIPT: Duration = Duration::from_millis(1500);
+/// Last words after the hard cap are shorter than others, so that the cap is never overrun by 5 s.
+const TIME_UP_WORDS_MAX: Duration = Duration::from_secs(4);
+/// Room for the actor to carry out the end within the teardown limit.
+const TEARDOWN_MARGIN: Duration = Duration::from_millis(500);
+
+/// What is said last.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum LastWords {
+    /// The engine says it, unless it has just spoken; without an engine the stored phrase is used.
+    Engine(&'static str, Phrase),
+    /// The stored phrase.
+    Stored(Phrase),
+}
+
+impl CallState {
+    pub(super) fn on_time(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Answer => self.end(EndReason::NoAnswer, now, out),
+                Timer::IdleMedia => self.end(EndReason::NoMedia, now, out),
+                Timer::MaxDuration => self.on_max_duration(now, out),
+                Timer::IdleSpeech => self.on_idle_speech(now, out),
+                Timer::EngineProgress => self.on_engine_stalled(now, out),
+                Timer::Dtmf => self.tell_keys(now, out),
+                Timer::LastWords => {
+                    if let Phase::Closing(reason) = self.phase {
+                        self.end(reason, now, out);
+                    }
+                }
+                Timer::LastTranscript | Timer::Teardown => {}
+            }
+            if matches!(self.phase, Phase::Tearing(_) | Phase::Ended(_)) {
+                return;
+            }
+        }
+    }
+
+    fn on_max_duration(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Live => {
+                let words = LastWords::Stored(Phrase::TimeUp);
+                self.close(EndReason::MaxDuration, AfterStream::HangUp, "", words, now, out);
+                self.timers.set(Timer::LastWords, now + TIME_UP_WORDS_MAX.min(self.facts.agent.limits.last_words));
+            }
+            Phase::Waiting | Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {
+                self.end(EndReason::MaxDuration, now, out);
+            }
+        }
+    }
+
+    fn on_idle_speech(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.playing || self.caller_speaking || !self.responses.is_idle() {
+            self.restart_speech_timer(now);
+        } else if self.asked_still_there {
+            let words = LastWords::Stored(Phrase::Goodbye);
+            self.close(EndReason::NoSpeech, AfterStream::HangUp, "", words, now, out);
+        } else {
+            self.say(Phrase::StillThere, now, out);
+            self.asked_still_there = true;
+            self.timers.set(Timer::IdleSpeech, now + self.facts.agent.limits.idle_speech / 2);
+        }
+    }
+
+    pub(super) fn on_drain_expired(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        match self.phase {
+            Phase::Live => {
+                let words = LastWords::Stored(Phrase::Apology);
+                self.close(EndReason::Drained, AfterStream::HangUp, "", words, now, out);
+            }
+            Phase::Waiting => self.end(EndReason::Drained, now, out),
+            Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {}
+        }
+    }
+
+    /// Says a stored phrase and remembers that it was said.
+    pub(super) fn say(&mut self, phrase: Phrase, now: CallTime, out: &mut Vec<Effect>) {
+        let language = self.facts.agent.language;
+        let words: Arc<str> = self.phrases.words(phrase, language).into();
+        self.turns.note_phrase(now, &words);
+        let length = self.phrases.audio(phrase, language).duration();
+        out.push(Effect::Media(MediaWish::Say(phrase, language)));
+        let turn = Turn {
+            id: TurnId::new(),
+            speaker: Speaker::Agent,
+            text: words,
+            unheard: "".into(),
+            interrupted: false,
+            started: now,
+            ended: now + length,
+            latency: None,
+        };
+        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn }));
+        self.playing = true;
+    }
+
+    /// Ends the call once the last words are heard, or have had their time.
+    pub(super) fn close(
+        &mut self,
+        reason: EndReason,
+        after: AfterStream,
+        summary: &str,
+        words: LastWords,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        if matches!(self.phase, Phase::Closing(_)) {
+            return;
+        }
+        self.decide(after, summary, out);
+        self.phase = Phase::Closing(reason);
+        self.timers.clear(Timer::IdleSpeech);
+        self.timers.clear(Timer::EngineProgress);
+        self.timers.clear(Timer::Dtmf);
+        self.timers.set(Timer::LastWords, now + self.facts.agent.limits.last_words);
+        match words {
+            LastWords::Engine(instructions, _) if self.engine == EngineStage::Ready => {
+                if !self.answer_has_words {
+                    out.extend(self.responses.want(Some(instructions.into())).map(Effect::Engine));
+                }
+            }
+            LastWords::Engine(_, phrase) | LastWords::Stored(phrase) => {
+                out.extend(self.responses.cancel().map(Effect::Engine));
+                if self.playing {
+                    out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+                }
+                self.say(phrase, now, out);
+            }
+        }
+        if !self.playing && !self.unheard_words && self.responses.is_idle() {
+            self.end(reason, now, out);
+        }
+    }
+
+    fn decide(&mut self, after: AfterStream, summary: &str, out: &mut Vec<Effect>) {
+        if self.after.is_none() {
+            self.after = Some(after);
+            let summary: Arc<str> = summary.into();
+            out.push(Effect::Decide { after, summary: Arc::clone(&summary) });
+            out.push(Effect::Record(JournalEntry::Decided { call: self.facts.call, after, summary }));
+        }
+    }
+
+    /// Ends the call now: closes the socket, then collects what is still owed.
+    pub(super) fn end(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
+        let reason = if let Phase::Closing(decided) = self.phase { decided } else { reason };
+        self.decide(AfterStream::HangUp, "", out);
+        self.phase = Phase::Tearing(reason);
+        self.timers.clear_all();
+        let teardown = self.facts.agent.limits.teardown.saturating_sub(TEARDOWN_MARGIN);
+        self.timers.set(Timer::Teardown, now + teardown);
+        if self.turns.owes_transcript() && self.engine == EngineStage::Ready {
+            self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));
+        }
+        self.cut_pending = reason != EndReason::MediaLost && self.socket.is_some();
+        if self.cut_pending {
+            out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+            out.push(Effect::Media(MediaWish::Close(1000)));
+        }
+        out.extend(self.responses.cancel().map(Effect::Engine));
+        self.finish_if_complete(now, out);
+    }
+
+    pub(super) fn on_while_tearing(&mut self, event: CallEvent, now: CallTime, out: &mut Vec<Effect>) {
+        match event {
+            CallEvent::PlayoutCut(cuts) => {
+                self.turns.heard_part(now, &cuts);
+                self.cut_pending = false;
+            }
+            CallEvent::Engine(event) => self.on_engine_while_tearing(event, now, out),
+            CallEvent::ActionFinished { action, attempts, result } => {
+                self.on_action_finished(action, attempts, &result, now, out);
+            }
+            CallEvent::TurnUnderstood { turn, understanding } => {
+                out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
+            }
+            CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => self.cut_pending = false,
+            CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
+            CallEvent::TimePassed => self.on_time_while_tearing(now, out),
+            _ => {}
+        }
+        self.finish_if_complete(now, out);
+    }
+
+    fn on_time_while_tearing(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            if timer == Timer::Teardown {
+                self.cut_pending = false;
+                let running: Vec<ActionId> = self.ledger.running().map(|entry| entry.action.id).collect();
+                for id in running {
+                    let lost = Err(ActionError::Unknown("the call ended before the answer came".to_owned()));
+                    self.on_action_finished(id, 1, &lost, now, out);
+                }
+            }
+        }
+    }
+
+    fn finish_if_complete(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Phase::Tearing(reason) = self.phase else { return };
+        let waits_for_words = self.timers.is_set(Timer::LastTranscript) && self.turns.owes_transcript();
+        if self.cut_pending || waits_for_words || self.ledger.running().next().is_some() {
+            return;
+        }
+        self.turns.answers_complete();
+        self.turns.heard_all(now);
+        self.record_finished_turns(now, true, out);
+        for turn in self.turns.without_words(now) {
+            self.record_turn(turn, out);
+        }
+        self.phase = Phase::Ended(reason);
+        self.timers.clear_all();
+        out.push(Effect::CloseEngine);
+        out.push(Effect::Record(JournalEntry::Ended {
+            call: self.facts.call,
+            reason,
+            at: now,
+            usage: self.usage,
+            degraded: self.degraded.clone(),
+        }));
+        out.push(Effect::Finish(reason));
+    }
+}

@@ -1,0 +1,553 @@
+//! The decisions of a call: `(state, event, now) → effects`. Plain data, no clock, no actor.
+//!
+//! Life of a call: *waiting* for the media stream → *live* → *closing* (last words are being heard) → *tearing* (heard
+//! position and late results are collected) → *ended*. It only moves forward.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::ending::LastWords;
+use super::event::{CallEvent, Effect};
+use super::ledger::{Asked, Ledger};
+use super::responses::Responses;
+use super::timers::{Timer, Timers};
+use super::turns::Turns;
+use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, IntentKind, Phrase, Speaker, Turn, Usage};
+use crate::ports::{
+    ActionError, ActionOutput, ActionSpec, CallChange, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases,
+};
+use crate::supervise::Child;
+
+/// Keys pressed within this time of each other belong together.
+const DTMF_GAP: Duration = Duration::from_millis(1500);
+/// Keys kept until they are told to the engine.
+const DTMF_MAX: usize = 32;
+/// A socket without media for this long may be taken over by another.
+const DEAD_SOCKET: Duration = Duration::from_secs(5);
+/// Tool calls in a row without a word to the caller.
+const TOOL_CHAIN_MAX: u32 = 5;
+
+/// Where the call is in its life.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Phase {
+    /// Admitted; no stream yet.
+    Waiting,
+    /// The stream carries the call.
+    Live,
+    /// Ends as soon as the last words are heard.
+    Closing(EndReason),
+    /// Over; the position of the ear and late results are being collected.
+    Tearing(EndReason),
+    /// Nothing follows.
+    Ended(EndReason),
+}
+
+impl Phase {
+    /// The word shown to operators.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Live => "live",
+            Self::Closing(_) => "closing",
+            Self::Tearing(_) => "tearing",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+/// How the engine session stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EngineStage {
+    /// Being opened.
+    Opening,
+    /// Listening.
+    Ready,
+    /// Will not be had again in this call.
+    Dead,
+}
+
+/// A media socket of this call.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Socket {
+    pub(super) id: u64,
+    pub(super) started: bool,
+    pub(super) silent: bool,
+}
+
+/// Whether a new media socket may serve this call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attach {
+    /// It is the call's socket now.
+    Accepted,
+    /// It takes over from this one, which is to be closed.
+    Replaces(u64),
+    /// Another socket carries the call.
+    Busy,
+    /// The call is over.
+    Over,
+}
+
+/// Everything a call knows. Cloned before each decision, so that a crash in one loses only that one.
+#[derive(Clone)]
+pub struct CallState {
+    pub(super) facts: Arc<CallFacts>,
+    pub(super) catalogue: Arc<[Arc<ActionSpec>]>,
+    pub(super) phrases: Arc<dyn Phrases>,
+    pub(super) phase: Phase,
+    pub(super) socket: Option<Socket>,
+    pub(super) engine: EngineStage,
+    pub(super) engine_was_ready: bool,
+    pub(super) engine_failures: u32,
+    pub(super) responses: Responses,
+    pub(super) turns: Turns,
+    pub(super) ledger: Ledger,
+    pub(super) timers: Timers,
+    pub(super) usage: Usage,
+    pub(super) degraded: Vec<&'static str>,
+    pub(super) after: Option<AfterStream>,
+    pub(super) greeted: bool,
+    pub(super) caller_speaking: bool,
+    pub(super) playing: bool,
+    /// An answer to the caller is owed although no request for it is under way.
+    pub(super) answer_owed: bool,
+    /// The answer being made has words.
+    pub(super) answer_has_words: bool,
+    /// Words were made that have not been heard to their end.
+    pub(super) unheard_words: bool,
+    pub(super) outputs_owed: bool,
+    pub(super) tool_chain: u32,
+    pub(super) keys: String,
+    pub(super) asked_still_there: bool,
+    pub(super) cut_pending: bool,
+    pub(super) last_intent: Option<IntentKind>,
+}
+
+impl CallState {
+    /// A call just admitted. The first effects are its own: see [`CallState::begin`].
+    #[must_use]
+    pub fn new(facts: Arc<CallFacts>, catalogue: Arc<[Arc<ActionSpec>]>, phrases: Arc<dyn Phrases>) -> Self {
+        let mut timers = Timers::default();
+        timers.set(Timer::Answer, facts.agent.limits.answer);
+        timers.set(Timer::MaxDuration, facts.agent.limits.max_duration);
+        Self {
+            facts,
+            catalogue,
+            phrases,
+            phase: Phase::Waiting,
+            socket: None,
+            engine: EngineStage::Opening,
+            engine_was_ready: false,
+            engine_failures: 0,
+            responses: Responses::default(),
+            turns: Turns::default(),
+            ledger: Ledger::default(),
+            timers,
+            usage: Usage::default(),
+            degraded: Vec::new(),
+            after: None,
+            greeted: false,
+            caller_speaking: false,
+            playing: false,
+            answer_owed: false,
+            answer_has_words: false,
+            unheard_words: false,
+            outputs_owed: false,
+            tool_chain: 0,
+            keys: String::new(),
+            asked_still_there: false,
+            cut_pending: false,
+            last_intent: None,
+        }
+    }
+
+    /// The first effects of a call: it is written down and the engine is opened while the phone connects.
+    #[must_use]
+    pub fn begin(&self) -> Vec<Effect> {
+        vec![
+            Effect::Record(JournalEntry::Admitted(Arc::clone(&self.facts))),
+            Effect::OpenEngine { context: Vec::new(), wait: Duration::ZERO },
+        ]
+    }
+
+    /// Where the call is in its life.
+    #[must_use]
+    pub fn phase(&self) -> &Phase {
+        &self.phase
+    }
+
+    /// How the engine session stands.
+    #[must_use]
+    pub fn engine_stage(&self) -> EngineStage {
+        self.engine
+    }
+
+    /// When the next timer is due.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<CallTime> {
+        self.timers.next()
+    }
+
+    /// A media socket asks to serve this call.
+    pub fn attach(&mut self, socket: u64) -> Attach {
+        match self.phase {
+            Phase::Waiting | Phase::Live => {}
+            Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => return Attach::Over,
+        }
+        let newcomer = Socket { id: socket, started: false, silent: false };
+        match self.socket.replace(newcomer) {
+            None => Attach::Accepted,
+            Some(old) if !old.started || old.silent => Attach::Replaces(old.id),
+            Some(old) => {
+                self.socket = Some(old);
+                Attach::Busy
+            }
+        }
+    }
+
+    /// Decides what an event means.
+    #[must_use]
+    pub fn on(&mut self, event: CallEvent, now: CallTime) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match self.phase {
+            Phase::Ended(_) => {}
+            Phase::Tearing(_) => self.on_while_tearing(event, now, &mut effects),
+            Phase::Waiting | Phase::Live | Phase::Closing(_) => self.on_while_up(event, now, &mut effects),
+        }
+        effects
+    }
+
+    fn on_while_up(&mut self, event: CallEvent, now: CallTime, out: &mut Vec<Effect>) {
+        match event {
+            CallEvent::StreamStarted { rate } => self.on_stream_started(rate, now, out),
+            CallEvent::DtmfPressed(key) => self.on_key(key, now, out),
+            CallEvent::StreamStopped { call_ended } => {
+                let reason = if call_ended { EndReason::CallerHungUp } else { EndReason::CarrierEnded };
+                self.end(reason, now, out);
+            }
+            CallEvent::SocketClosed { socket, protocol_error } => {
+                self.on_socket_closed(socket, protocol_error, now, out);
+            }
+            CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
+            CallEvent::MediaResumed => self.on_media_resumed(),
+            CallEvent::SpeechBegan { item } => self.on_speech_began(&item, now, out),
+            CallEvent::PlayoutDrained => self.on_drained(now, out),
+            CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
+            CallEvent::Engine(event) => self.on_engine(event, now, out),
+            CallEvent::EngineOpenFailed(error) => self.on_engine_lost(error, now, out),
+            CallEvent::TurnUnderstood { turn, understanding } => {
+                self.last_intent = Some(understanding.intent);
+                out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
+            }
+            CallEvent::ActionFinished { action, attempts, result } => {
+                self.on_action_finished(action, attempts, &result, now, out);
+            }
+            CallEvent::ChildCrashed(child) => self.on_child_crashed(child, now, out),
+            CallEvent::ChildGaveUp(child) => self.on_child_gave_up(child, now, out),
+            CallEvent::CarrierEnded => self.end(EndReason::CarrierEnded, now, out),
+            CallEvent::HangUpOrdered => self.end(EndReason::OperatorHungUp, now, out),
+            CallEvent::DrainExpired => self.on_drain_expired(now, out),
+            CallEvent::TimePassed => self.on_time(now, out),
+        }
+    }
+
+    // ------------------------------------------------------------ the carrier's side
+
+    fn on_stream_started(&mut self, rate: u32, now: CallTime, out: &mut Vec<Effect>) {
+        if let Some(socket) = &mut self.socket {
+            socket.started = true;
+        }
+        if self.phase != Phase::Waiting {
+            return;
+        }
+        self.phase = Phase::Live;
+        self.timers.clear(Timer::Answer);
+        self.timers.set(Timer::IdleMedia, now + self.facts.agent.limits.idle_media);
+        self.restart_speech_timer(now);
+        out.push(Effect::Record(JournalEntry::Answered { call: self.facts.call, rate }));
+        if self.engine == EngineStage::Dead {
+            self.farewell_without_engine(now, out);
+        }
+    }
+
+    fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
+        if self.keys.len() < DTMF_MAX {
+            self.keys.push(key);
+        }
+        self.restart_speech_timer(now);
+        self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + DTMF_GAP });
+        if key == '#' {
+            self.on_time(now, out);
+        }
+    }
+
+    pub(super) fn tell_keys(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let keys = std::mem::take(&mut self.keys);
+        self.note("keys_pressed", &json!({ "count": keys.len() }), now, out);
+        if self.engine == EngineStage::Ready {
+            let text = format!("[the caller pressed the keys {keys} on the phone]");
+            out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
+            self.want_answer(None, now, out);
+        }
+    }
+
+    fn on_socket_closed(&mut self, socket: u64, protocol_error: bool, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(current) = self.socket.as_ref().filter(|current| current.id == socket) else { return };
+        if protocol_error {
+            self.end(EndReason::MediaProtocol, now, out);
+        } else if current.started {
+            let reason = if let Phase::Closing(reason) = self.phase { reason } else { EndReason::CallerHungUp };
+            self.end(reason, now, out);
+        } else {
+            // It never began to carry the call; the carrier tries once more.
+            self.socket = None;
+        }
+    }
+
+    fn on_media_silent(&mut self, silence: Duration, now: CallTime) {
+        if let Some(socket) = &mut self.socket {
+            socket.silent = silence >= DEAD_SOCKET;
+        }
+        let left = self.facts.agent.limits.idle_media.saturating_sub(silence);
+        self.timers.set(Timer::IdleMedia, now + left);
+    }
+
+    fn on_media_resumed(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.silent = false;
+        }
+        self.timers.clear(Timer::IdleMedia);
+    }
+
+    // ------------------------------------------------------------ what is being heard
+
+    fn on_speech_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        self.playing = true;
+        self.timers.clear(Timer::IdleSpeech);
+        self.timers.clear(Timer::EngineProgress);
+        if is_phrase(item) {
+            return;
+        }
+        if let Some(latency) = self.turns.agent_began(now, item) {
+            let detail = json!({ "latency_ms": latency.as_millis() as u64 });
+            self.note("answer_began", &detail, now, out);
+        }
+    }
+
+    fn on_drained(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.playing = false;
+        self.unheard_words = false;
+        self.turns.heard_all(now);
+        self.record_finished_turns(now, false, out);
+        self.restart_speech_timer(now);
+        if let Phase::Closing(reason) = self.phase
+            && self.responses.is_idle()
+        {
+            self.end(reason, now, out);
+        }
+    }
+
+    fn on_cut(&mut self, cuts: &[crate::audio::playout::Cut], now: CallTime, out: &mut Vec<Effect>) {
+        self.playing = false;
+        self.unheard_words = false;
+        self.turns.heard_part(now, cuts);
+        if self.engine == EngineStage::Ready {
+            for cut in cuts.iter().filter(|cut| !is_phrase(&cut.item) && !cut.item.is_empty()) {
+                let item = Arc::clone(&cut.item);
+                // The engine refuses to truncate at nothing; what was not heard at all is deleted instead.
+                out.push(Effect::Engine(match cut.heard_ms {
+                    0 => EngineCommand::DeleteItem { item },
+                    heard_ms => EngineCommand::Truncate { item, heard_ms },
+                }));
+            }
+        }
+        self.record_finished_turns(now, false, out);
+    }
+
+    pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
+        for turn in self.turns.finished(now, all) {
+            self.record_turn(turn, out);
+        }
+    }
+
+    pub(super) fn record_turn(&self, turn: Turn, out: &mut Vec<Effect>) {
+        if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
+            out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text) });
+        }
+        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn }));
+    }
+
+    // ------------------------------------------------------------ actions
+
+    pub(super) fn on_tool_called(
+        &mut self,
+        tool_call: &Arc<str>,
+        name: &str,
+        arguments: &str,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.tool_chain >= TOOL_CHAIN_MAX {
+            let output = json!({ "error": "too many tool calls in a row; speak to the caller first" });
+            self.answer_tool(tool_call, &output.to_string().into(), now, out);
+            return;
+        }
+        self.tool_chain += 1;
+        match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments) {
+            Asked::Run(action) => self.run_action(action, out),
+            Asked::Wait => {}
+            Asked::Answer(output) => self.answer_tool(tool_call, &output, now, out),
+        }
+    }
+
+    fn run_action(&self, id: ActionId, out: &mut Vec<Effect>) {
+        let Some(entry) = self.ledger.get(id) else { return };
+        let (call, client) = (self.facts.call, self.facts.client);
+        out.push(Effect::Record(JournalEntry::Action { call, client, action: entry.action.clone() }));
+        out.push(Effect::RunAction {
+            action: id,
+            spec: Arc::clone(&entry.spec),
+            arguments: Arc::clone(&entry.arguments),
+            idempotency_key: Arc::clone(&entry.action.idempotency_key),
+        });
+    }
+
+    fn answer_tool(&mut self, tool_call: &Arc<str>, output: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        let (tool_call, output) = (Arc::clone(tool_call), Arc::clone(output));
+        out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
+        self.outputs_owed = true;
+        self.answer_outputs(now, out);
+    }
+
+    /// One answer for all the tool outputs of a response, once the last of them is there.
+    fn answer_outputs(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let closing = matches!(self.phase, Phase::Closing(_));
+        if self.outputs_owed && self.ledger.waiting() == 0 && !closing {
+            self.outputs_owed = false;
+            self.want_answer(None, now, out);
+        }
+    }
+
+    pub(super) fn on_action_finished(
+        &mut self,
+        id: ActionId,
+        attempts: u32,
+        result: &Result<ActionOutput, ActionError>,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((action, waiting)) = self.ledger.finish(now, id, attempts, result) else { return };
+        let (call, client) = (self.facts.call, self.facts.client);
+        let output = action.output.clone().unwrap_or_default();
+        let name = Arc::clone(&action.name);
+        out.push(Effect::Record(JournalEntry::Action { call, client, action }));
+        if matches!(self.phase, Phase::Tearing(_)) {
+            return;
+        }
+        if self.engine == EngineStage::Ready {
+            if waiting.is_empty() {
+                let text = format!("The tool {name} has finished. Its output: {output}");
+                out.push(Effect::Engine(EngineCommand::Note(text.into())));
+                self.outputs_owed = true;
+            }
+            for tool_call in &waiting {
+                let (tool_call, output) = (Arc::clone(tool_call), Arc::clone(&output));
+                out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
+                self.outputs_owed = true;
+            }
+        }
+        match result.as_ref().ok().and_then(|output| output.change.clone()) {
+            Some(change) => self.change(change, now, out),
+            None => self.answer_outputs(now, out),
+        }
+    }
+
+    fn change(&mut self, change: CallChange, now: CallTime, out: &mut Vec<Effect>) {
+        match change {
+            CallChange::End => {
+                let words = LastWords::Engine("Say a short, warm goodbye now. Do not ask anything.", Phrase::Goodbye);
+                self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
+            }
+            CallChange::Transfer { summary } => {
+                let words = LastWords::Engine(
+                    "Tell the caller in one short sentence that you are connecting them to a person now.",
+                    Phrase::HandOff,
+                );
+                self.close(EndReason::Transferred, AfterStream::Transfer, &summary, words, now, out);
+            }
+        }
+    }
+
+    // ------------------------------------------------------------ children
+
+    fn on_child_crashed(&mut self, child: Child, now: CallTime, out: &mut Vec<Effect>) {
+        self.note("child_restarted", &json!({ "child": child.as_str() }), now, out);
+        match child {
+            Child::Realtime => {
+                self.on_engine_lost(EngineError::Connection("its actor crashed".to_owned()), now, out);
+            }
+            Child::Action => self.reconcile(now, out),
+            Child::Call | Child::Media | Child::Intent => {}
+        }
+    }
+
+    /// Running actions of a crashed child: what only reads is run again, what writes may have happened.
+    pub(super) fn reconcile(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let running: Vec<(ActionId, bool)> =
+            self.ledger.running().map(|entry| (entry.action.id, entry.spec.writes)).collect();
+        for (id, writes) in running {
+            if writes {
+                let lost = Err(ActionError::Unknown("its outcome was lost".to_owned()));
+                self.on_action_finished(id, 1, &lost, now, out);
+            } else {
+                self.run_action(id, out);
+            }
+        }
+    }
+
+    fn on_child_gave_up(&mut self, child: Child, now: CallTime, out: &mut Vec<Effect>) {
+        self.note("child_given_up", &json!({ "child": child.as_str() }), now, out);
+        match child {
+            Child::Media => self.end(EndReason::MediaLost, now, out),
+            Child::Realtime => self.engine_dead(now, out),
+            Child::Intent | Child::Action => {
+                self.degraded.push(child.as_str());
+                if child == Child::Action {
+                    let running: Vec<ActionId> = self.ledger.running().map(|entry| entry.action.id).collect();
+                    for id in running {
+                        let lost = Err(ActionError::Unknown("it could not be finished".to_owned()));
+                        self.on_action_finished(id, 1, &lost, now, out);
+                    }
+                }
+            }
+            Child::Call => {}
+        }
+    }
+
+    // ------------------------------------------------------------ journal and context
+
+    pub(super) fn note(&self, kind: &'static str, detail: &serde_json::Value, at: CallTime, out: &mut Vec<Effect>) {
+        let (call, detail) = (self.facts.call, detail.to_string().into());
+        out.push(Effect::Record(JournalEntry::Event { call, kind, detail, at }));
+    }
+
+    /// What a new engine session is told: everything said and done so far, oldest first.
+    pub(super) fn context(&self) -> Vec<ContextItem> {
+        let mut items: Vec<(CallTime, ContextItem)> =
+            self.turns.history().cloned().chain(self.ledger.context()).collect();
+        items.sort_by_key(|(at, _)| *at);
+        items.into_iter().map(|(_, item)| item).collect()
+    }
+
+    pub(super) fn restart_speech_timer(&mut self, now: CallTime) {
+        self.asked_still_there = false;
+        self.timers.set(Timer::IdleSpeech, now + self.facts.agent.limits.idle_speech / 2);
+    }
+}
+
+/// Phrases take part in playout under the name `phrase:…`; they are no items of the engine.
+pub(super) fn is_phrase(item: &str) -> bool {
+    item.starts_with("phrase:")
+}

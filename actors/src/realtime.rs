@@ -1,0 +1,223 @@
+//! The engine session: opened, listened to, replaced. Which session to open and what to say to it is the call's decision.
+//!
+//! Owns at most one session; dropping it closes the engine's socket. Started by the call. Hears commands by mailbox and
+//! engine events by stream; tells the call every event. Audio does not pass through here: it flows between the session
+//! and the media child by the lanes of [`EngineLanes`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::WeakRecipient;
+use actix::prelude::*;
+use futures_util::StreamExt;
+
+use crate::audio::lane::{LaneSender, Pushed};
+use crate::call::event::CallEvent;
+use crate::call::{Heard, Observe, Stop};
+use crate::domain::CallFacts;
+use crate::ports::{
+    ContextItem, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes, EngineSession, EngineSpec,
+    ToolSpec,
+};
+
+/// Longest wait for a session to open, whatever the engine's own deadlines are.
+const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+
+/// What a realtime child is made of.
+pub struct RealtimeSpec {
+    /// The call.
+    pub facts: Arc<CallFacts>,
+    /// Opens sessions.
+    pub engine: Arc<dyn Engine>,
+    /// What the engine may call.
+    pub tools: Arc<[ToolSpec]>,
+    /// Format of the lanes.
+    pub audio: EngineAudio,
+    /// The lanes; they outlive any one session.
+    pub lanes: EngineLanes,
+    /// The call.
+    pub parent: WeakRecipient<Heard>,
+}
+
+/// Open a session, replacing any other.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct OpenSession {
+    /// What happened so far.
+    pub context: Vec<ContextItem>,
+    /// How long to wait first.
+    pub wait: Duration,
+}
+
+/// Close the session.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct CloseSession;
+
+impl Message for EngineCommand {
+    type Result = ();
+}
+
+/// What a realtime child shows of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, MessageResponse)]
+pub struct RealtimeSnapshot {
+    /// A session is open.
+    pub open: bool,
+    /// Sessions asked for so far.
+    pub sessions: u64,
+    /// Commands waiting for the engine's socket.
+    pub commands_waiting: usize,
+}
+
+/// See the module's text.
+pub struct Realtime {
+    spec: RealtimeSpec,
+    commands: Option<LaneSender<EngineCommand>>,
+    /// What belongs to the session in the context: dropping it drops the session.
+    running: Option<SpawnHandle>,
+    /// Tells events of this session from late ones of another.
+    generation: u64,
+}
+
+impl Realtime {
+    /// Ready to be started.
+    #[must_use]
+    pub fn new(spec: RealtimeSpec) -> Self {
+        Self { spec, commands: None, running: None, generation: 0 }
+    }
+
+    fn close(&mut self, ctx: &mut Context<Self>) {
+        self.generation += 1;
+        self.commands = None;
+        if let Some(handle) = self.running.take() {
+            ctx.cancel_future(handle);
+        }
+    }
+
+    fn tell(&self, event: CallEvent) {
+        if let Some(parent) = self.spec.parent.upgrade() {
+            parent.do_send(Heard(event));
+        }
+    }
+
+    fn opened(&mut self, result: Result<EngineSession, EngineError>, ctx: &mut Context<Self>) {
+        match result {
+            Ok(session) => {
+                self.commands = Some(session.commands);
+                let generation = self.generation;
+                let events = session.events.map(move |event| FromEngine { generation, event });
+                self.running = Some(ctx.add_stream(events));
+            }
+            Err(error) => self.tell(CallEvent::EngineOpenFailed(error)),
+        }
+    }
+}
+
+impl Actor for Realtime {
+    type Context = Context<Self>;
+}
+
+impl Supervised for Realtime {
+    /// The session went with the context; the call asks for another.
+    fn restarting(&mut self, _: &mut Self::Context) {
+        self.commands = None;
+        self.running = None;
+        self.generation += 1;
+    }
+}
+
+impl Handler<OpenSession> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, OpenSession { context, wait }: OpenSession, ctx: &mut Self::Context) {
+        self.close(ctx);
+        let spec = EngineSpec {
+            call: self.spec.facts.call,
+            agent: Arc::clone(&self.spec.facts.agent),
+            tools: Arc::clone(&self.spec.tools),
+            context,
+            audio: self.spec.audio,
+        };
+        let (engine, lanes) = (Arc::clone(&self.spec.engine), self.spec.lanes.clone());
+        let open = async move {
+            tokio::time::sleep(wait).await;
+            match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {
+                Ok(result) => result,
+                Err(_) => Err(EngineError::Stalled("the session did not open")),
+            }
+        };
+        let opened = open.into_actor(self).map(|result, this, ctx| this.opened(result, ctx));
+        self.running = Some(ctx.spawn(opened));
+    }
+}
+
+struct FromEngine {
+    generation: u64,
+    event: EngineEvent,
+}
+
+impl StreamHandler<FromEngine> for Realtime {
+    fn handle(&mut self, FromEngine { generation, event }: FromEngine, ctx: &mut Self::Context) {
+        if generation != self.generation {
+            return;
+        }
+        if let EngineEvent::Lost(_) = event {
+            self.close(ctx);
+        }
+        self.tell(CallEvent::Engine(event));
+    }
+
+    // The end of a session must not stop the child, as it would by default.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl Handler<EngineCommand> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, command: EngineCommand, _: &mut Self::Context) {
+        // A command for a session that is gone is moot: the next one is told everything by its context.
+        if let Some(commands) = &self.commands
+            && commands.push(command) == Pushed::DroppedOldest
+        {
+            metrics::counter!("caly_engine_commands_dropped_total").increment(1);
+        }
+    }
+}
+
+impl Handler<CloseSession> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseSession, ctx: &mut Self::Context) {
+        self.close(ctx);
+    }
+}
+
+impl Handler<Observe<RealtimeSnapshot>> for Realtime {
+    type Result = RealtimeSnapshot;
+
+    fn handle(&mut self, _: Observe<RealtimeSnapshot>, _: &mut Self::Context) -> RealtimeSnapshot {
+        RealtimeSnapshot {
+            open: self.commands.is_some(),
+            sessions: self.generation,
+            commands_waiting: self.commands.as_ref().map_or(0, LaneSender::depth),
+        }
+    }
+}
+
+impl Handler<Stop> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
+        self.close(ctx);
+        ctx.stop();
+    }
+}
+
+#[cfg(any(test, feature = "planned-panics"))]
+impl Handler<crate::supervise::PlannedPanic> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, _: crate::supervise::PlannedPanic, _: &mut Self::Context) {
+        crate::supervise::planned_panic();
+    }
+}
