@@ -100,6 +100,7 @@ impl CallState {
 
     fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = true;
+        self.asked_still_there = false;
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
         let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live;

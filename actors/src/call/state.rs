@@ -276,6 +276,7 @@ impl CallState {
         if self.keys.len() < DTMF_MAX {
             self.keys.push(key);
         }
+        self.asked_still_there = false;
         self.restart_speech_timer(now);
         self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + DTMF_GAP });
         if key == '#' {
@@ -542,7 +543,6 @@ impl CallState {
     }
 
     pub(super) fn restart_speech_timer(&mut self, now: CallTime) {
-        self.asked_still_there = false;
         self.timers.set(Timer::IdleSpeech, now + self.facts.agent.limits.idle_speech / 2);
     }
 }

@@ -196,7 +196,6 @@ pub fn done(output: &str, change: Option<CallChange>) -> LocalBoxFuture<'static,
 pub struct Line {
     pub events: LaneSender<CarrierEvent>,
     pub heard: Rc<RefCell<Vec<(Duration, CarrierCommand)>>>,
-    pub killed: Arc<Mutex<bool>>,
 }
 
 pub struct World {
@@ -289,12 +288,7 @@ impl World {
     pub async fn dial(&self, socket: u64) -> (Attach, Line) {
         let (events, events_out) = lane(64);
         let (commands, mut commands_out) = lane::<CarrierCommand>(64);
-        let killed = Arc::new(Mutex::new(false));
-        let kill = {
-            let killed = Arc::clone(&killed);
-            Arc::new(move || *killed.lock().expect("not poisoned") = true)
-        };
-        let link = CarrierLink { socket, events: events_out, commands, kill };
+        let link = CarrierLink { socket, events: events_out, commands, kill: Arc::new(|| {}) };
         let answer = self.call.actor.send(AttachSocket(link)).await.expect("the call lives");
         let heard = Rc::new(RefCell::new(Vec::new()));
         let (log, epoch, back) = (Rc::clone(&heard), self.epoch, events.clone());
@@ -322,7 +316,7 @@ impl World {
                 }
             }
         });
-        (answer, Line { events, heard, killed })
+        (answer, Line { events, heard })
     }
 
     /// A call that is up: socket, start, and a talking caller line.
