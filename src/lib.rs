@@ -1,4 +1,7 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
 
 pub mod config;
+pub mod limits;
+pub mod phrases;
 pub mod redact;
+pub mod telemetry;
