@@ -3,5 +3,6 @@
 pub mod config;
 pub mod limits;
 pub mod phrases;
+pub mod record;
 pub mod redact;
 pub mod telemetry;
