@@ -1,5 +1,6 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
 
+pub mod cli;
 pub mod config;
 pub mod limits;
 pub mod phrases;
