@@ -184,7 +184,7 @@ impl Scan<'_> {
             && word[5..9].iter().all(u8::is_ascii_digit)
             && word[9].is_ascii_uppercase();
         if fits {
-            self.mask(start, end, "XXXXX0000X");
+            self.mask(start, end, MASK);
         }
         fits
     }
@@ -372,7 +372,7 @@ mod tests {
             ("card 4111 1111 1111 1111 ok", "card 4111 xxxxxxxxxxxx11 ok"),
             ("card 5555555555554444", "card 55555xxxxxxxxx44"),
             ("aadhaar 2341 2341 2346", "aadhaar 2341 xxxxxxx46"),
-            ("pan ABCPE1234F.", "pan XXXXX0000X."),
+            ("pan ABCPE1234F.", "pan ***."),
             ("pay ravi.k@okaxis now", "pay ***@okaxis now"),
             ("mail asha@example.in", "mail ***@example.in"),
             ("two: 9876543210,9123456780", "two: 98765xxx10,91234xxx80"),
