@@ -1,1 +1,9 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
+
+pub mod cli;
+pub mod config;
+pub mod limits;
+pub mod phrases;
+pub mod record;
+pub mod redact;
+pub mod telemetry;

@@ -1,0 +1,67 @@
+# The commands of this project. `make run` and `make test` need nothing but a Rust toolchain: what else is missing is
+# installed when this runs as root on Debian, and named otherwise.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# A toolchain fresh from rustup is not on the PATH of a shell that is already open.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+POSTGRES := scripts/test-postgres.sh
+
+.PHONY: help run demo test check fmt bench tools
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: tools ## build the release and start the server with a sample call (PORT=… to move it)
+	$(CARGO) build --release --locked --bin caly
+	exec "$(TARGET)/release/caly" serve --demo
+
+demo: tools ## place three simulated calls at once against the server that `make run` started
+	$(CARGO) build --release --locked --bin caly
+	"$(TARGET)/release/caly" call --count 3 --parallel 3
+
+test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
+	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
+	if settings=$$($(POSTGRES) start); then eval "$$settings"; \
+	else echo "PostgreSQL could not be started: only SQLite is tested" >&2; fi; \
+	if $(CARGO) nextest --version >/dev/null 2>&1; \
+	then $(CARGO) nextest run --workspace --locked --no-fail-fast; \
+	else $(CARGO) test --workspace --locked --no-fail-fast --lib --bins --tests; fi; \
+	$(CARGO) test --workspace --locked --doc --quiet
+
+check: tools ## everything that must hold before a commit: format, lints, docs, tests
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
+	@if $(CARGO) deny --version >/dev/null 2>&1; \
+	then $(CARGO) deny --offline check licenses bans sources; \
+	else echo "cargo-deny is not installed: licences are not checked (cargo install cargo-deny)" >&2; fi
+	@$(MAKE) test
+
+fmt: ## format all sources
+	$(CARGO) fmt --all
+
+bench: tools ## measure the path of an audio frame
+	$(CARGO) bench --locked --bench relay
+
+tools:
+	@if ! command -v $(CARGO) >/dev/null; then \
+	  echo "cargo is missing: install a Rust toolchain, see https://rustup.rs" >&2; exit 1; fi
+	@missing=(); \
+	command -v cc >/dev/null || missing+=(build-essential); \
+	command -v pkg-config >/dev/null || missing+=(pkg-config); \
+	command -v curl >/dev/null || missing+=(curl); \
+	if [ $${#missing[@]} -gt 0 ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "installing $${missing[*]}" >&2; \
+	    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"; } >&2; \
+	  else \
+	    echo "missing: $${missing[*]}" >&2; \
+	    echo "install with: sudo apt-get install -y $${missing[*]}" >&2; \
+	    command -v cc >/dev/null || exit 1; \
+	  fi; \
+	fi

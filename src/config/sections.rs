@@ -1,0 +1,252 @@
+//! The sections of the configuration, read one by one: ranges, words and what belongs together.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use caly_actors::domain::CallLimits;
+use secrecy::{ExposeSecret, SecretString};
+use tracing_subscriber::EnvFilter;
+
+use super::layers::{Source, nearest};
+use super::read::{Network, PublicUrl, Reader};
+use super::{
+    AudioChoice, Calls, Config, Database, Engine, Exotel, Limits, Log, LogFormat, OpenAi, Provider, Recording,
+    Security, Server, secrets,
+};
+
+/// Reads every section; what is wrong is noted in the reader.
+pub(super) fn all(r: &mut Reader<'_>, mut warnings: Vec<String>) -> Config {
+    let data_dir = PathBuf::from(r.filled("data_dir"));
+    let openai = openai(r);
+    Config {
+        server: server(r, &mut warnings),
+        database: database(r, &data_dir),
+        calls: calls(r),
+        engine: engine(r, openai.key.is_some()),
+        exotel: exotel(r, &mut warnings),
+        limits: limits(r),
+        security: security(r),
+        recording: recording(r, &data_dir),
+        log: log(r),
+        openai,
+        data_dir,
+        warnings,
+        described: Vec::new(),
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn server(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Server {
+    let host = r.filled("server.host").parse().unwrap_or_else(|_| {
+        r.problem("server.host", "expected an IP address such as 0.0.0.0, 127.0.0.1 or ::");
+        IpAddr::from([0, 0, 0, 0])
+    });
+    let port = u16::try_from(r.whole("server.port", 0..=65_535)).unwrap_or_default();
+    Server {
+        host,
+        port,
+        public_url: public_url(r, port, warnings),
+        workers: r.count("server.workers", 0..=64) as usize,
+        call_threads: r.count("server.call_threads", 0..=256) as usize,
+        trusted_proxies: networks(r),
+        body_deadline: r.duration("server.body_deadline", Duration::from_millis(100)..=HOUR),
+        drain_grace: r.duration("server.drain_grace", Duration::ZERO..=DAY),
+        shutdown_timeout: r.duration("server.shutdown_timeout", Duration::ZERO..=HOUR),
+    }
+}
+
+fn networks(r: &mut Reader<'_>) -> Vec<Network> {
+    let mut networks = Vec::new();
+    for text in r.list("server.trusted_proxies") {
+        match Network::parse(&text) {
+            Some(network) => networks.push(network),
+            None => {
+                r.problem(
+                    "server.trusted_proxies",
+                    &format!("{text} is neither an address nor a network like 10.0.0.0/8"),
+                );
+            }
+        }
+    }
+    networks
+}
+
+fn public_url(r: &mut Reader<'_>, port: u16, warnings: &mut Vec<String>) -> PublicUrl {
+    let local = PublicUrl::local(port);
+    let text = r.text("server.public_url");
+    if text.is_empty() {
+        warnings.push(format!("server.public_url is not set: {} is used, which no carrier can reach", local.http()));
+        return local;
+    }
+    match PublicUrl::parse(&text) {
+        Ok(url) => url,
+        Err(reason) => {
+            r.problem("server.public_url", &format!("{reason}; expected something like https://voice.example.com"));
+            local
+        }
+    }
+}
+
+fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
+    let text = r.text("database.url");
+    r.text("database.url_file");
+    let url = if text.is_empty() { format!("sqlite://{}/caly.db", data_dir.display()) } else { text };
+    if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+        r.problem("database.url", "expected sqlite://path or postgres://user@host/name");
+    }
+    let from_file = matches!(r.settings.get("database.url").map(|s| &s.source), Some(Source::File(_)));
+    if from_file && url::Url::parse(&url).is_ok_and(|url| url.password().is_some()) {
+        r.problem(
+            "database.url",
+            "a password must not stand in a configuration file: set DATABASE_URL or database.url_file",
+        );
+    }
+    Database {
+        url: url.into(),
+        max_connections: r.count("database.max_connections", 1..=200),
+        acquire_timeout: r.duration("database.acquire_timeout", Duration::from_millis(100)..=HOUR),
+        statement_timeout: r.duration("database.statement_timeout", Duration::from_millis(100)..=HOUR),
+    }
+}
+
+fn calls(r: &mut Reader<'_>) -> Calls {
+    let short = Duration::from_millis(100)..=HOUR;
+    Calls {
+        max_live: r.count("calls.max_live", 1..=100_000) as usize,
+        max_live_per_client: r.count("calls.max_live_per_client", 1..=100_000) as usize,
+        limits: CallLimits {
+            answer: r.duration("calls.answer", short.clone()),
+            idle_media: r.duration("calls.idle_media", short.clone()),
+            idle_speech: r.duration("calls.idle_speech", short.clone()),
+            engine_progress: r.duration("calls.engine_progress", short.clone()),
+            max_duration: r.duration("calls.max_duration", SECOND..=DAY),
+            teardown: r.duration("calls.teardown", short.clone()),
+            last_words: r.duration("calls.last_words", short),
+        },
+    }
+}
+
+fn engine(r: &mut Reader<'_>, has_key: bool) -> Engine {
+    let auto = if has_key { Provider::OpenAi } else { Provider::Sandbox };
+    let providers = [("auto", auto), ("openai", Provider::OpenAi), ("sandbox", Provider::Sandbox)];
+    let provider = r.choice("engine.provider", &providers).unwrap_or(auto);
+    if provider == Provider::OpenAi && !has_key {
+        r.problem("engine.provider", "openai needs a key: set OPENAI_API_KEY or openai.key_file");
+    }
+    let audios = [
+        ("auto", AudioChoice::Auto),
+        ("pcm24", AudioChoice::Pcm24),
+        ("alaw", AudioChoice::ALaw),
+        ("mulaw", AudioChoice::MuLaw),
+    ];
+    Engine { provider, audio: r.choice("engine.audio", &audios).unwrap_or(AudioChoice::Auto) }
+}
+
+fn secret(r: &mut Reader<'_>, key: &str) -> Option<SecretString> {
+    r.text(&format!("{key}_file"));
+    let text = r.text(key);
+    // A line break or a space inside a key would break the header it is sent in, and mostly means a bad paste.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        r.problem(key, "holds spaces or control characters");
+    }
+    Some(text).filter(|text| !text.is_empty()).map(SecretString::from)
+}
+
+fn optional(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn openai(r: &mut Reader<'_>) -> OpenAi {
+    let ca_file = optional(r.text("openai.ca_file")).map(PathBuf::from);
+    if let Some(path) = ca_file.as_ref().filter(|path| !path.is_file()) {
+        r.problem("openai.ca_file", &format!("{} is not a file", path.display()));
+    }
+    let base_url = r.service_url("openai.base_url");
+    if base_url.is_empty() {
+        r.problem("openai.base_url", "must not be empty");
+    }
+    OpenAi {
+        base_url,
+        model: r.filled("openai.model"),
+        transcription_model: r.filled("openai.transcription_model"),
+        transcription_language: optional(r.text("openai.transcription_language")),
+        connect_timeout: r.duration("openai.connect_timeout", Duration::from_millis(100)..=HOUR),
+        ca_file,
+        key: secret(r, "openai.key"),
+    }
+}
+
+fn exotel(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Exotel {
+    let regions = [("mumbai", "https://api.in.exotel.com"), ("singapore", "https://api.exotel.com")];
+    let by_region = r.choice("exotel.region", &regions).unwrap_or_default();
+    let base_url = optional(r.service_url("exotel.base_url")).unwrap_or_else(|| by_region.to_owned());
+    let account_sid = optional(r.text("exotel.account_sid"));
+    let (api_key, api_token) = (secret(r, "exotel.api_key"), secret(r, "exotel.api_token"));
+    let given = [account_sid.is_some(), api_key.is_some(), api_token.is_some()];
+    if given.contains(&true) && given.contains(&false) {
+        warnings.push("exotel: account_sid, api_key and api_token are needed together; REST stays off".to_owned());
+    }
+    Exotel {
+        base_url,
+        account_sid,
+        api_key,
+        api_token,
+        recording_hosts: r.list("exotel.recording_hosts"),
+        request_timeout: r.duration("exotel.request_timeout", Duration::from_millis(100)..=HOUR),
+    }
+}
+
+fn limits(r: &mut Reader<'_>) -> Limits {
+    const MOST: u32 = 1_000_000;
+    Limits {
+        webhooks_per_client_per_minute: r.count("limits.webhooks_per_client_per_minute", 1..=MOST),
+        calls_per_caller_per_minute: r.count("limits.calls_per_caller_per_minute", 1..=MOST),
+        api_per_key_per_second: r.count("limits.api_per_key_per_second", 1..=MOST),
+        failed_auth_per_address_per_minute: r.count("limits.failed_auth_per_address_per_minute", 1..=MOST),
+        tracked_keys: r.count("limits.tracked_keys", 100..=10_000_000) as usize,
+    }
+}
+
+fn security(r: &mut Reader<'_>) -> Security {
+    let token_secret = secret(r, "security.token_secret");
+    let length = token_secret.as_ref().map(|s| s.expose_secret().len());
+    if length.is_some_and(|length| length < secrets::SHORTEST_TOKEN_SECRET) {
+        let reason = format!("must have at least {} characters", secrets::SHORTEST_TOKEN_SECRET);
+        r.problem("security.token_secret", &reason);
+    }
+    Security {
+        media_token_ttl: r.duration("security.media_token_ttl", SECOND..=HOUR),
+        call_token_ttl: r.duration("security.call_token_ttl", Duration::from_secs(60)..=DAY),
+        token_secret,
+    }
+}
+
+fn recording(r: &mut Reader<'_>, data_dir: &Path) -> Recording {
+    let dir = optional(r.text("recording.dir")).map_or_else(|| data_dir.join("recordings"), PathBuf::from);
+    Recording { enabled: r.flag("recording.enabled"), dir }
+}
+
+fn log(r: &mut Reader<'_>) -> Log {
+    let level = r.filled("log.level");
+    if let Err(reason) = check_filter(&level) {
+        r.problem("log.level", &reason);
+    }
+    let formats = [("auto", LogFormat::Auto), ("json", LogFormat::Json), ("text", LogFormat::Text)];
+    Log { level, format: r.choice("log.format", &formats).unwrap_or(LogFormat::Auto) }
+}
+
+/// A filter directive that is a bare word would be taken for the name of a module, so a misspelt level would log all.
+fn check_filter(filter: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    for part in filter.split(',').map(str::trim) {
+        if !part.contains('=') && !LEVELS.contains(&part) {
+            let near = nearest(part, LEVELS.into_iter()).map_or_else(String::new, |n| format!("; did you mean {n}?"));
+            return Err(format!("expected one of {}, or target=level{near}", LEVELS.join(", ")));
+        }
+    }
+    EnvFilter::builder().parse(filter).map(drop).map_err(|e| format!("not a log filter: {e}"))
+}

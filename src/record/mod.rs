@@ -1,0 +1,414 @@
+//! Call recordings: stereo WAV files, caller left and agent right, streamed to disk by one thread.
+//!
+//! Time in a file is time on the call's clock, so a turn's start is also the place to listen to. A call never waits for
+//! the disk: audio goes through one bounded queue, and what does not fit is dropped and counted. Only the last second of
+//! a call is held in memory, so that speech the caller cut off can still be taken out. Everything is written at its
+//! own place: silence is a hole in the file, a full disk costs the time it was full, and a recording taken up again
+//! after a crash goes on in the same file. Knows no call states and no database.
+
+mod timeline;
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant, SystemTime};
+
+use caly_actors::domain::{CallFacts, CallId, CallTime, Pcm};
+use caly_actors::ports::{RecordingTap, Recordings};
+use chrono::{DateTime, Utc};
+
+use timeline::{Side, Timeline};
+
+/// Pieces of audio waiting for the writer: at 100 pieces a second and call, 200 ms of 400 calls.
+const QUEUE_PIECES: usize = 8_192;
+/// How often headers are brought up to date, so how much a crash of the process can cost.
+const HEADER_EVERY: Duration = Duration::from_secs(1);
+/// Without audio for this long, a recording is written out whole.
+const QUIET: Duration = Duration::from_secs(2);
+/// How long a recording that could not be written waits before it tries again.
+const RETRY: Duration = Duration::from_secs(5);
+const HEADER_BYTES: u64 = 44;
+/// Two channels of 16 bits.
+const FRAME_BYTES: u64 = 4;
+
+/// Where the recording of a call lies: `<dir>/<yyyy-mm-dd>/<call id>.wav`, the day in UTC.
+#[must_use]
+pub fn path_of(dir: &Path, admitted_at: SystemTime, call: CallId) -> PathBuf {
+    let day = DateTime::<Utc>::from(admitted_at).format("%Y-%m-%d").to_string();
+    dir.join(day).join(format!("{call}.wav"))
+}
+
+/// Something bytes can be put into at a place; a file, or in a test a disk that fills up.
+trait Medium: Send {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Bytes there already.
+    fn length(&self) -> io::Result<u64>;
+}
+
+impl Medium for File {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.write_all_at(bytes, offset)
+    }
+
+    fn length(&self) -> io::Result<u64> {
+        self.metadata().map(|facts| facts.len())
+    }
+}
+
+type OpenMedium = Box<dyn Fn(&Path) -> io::Result<Box<dyn Medium>> + Send>;
+
+fn open_file(path: &Path) -> io::Result<Box<dyn Medium>> {
+    if let Some(dir) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    // Not truncated: a call whose recording broke off goes on in its file.
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    Ok(Box::new(file))
+}
+
+enum Job {
+    Open { id: u64, path: PathBuf, rate: u32, tap: Weak<()> },
+    Audio { id: u64, side: Side, at: CallTime, pcm: Pcm },
+    Cut { id: u64, at: CallTime },
+    Close { id: u64 },
+    Wake,
+}
+
+struct Shared {
+    jobs: SyncSender<Job>,
+    next_id: AtomicU64,
+    dropped: AtomicU64,
+    ending: AtomicBool,
+}
+
+impl Shared {
+    /// Never waits.
+    fn send(&self, job: Job) -> bool {
+        let samples = if let Job::Audio { pcm, .. } = &job { pcm.bytes.len() as u64 / 2 } else { 0 };
+        let sent = self.jobs.try_send(job).is_ok();
+        if !sent {
+            count_dropped(self, samples);
+        }
+        sent
+    }
+}
+
+fn count_dropped(shared: &Shared, samples: u64) {
+    shared.dropped.fetch_add(samples, Ordering::Relaxed);
+    metrics::counter!("caly_recording_samples_dropped_total").increment(samples);
+}
+
+/// Opens recordings in a directory, when recording is on.
+pub struct WavRecordings {
+    dir: PathBuf,
+    shared: Arc<Shared>,
+    ended: std::sync::Mutex<Receiver<()>>,
+}
+
+impl WavRecordings {
+    /// Starts the writer thread; the directory is made with the first recording.
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    pub fn start(dir: PathBuf) -> io::Result<Self> {
+        Self::start_on(dir, Box::new(open_file), QUEUE_PIECES)
+    }
+
+    fn start_on(dir: PathBuf, open: OpenMedium, queue: usize) -> io::Result<Self> {
+        let (jobs, received) = sync_channel(queue);
+        let (ended_tx, ended) = sync_channel(1);
+        let shared = Arc::new(Shared {
+            jobs,
+            next_id: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
+        });
+        let mut writer = Writer { open, shared: Arc::clone(&shared), live: HashMap::new(), headers_at: Instant::now() };
+        let run = move || {
+            writer.run(&received);
+            let _ = ended_tx.try_send(());
+        };
+        std::thread::Builder::new().name("recordings".to_owned()).spawn(run)?;
+        Ok(Self { dir, shared, ended: std::sync::Mutex::new(ended) })
+    }
+
+    /// Samples left out because the queue was full, the disk failed, or their time made no sense.
+    #[must_use]
+    pub fn dropped_samples(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Writes what is queued and closes every file; waits at most this long. Recordings opened later stay empty.
+    pub fn finish(&self, wait: Duration) {
+        self.shared.ending.store(true, Ordering::Release);
+        self.shared.send(Job::Wake);
+        let ended = self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _ = ended.recv_timeout(wait);
+    }
+}
+
+impl Drop for WavRecordings {
+    fn drop(&mut self) {
+        self.shared.ending.store(true, Ordering::Release);
+        self.shared.send(Job::Wake);
+    }
+}
+
+impl Recordings for WavRecordings {
+    fn open(&self, facts: &CallFacts, rate: u32) -> Option<Box<dyn RecordingTap>> {
+        if !matches!(rate, 8_000 | 16_000 | 24_000) {
+            return None;
+        }
+        let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
+        let alive = Arc::new(());
+        let path = path_of(&self.dir, facts.admitted_at, facts.call);
+        let job = Job::Open { id, path, rate, tap: Arc::downgrade(&alive) };
+        if !self.shared.send(job) {
+            metrics::counter!("caly_recordings_failed_total", "reason" => "queue_full").increment(1);
+            return None;
+        }
+        Some(Box::new(Tap { id, shared: Arc::clone(&self.shared), _alive: alive }))
+    }
+}
+
+/// One call's end of the queue.
+struct Tap {
+    id: u64,
+    shared: Arc<Shared>,
+    /// Its end tells the writer that the tap is gone even when the queue had no room for `Close`.
+    _alive: Arc<()>,
+}
+
+impl RecordingTap for Tap {
+    fn caller(&mut self, at: CallTime, pcm: &Pcm) {
+        self.shared.send(Job::Audio { id: self.id, side: Side::Caller, at, pcm: pcm.clone() });
+    }
+
+    fn agent(&mut self, at: CallTime, pcm: &Pcm) {
+        self.shared.send(Job::Audio { id: self.id, side: Side::Agent, at, pcm: pcm.clone() });
+    }
+
+    fn cut_agent(&mut self, at: CallTime) {
+        self.shared.send(Job::Cut { id: self.id, at });
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.shared.send(Job::Close { id: self.id });
+    }
+}
+
+/// The writer thread.
+struct Writer {
+    open: OpenMedium,
+    shared: Arc<Shared>,
+    live: HashMap<u64, Recording>,
+    headers_at: Instant,
+}
+
+impl Writer {
+    fn run(&mut self, jobs: &Receiver<Job>) {
+        loop {
+            let job = match jobs.recv_timeout(HEADER_EVERY) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let was_idle = job.is_none();
+            if let Some(job) = job {
+                self.carry_out(job);
+            }
+            if was_idle || self.headers_at.elapsed() >= HEADER_EVERY {
+                self.tick();
+            }
+            if self.shared.ending.load(Ordering::Acquire) {
+                break;
+            }
+        }
+        // What was queued before the end was announced still counts.
+        while let Ok(job) = jobs.try_recv() {
+            self.carry_out(job);
+        }
+        for (_, mut recording) in self.live.drain() {
+            recording.close(&self.open, &self.shared);
+        }
+    }
+
+    fn carry_out(&mut self, job: Job) {
+        match job {
+            Job::Open { id, path, rate, tap } => {
+                let mut recording = Recording::new(path, rate, tap);
+                recording.ensure_medium(&self.open);
+                self.live.insert(id, recording);
+            }
+            Job::Audio { id, side, at, pcm } => {
+                if let Some(recording) = self.live.get_mut(&id) {
+                    recording.heard_at = Instant::now();
+                    if recording.timeline.is_after_gap(at) {
+                        recording.write(true, &self.open, &self.shared);
+                    }
+                    let lost = recording.timeline.place(side, at, &pcm);
+                    count_dropped(&self.shared, lost);
+                    recording.write(false, &self.open, &self.shared);
+                }
+            }
+            Job::Cut { id, at } => {
+                if let Some(recording) = self.live.get_mut(&id) {
+                    recording.timeline.cut_agent(at);
+                }
+            }
+            Job::Close { id } => {
+                if let Some(mut recording) = self.live.remove(&id) {
+                    recording.close(&self.open, &self.shared);
+                }
+            }
+            Job::Wake => {}
+        }
+    }
+
+    fn tick(&mut self) {
+        self.headers_at = Instant::now();
+        let (open, shared) = (&self.open, &self.shared);
+        self.live.retain(|_, recording| {
+            if recording.tap.strong_count() == 0 {
+                recording.close(open, shared);
+                return false;
+            }
+            recording.write(recording.heard_at.elapsed() > QUIET, open, shared);
+            recording.write_header();
+            true
+        });
+    }
+}
+
+/// One file being written.
+struct Recording {
+    path: PathBuf,
+    timeline: Timeline,
+    tap: Weak<()>,
+    medium: Option<Box<dyn Medium>>,
+    /// Set after a failure; nothing is tried before.
+    retry_at: Option<Instant>,
+    failed: bool,
+    /// End of the audio in the file, in frames.
+    written_end: u64,
+    header_says: Option<u64>,
+    heard_at: Instant,
+}
+
+impl Recording {
+    fn new(path: PathBuf, rate: u32, tap: Weak<()>) -> Self {
+        Self {
+            path,
+            timeline: Timeline::new(rate),
+            tap,
+            medium: None,
+            retry_at: None,
+            failed: false,
+            written_end: 0,
+            header_says: None,
+            heard_at: Instant::now(),
+        }
+    }
+
+    fn ensure_medium(&mut self, open: &OpenMedium) {
+        if self.medium.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return;
+        }
+        match open(&self.path).and_then(|medium| medium.length().map(|length| (medium, length))) {
+            Ok((medium, length)) => {
+                let there = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
+                self.written_end = self.written_end.max(there);
+                self.timeline.starts_after(there);
+                self.medium = Some(medium);
+                self.write_header();
+            }
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    /// Writes what is final, or everything; while the disk fails, what is older than a second is given up.
+    fn write(&mut self, all: bool, open: &OpenMedium, shared: &Shared) {
+        self.ensure_medium(open);
+        let may_try = self.retry_at.is_none_or(|at| Instant::now() >= at);
+        if let Some(medium) = self.medium.as_mut().filter(|_| may_try)
+            && let Some((first, bytes)) = self.timeline.ready(all)
+        {
+            match medium.write_at(&bytes, HEADER_BYTES + first * FRAME_BYTES) {
+                Ok(()) => {
+                    let frames = bytes.len() as u64 / FRAME_BYTES;
+                    self.written_end = self.written_end.max(first + frames);
+                    self.timeline.written(frames);
+                    self.recovered();
+                }
+                Err(error) => self.failed(&error),
+            }
+        }
+        count_dropped(shared, self.timeline.give_up_old() * 2);
+    }
+
+    fn failed(&mut self, error: &io::Error) {
+        self.retry_at = Some(Instant::now() + RETRY);
+        if !self.failed {
+            self.failed = true;
+            metrics::counter!("caly_recordings_failed_total", "reason" => "disk").increment(1);
+            tracing::error!(file = %self.path.display(), %error, "recording stopped; it goes on when there is room");
+        }
+    }
+
+    fn recovered(&mut self) {
+        self.retry_at = None;
+        if self.failed {
+            self.failed = false;
+            tracing::warn!(file = %self.path.display(), "recording goes on; the time between is silent");
+        }
+    }
+
+    /// Tells readers how much audio there is. At most a second behind, and never more than there is.
+    fn write_header(&mut self) {
+        let Some(medium) = self.medium.as_mut() else { return };
+        if self.header_says == Some(self.written_end) || self.failed {
+            return;
+        }
+        match medium.write_at(&header(self.timeline.rate(), self.written_end), 0) {
+            Ok(()) => self.header_says = Some(self.written_end),
+            Err(error) => self.failed(&error),
+        }
+    }
+
+    fn close(&mut self, open: &OpenMedium, shared: &Shared) {
+        self.retry_at = None;
+        self.write(true, open, shared);
+        self.write_header();
+    }
+}
+
+/// The RIFF header of a canonical PCM WAV file (Microsoft/IBM "Multimedia Programming Interface", 1991).
+fn header(rate: u32, frames: u64) -> [u8; HEADER_BYTES as usize] {
+    // The format counts in 32 bits: beyond 12 hours at 24 kHz a file's tail is there, but not announced.
+    let data = u32::try_from(frames * FRAME_BYTES).unwrap_or(u32::MAX - 36 - 3);
+    let mut header = [0_u8; HEADER_BYTES as usize];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, b"RIFF");
+    put(4, &(36 + data).to_le_bytes());
+    put(8, b"WAVEfmt ");
+    put(16, &16_u32.to_le_bytes());
+    put(20, &1_u16.to_le_bytes());
+    put(22, &2_u16.to_le_bytes());
+    put(24, &rate.to_le_bytes());
+    put(28, &(rate * 4).to_le_bytes());
+    put(32, &4_u16.to_le_bytes());
+    put(34, &16_u16.to_le_bytes());
+    put(36, b"data");
+    put(40, &data.to_le_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests;
