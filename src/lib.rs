@@ -1,1 +1,4 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
+
+pub mod engines;
+pub mod outbound;

@@ -1,0 +1,1 @@
+//! Sessions against a hand-written server.
