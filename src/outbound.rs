@@ -66,8 +66,7 @@ impl Outbound {
         install_provider();
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = ca_file {
-            add_roots(&mut roots, path)
-                .map_err(|reason| OutboundError::CaFile { path: path.to_path_buf(), reason })?;
+            add_roots(&mut roots, path).map_err(|reason| OutboundError::CaFile { path: path.to_path_buf(), reason })?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut tls = ClientConfig::builder_with_provider(provider)

@@ -256,7 +256,8 @@ mod tests {
 
     #[test]
     fn close_codes_and_reasons_are_sorted() {
-        let close = |code: u16, words: &str| CloseReason { code: CloseCode::from(code), description: Some(words.into()) };
+        let close =
+            |code: u16, words: &str| CloseReason { code: CloseCode::from(code), description: Some(words.into()) };
         for (code, words, kind) in [
             (1001, "Your session hit the maximum duration of 60 minutes.", "expired"),
             (1000, "Your session hit the maximum duration of 30 minutes.", "expired"),
@@ -276,7 +277,10 @@ mod tests {
 
     #[test]
     fn texts_are_one_short_line_without_keys() {
-        assert_eq!(plain("Incorrect API key provided: sk-proj-abc\n(see docs)"), "Incorrect API key provided: [key] (see docs)");
+        assert_eq!(
+            plain("Incorrect API key provided: sk-proj-abc\n(see docs)"),
+            "Incorrect API key provided: [key] (see docs)"
+        );
         assert_eq!(plain(&"x".repeat(5000)).chars().count(), TEXT_LIMIT + 1);
         assert_eq!(plain("\u{7}\u{1b}[31mred"), "[31mred");
     }

@@ -123,7 +123,8 @@ impl Hearing {
     }
 
     fn agent_transcript(&mut self, event: &ServerEvent<'_>, words: &str, events: &mut VecDeque<EngineEvent>) {
-        events.push_back(EngineEvent::AgentTranscript { item: self.item.get(text(&event.item_id)), text: words.into() });
+        events
+            .push_back(EngineEvent::AgentTranscript { item: self.item.get(text(&event.item_id)), text: words.into() });
     }
 
     /// The hot path: one allocation, for the audio itself.
@@ -235,11 +236,7 @@ fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) {
 
 /// The parts of a wire error that its meaning depends on.
 pub(super) fn fault<'a>(error: &'a WireError, code: &'a str) -> Fault<'a> {
-    Fault {
-        kind: error.kind.as_deref().unwrap_or(""),
-        code,
-        message: error.message.as_deref().unwrap_or(""),
-    }
+    Fault { kind: error.kind.as_deref().unwrap_or(""), code, message: error.message.as_deref().unwrap_or("") }
 }
 
 /// A nested object, or its default if it is absent or of another shape.

@@ -1,8 +1,8 @@
 //! The OpenAI Realtime engine (GA protocol) over a WebSocket.
 //!
 //! Owns: the address and key of the service, the hand-shake of a session, and one task per session (`pump.rs`).
-//! Hears: commands and caller audio from the session's lanes. Says: [`EngineEvent`]s and agent audio.
-//! Ends: a session ends with [`EngineEvent::Lost`], or when its holder drops it or closes its commands.
+//! Hears: commands and caller audio from the session's lanes. Says: `EngineEvent`s and agent audio.
+//! Ends: a session ends with `EngineEvent::Lost`, or when its holder drops it or closes its commands.
 //! Does not know: calls, carriers, actions or what an answer means. A lost session is not opened again here.
 
 mod faults;
@@ -25,8 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::ports::{Engine, EngineError, EngineLanes, EngineSession, EngineSpec};
-#[cfg(doc)]
-use caly_actors::ports::EngineEvent;
 use futures_util::future::LocalBoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 use tracing::Instrument as _;
@@ -158,7 +156,7 @@ impl OpenAi {
 }
 
 impl Engine for OpenAi {
-    /// The future ends within `connect_timeout` + `ready_timeout`, with the session already [`EngineEvent::Ready`].
+    /// The future ends within `connect_timeout` + `ready_timeout`, with the session already `EngineEvent::Ready`.
     fn open(
         &self,
         spec: EngineSpec,

@@ -23,11 +23,7 @@ use super::{OpenAiOptions, Shared};
 const COMMANDS: usize = 256;
 
 /// Opens a session and leaves a task behind that serves it.
-pub(super) async fn open(
-    shared: &Shared,
-    spec: EngineSpec,
-    lanes: EngineLanes,
-) -> Result<EngineSession, EngineError> {
+pub(super) async fn open(shared: &Shared, spec: EngineSpec, lanes: EngineLanes) -> Result<EngineSession, EngineError> {
     let began = Instant::now();
     let opened = establish(shared, &spec).await;
     match &opened {

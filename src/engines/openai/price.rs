@@ -46,7 +46,8 @@ fn without_date(model: &str) -> &str {
     let Some((name, date)) = model.len().checked_sub(11).and_then(|at| model.split_at_checked(at)) else {
         return model;
     };
-    let dated = date.bytes().enumerate().all(|(at, b)| if matches!(at, 0 | 5 | 8) { b == b'-' } else { b.is_ascii_digit() });
+    let dated =
+        date.bytes().enumerate().all(|(at, b)| if matches!(at, 0 | 5 | 8) { b == b'-' } else { b.is_ascii_digit() });
     if dated { name } else { model }
 }
 
@@ -61,7 +62,8 @@ pub(super) fn cost_micro_usd(usage: &Usage, price: &Price) -> u64 {
         (usage.text_out, price.text_out),
         (usage.audio_out, price.audio_out),
     ];
-    let cents_of_micro = lines.iter().fold(0_u64, |sum, (tokens, each)| sum.saturating_add(tokens.saturating_mul(*each)));
+    let cents_of_micro =
+        lines.iter().fold(0_u64, |sum, (tokens, each)| sum.saturating_add(tokens.saturating_mul(*each)));
     cents_of_micro.saturating_add(50) / 100
 }
 

@@ -101,7 +101,9 @@ fn judge(status: u16, body: &[u8], after: Option<Duration>) -> Option<EngineErro
     let told = fault(&error, &code);
     if let Some(known) = told.known() {
         return Some(match known {
-            EngineError::Busy { reason, after: told_after } => EngineError::Busy { reason, after: after.or(told_after) },
+            EngineError::Busy { reason, after: told_after } => {
+                EngineError::Busy { reason, after: after.or(told_after) }
+            }
             known => known,
         });
     }

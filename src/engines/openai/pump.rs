@@ -320,7 +320,11 @@ impl<S: Socket> Pump<S> {
     fn judge(&mut self) -> Result<(), EngineError> {
         if self.ends.events.is_full() {
             self.unread += 1; // the silence is ours, then
-            return if self.unread > self.pace.blocked_max { Err(EngineError::Stalled("events are not taken")) } else { Ok(()) };
+            return if self.unread > self.pace.blocked_max {
+                Err(EngineError::Stalled("events are not taken"))
+            } else {
+                Ok(())
+            };
         }
         if self.unflushed {
             self.blocked += 1;

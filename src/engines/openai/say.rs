@@ -129,9 +129,9 @@ fn turn_detection(rule: TurnDetection) -> Value {
 /// A tool whose schema is not a JSON object is left out: the vendor would reject the whole update for it.
 fn function_tool(tool: &ToolSpec) -> Option<Value> {
     match serde_json::from_str::<Value>(&tool.schema) {
-        Ok(schema @ Value::Object(_)) => {
-            Some(json!({ "type": "function", "name": &*tool.name, "description": &*tool.description, "parameters": schema }))
-        }
+        Ok(schema @ Value::Object(_)) => Some(
+            json!({ "type": "function", "name": &*tool.name, "description": &*tool.description, "parameters": schema }),
+        ),
         Ok(_) | Err(_) => {
             tracing::error!(tool = &*tool.name, "tool left out: its schema is not a JSON object");
             None

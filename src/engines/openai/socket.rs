@@ -215,10 +215,22 @@ mod tests {
 
     #[test]
     fn a_key_travels_in_the_clear_only_on_this_machine() {
-        for base in ["https://api.openai.com/v1", "wss://10.0.0.1/v1", "http://localhost:1", "ws://127.0.0.7:1/v1", "http://[::1]:1"] {
+        for base in [
+            "https://api.openai.com/v1",
+            "wss://10.0.0.1/v1",
+            "http://localhost:1",
+            "ws://127.0.0.7:1/v1",
+            "http://[::1]:1",
+        ] {
             assert!(check_base(&url(base)).is_ok(), "{base}");
         }
-        for base in ["http://api.openai.com/v1", "ws://10.0.0.1/v1", "http://localhost.evil.example", "ftp://localhost", "file:///x"] {
+        for base in [
+            "http://api.openai.com/v1",
+            "ws://10.0.0.1/v1",
+            "http://localhost.evil.example",
+            "ftp://localhost",
+            "file:///x",
+        ] {
             assert!(check_base(&url(base)).is_err(), "{base}");
         }
     }

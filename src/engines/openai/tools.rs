@@ -98,14 +98,7 @@ impl ToolCalls {
         self.emit(response, call_id, name, arguments, events);
     }
 
-    fn emit(
-        &mut self,
-        response: &str,
-        call_id: &str,
-        name: &str,
-        arguments: &str,
-        events: &mut VecDeque<EngineEvent>,
-    ) {
+    fn emit(&mut self, response: &str, call_id: &str, name: &str, arguments: &str, events: &mut VecDeque<EngineEvent>) {
         if call_id.is_empty() || name.is_empty() {
             return ignored("nameless_tool_call");
         }
