@@ -145,6 +145,7 @@ fn add_roots(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 mod tests {
     use super::*;
 
@@ -161,6 +162,15 @@ mod tests {
     fn only_http_1_1_is_offered() {
         let outbound = Outbound::new(None).expect("public roots");
         assert_eq!(outbound.tls.alpn_protocols, [b"http/1.1".to_vec()]);
+    }
+
+    #[actix_rt::test]
+    async fn small_frames_are_not_held_back_for_an_acknowledgement() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let stream =
+            actix_rt::net::TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        tune(&stream);
+        assert!(stream.nodelay().expect("an option"));
     }
 
     #[actix_rt::test]

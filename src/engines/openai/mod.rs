@@ -18,6 +18,7 @@ mod tools;
 mod wire;
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 mod tests;
 
 use std::path::PathBuf;

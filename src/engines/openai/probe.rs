@@ -78,7 +78,7 @@ pub async fn probe(options: &OpenAiOptions) -> Result<ProbeReport, EngineError> 
 /// `Ok(false)` when the service has no such page at all.
 async fn ask_for_model(outbound: &Outbound, options: &OpenAiOptions) -> Result<bool, EngineError> {
     let mut request = outbound.client().get(model_url(&options.base_url, &options.model).as_str());
-    for (name, value) in headers(options) {
+    for (name, value) in headers(options)? {
         request = request.insert_header((name, value));
     }
     let mut response = request.send().await.map_err(from_send)?;

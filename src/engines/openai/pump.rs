@@ -143,29 +143,25 @@ impl<S: Socket> Pump<S> {
     pub(super) async fn run(mut self) {
         let end = poll_fn(|cx| self.poll(cx)).await;
         self.ends.commands.close();
-        let (label, close) = match end {
-            End::Lost(error) => {
-                tracing::warn!(%error, "engine session lost");
-                let label = error.kind();
-                self.ends.events.finish(Some(error));
-                (label, None)
-            }
-            End::ClosedByEngine(error) => {
-                tracing::warn!(%error, "engine closed the session");
-                let label = error.kind();
-                self.ends.events.finish(Some(error));
-                (label, Some(None))
-            }
-            End::Asked => {
-                self.ends.events.finish(None);
-                ("closed", Some(Some(CloseReason::from(CloseCode::Normal))))
-            }
+        let (reason, close) = match &end {
+            End::Asked => ("asked", Some(CloseReason::from(CloseCode::Normal))),
+            End::ClosedByEngine(error) => (error.kind(), None),
+            End::Lost(error) => (error.kind(), Some(CloseReason::from(CloseCode::Normal))),
         };
-        metrics::counter!("caly_engine_sessions_total", "result" => label).increment(1);
-        if let Some(reason) = close {
-            let wait = reason.is_some();
+        metrics::counter!("caly_engine_sessions_ended_total", "reason" => reason).increment(1);
+        let error = match end {
+            End::Asked => None,
+            End::Lost(error) | End::ClosedByEngine(error) => Some(error),
+        };
+        if let Some(error) = &error {
+            tracing::warn!(%error, "engine session lost");
+        }
+        let broken = matches!(error, Some(EngineError::Connection(_) | EngineError::Stalled(_)));
+        let asked = error.is_none();
+        self.ends.events.finish(error);
+        if asked || !broken || close.is_none() {
             // The peer may be gone already; the socket is dropped either way.
-            let _ = tokio::time::timeout(self.pace.close, self.close(reason, wait)).await;
+            let _ = tokio::time::timeout(self.pace.close, self.close(close, asked)).await;
         }
     }
 
@@ -266,12 +262,12 @@ impl<S: Socket> Pump<S> {
             self.unflushed = true;
             self.blocked = 0;
         }
-        if self.unflushed {
-            if let Poll::Ready(flushed) = self.socket.poll_flush_unpin(cx) {
-                flushed.map_err(|error| from_socket(&error))?;
-                self.unflushed = false;
-                self.blocked = 0;
-            }
+        if self.unflushed
+            && let Poll::Ready(flushed) = self.socket.poll_flush_unpin(cx)
+        {
+            flushed.map_err(|error| from_socket(&error))?;
+            self.unflushed = false;
+            self.blocked = 0;
         }
         if self.commands_gone && !self.unflushed { Err(End::Asked) } else { Ok(()) }
     }
@@ -338,7 +334,7 @@ impl<S: Socket> Pump<S> {
         if self.silent >= limit {
             return Err(EngineError::Stalled("no data and no answer to a ping"));
         }
-        if self.silent % self.pace.ping_after == 0 && !self.unflushed {
+        if self.silent.is_multiple_of(self.pace.ping_after) && !self.unflushed {
             self.ping_due = true;
         }
         Ok(())

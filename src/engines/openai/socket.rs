@@ -1,6 +1,7 @@
 //! The WebSocket to the vendor: where it goes, how it is opened, and whole messages out of its frames.
 
 use actix_http::ws::Item;
+use awc::http::header::HeaderValue;
 use awc::ws::{CloseReason, Frame, Message};
 use bytes::{Bytes, BytesMut};
 use caly_actors::domain::CallId;
@@ -85,12 +86,20 @@ pub(super) fn check_base(base: &Url) -> Result<(), OptionsError> {
     }
 }
 
-/// Headers of every request: who pays, and for whom.
-pub(super) fn headers(options: &OpenAiOptions) -> Vec<(&'static str, String)> {
-    let mut headers = vec![("authorization", format!("Bearer {}", options.key.expose_secret()))];
-    headers.extend(options.organization.clone().map(|id| ("openai-organization", id)));
-    headers.extend(options.project.clone().map(|id| ("openai-project", id)));
-    headers
+/// Headers of every request: who pays, and for whom. The key is marked so that no log of the client library shows it.
+pub(super) fn headers(options: &OpenAiOptions) -> Result<Vec<(&'static str, HeaderValue)>, EngineError> {
+    let value = |text: &str| {
+        HeaderValue::from_str(text).map_err(|_| EngineError::Refused("key or id cannot stand in a header".to_owned()))
+    };
+    let mut key = value(&format!("Bearer {}", options.key.expose_secret()))?;
+    key.set_sensitive(true);
+    let mut headers = vec![("authorization", key)];
+    for (name, id) in [("openai-organization", &options.organization), ("openai-project", &options.project)] {
+        if let Some(id) = id {
+            headers.push((name, value(id)?));
+        }
+    }
+    Ok(headers)
 }
 
 /// Stable within a call and meaningless outside: 128 bits of a hash, in hex.
@@ -108,7 +117,7 @@ pub(super) async fn connect(
 ) -> Result<impl Socket + use<>, EngineError> {
     let url = realtime_url(&options.base_url, &options.model);
     let mut request = outbound.client().ws(url.as_str()).max_frame_size(FRAME_BYTES_MAX);
-    for (name, value) in headers(options) {
+    for (name, value) in headers(options)? {
         request = request.set_header(name, value);
     }
     if let Some(call) = call {
@@ -187,6 +196,7 @@ fn too_large() -> EngineError {
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used, clippy::panic, reason = "a test may panic")]
 mod tests {
     use super::*;
 

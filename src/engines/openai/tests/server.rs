@@ -21,6 +21,8 @@ pub(super) struct Peer {
     pub(super) head: String,
     /// Whether pings are answered.
     pub(super) pongs: bool,
+    /// Whether a close is answered.
+    pub(super) closes: bool,
     /// Payloads of pongs received.
     pub(super) ponged: Vec<Vec<u8>>,
     /// The code the client closed with.
@@ -41,6 +43,7 @@ pub(super) async fn serve<T: 'static, F: Future<Output = T> + 'static>(
     let base = format!("http://{}/v1", listener.local_addr().expect("an address"));
     let task = actix_rt::spawn(async move {
         let (stream, _) = listener.accept().await.expect("a connection");
+        stream.set_nodelay(true).expect("an option");
         script(Peer::accepted(Box::new(stream)).await).await
     });
     (base, task)
@@ -73,7 +76,7 @@ impl Peer {
             head.push(io.read_u8().await.expect("a request"));
         }
         let head = String::from_utf8(head).expect("a text head");
-        Self { io, head, pongs: true, ponged: Vec::new(), closed_with: None }
+        Self { io, head, pongs: true, closes: true, ponged: Vec::new(), closed_with: None }
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
@@ -155,8 +158,10 @@ impl Peer {
                 PONG => self.ponged.push(payload),
                 CLOSE => {
                     self.closed_with = payload.first_chunk().map(|code| u16::from_be_bytes(*code));
-                    self.frame(true, CLOSE, &payload).await;
-                    return None;
+                    if self.closes {
+                        self.frame(true, CLOSE, &payload).await;
+                        return None;
+                    }
                 }
                 _ => {}
             }

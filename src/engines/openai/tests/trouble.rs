@@ -288,6 +288,20 @@ async fn a_holder_that_takes_no_events_does_not_make_the_queue_grow_for_ever() {
     assert_eq!((error, events), (EngineError::Stalled("events are not taken"), 256));
 }
 
+#[actix_rt::test]
+async fn a_service_that_ignores_the_close_is_left_all_the_same() {
+    let (base, server) = serve(|mut peer| async move {
+        peer.hand_shake().await;
+        peer.closes = false;
+        (peer.hear().await, peer.closed_with) // ends when the client drops the connection
+    })
+    .await;
+    let (_caller, _agent, lanes) = lanes();
+    let engine = OpenAi::with_pace(options(&base), QUICK).expect("options");
+    drop(engine.open(spec(), lanes).await.expect("a session"));
+    assert_eq!(server.await.expect("the server"), (None, Some(1000)));
+}
+
 #[test]
 fn options_that_cannot_work_are_refused_by_name() {
     assert!(matches!(OpenAi::new(options("http://api.openai.com/v1")), Err(OptionsError::Insecure(_))));
