@@ -2,7 +2,9 @@
 
 pub mod cli;
 pub mod config;
+pub mod engines;
 pub mod limits;
+pub mod outbound;
 pub mod phrases;
 pub mod record;
 pub mod redact;
