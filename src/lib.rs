@@ -1,2 +1,3 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
+pub mod carriers;
 pub mod tokens;
