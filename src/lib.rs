@@ -1,11 +1,14 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
 
+pub mod carriers;
 pub mod cli;
 pub mod config;
 pub mod engines;
+pub mod http;
 pub mod limits;
 pub mod outbound;
 pub mod phrases;
 pub mod record;
 pub mod redact;
 pub mod telemetry;
+pub mod tokens;
