@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod io;
 mod keys;
+pub mod recorder;
 mod secrets;
 
 pub mod rows;
