@@ -10,5 +10,6 @@ pub mod outbound;
 pub mod phrases;
 pub mod record;
 pub mod redact;
+pub mod store;
 pub mod telemetry;
 pub mod tokens;

@@ -1,0 +1,288 @@
+//! What webhooks tell of a call, and the audit log: values that may be written at once or go through the recorder's
+//! queue. Every statement here may be repeated, and facts of one call may come in any order.
+
+use std::net::IpAddr;
+
+use caly_actors::domain::{Carrier, CarrierCallId, ClientId, Direction, Party};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::Store;
+use super::db::{Arg, Tx, args};
+use super::error::StoreError;
+
+/// A call's end as the carrier tells it, for a call that may not be known yet: then a row is made that is already
+/// ended, which a late start fills but does not reopen. An end never goes back, and Caly's own reason, if it has one,
+/// stands. A row of another client is left alone.
+const CARRIER_ENDED: &str = "INSERT INTO calls (id, client_id, carrier, carrier_call_id, caller, called, direction, \
+    state, admitted_at, ended_at, ended_by, end_reason, text_in, text_cached, audio_in, audio_cached, text_out, \
+    audio_out, cost_micro_usd, degraded, carrier_status, carrier_duration_s, carrier_ended_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ended', $8, $8, 'carrier', 'carrier_ended', 0, 0, 0, 0, 0, 0, 0, $9, $10, $11, $8) \
+    ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET state = 'ended', \
+    ended_at = COALESCE(calls.ended_at, excluded.ended_at), ended_by = COALESCE(calls.ended_by, excluded.ended_by), \
+    end_reason = COALESCE(calls.end_reason, excluded.end_reason), \
+    carrier_status = CASE WHEN calls.carrier_ended_at IS NULL THEN excluded.carrier_status ELSE calls.carrier_status END, \
+    carrier_duration_s = COALESCE(calls.carrier_duration_s, excluded.carrier_duration_s), \
+    carrier_ended_at = COALESCE(calls.carrier_ended_at, excluded.carrier_ended_at), \
+    caller = COALESCE(calls.caller, excluded.caller), called = COALESCE(calls.called, excluded.called), \
+    direction = COALESCE(calls.direction, excluded.direction) \
+    WHERE calls.client_id = excluded.client_id";
+
+/// A word about a call that goes on; nothing for a call that is unknown or that the carrier has ended.
+const CARRIER_STATUS: &str = "UPDATE calls SET carrier_status = $4 \
+    WHERE carrier = $1 AND carrier_call_id = $2 AND client_id = $3 AND carrier_ended_at IS NULL";
+
+const RECORDING: &str = "INSERT INTO recordings (id, client_id, carrier, carrier_call_id, source, location, \
+    duration_ms, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+    ON CONFLICT (carrier, carrier_call_id, location) DO UPDATE SET \
+    duration_ms = COALESCE(excluded.duration_ms, recordings.duration_ms) \
+    WHERE recordings.client_id = excluded.client_id";
+
+const AUDIT_HEAD: &str = "INSERT INTO audit_log (id, at, actor, client_id, action, outcome, remote, detail)";
+const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
+
+/// What a status webhook, or asking the carrier, told of a call.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct CarrierFact {
+    id: Uuid,
+    client: Uuid,
+    carrier: String,
+    carrier_call_id: String,
+    status: String,
+    at: DateTime<Utc>,
+    ended: bool,
+    duration_s: Option<i64>,
+    caller: Option<String>,
+    called: Option<String>,
+    direction: Option<String>,
+}
+
+impl CarrierFact {
+    /// The call goes on; `status` is the carrier's word.
+    #[must_use]
+    pub fn status(client: ClientId, carrier: Carrier, call: &CarrierCallId, status: &str, at: DateTime<Utc>) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            client: client.0,
+            carrier: carrier.as_str().to_owned(),
+            carrier_call_id: call.as_str().to_owned(),
+            status: status.to_owned(),
+            at,
+            ended: false,
+            duration_s: None,
+            caller: None,
+            called: None,
+            direction: None,
+        }
+    }
+
+    /// The call is over since `at`.
+    #[must_use]
+    pub fn ended(
+        client: ClientId,
+        carrier: Carrier,
+        call: &CarrierCallId,
+        status: &str,
+        at: DateTime<Utc>,
+        duration_s: Option<i64>,
+    ) -> Self {
+        Self { ended: true, duration_s, ..Self::status(client, carrier, call, status, at) }
+    }
+
+    /// Adds who spoke to whom, for the row of a call nobody has told of before.
+    #[must_use]
+    pub fn between(mut self, caller: &Party, called: &Party, direction: Direction) -> Self {
+        self.caller = caller.stored().map(str::to_owned);
+        self.called = called.stored().map(str::to_owned);
+        self.direction = Some(direction.as_str().to_owned());
+        self
+    }
+}
+
+/// Where a recording of a call lies. May come before the call's row, and twice.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RecordingFact {
+    id: Uuid,
+    client: Uuid,
+    carrier: String,
+    carrier_call_id: String,
+    source: String,
+    location: String,
+    duration_ms: Option<i64>,
+    at: DateTime<Utc>,
+}
+
+impl RecordingFact {
+    /// Made by the carrier, at a URL.
+    #[must_use]
+    pub fn by_carrier(
+        client: ClientId,
+        carrier: Carrier,
+        call: &CarrierCallId,
+        url: &str,
+        duration_ms: Option<i64>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            client: client.0,
+            carrier: carrier.as_str().to_owned(),
+            carrier_call_id: call.as_str().to_owned(),
+            source: "carrier".to_owned(),
+            location: url.to_owned(),
+            duration_ms,
+            at,
+        }
+    }
+
+    /// Made by Caly, in a file of the data directory.
+    #[must_use]
+    pub fn by_caly(
+        client: ClientId,
+        carrier: Carrier,
+        call: &CarrierCallId,
+        path: &str,
+        duration_ms: Option<i64>,
+        at: DateTime<Utc>,
+    ) -> Self {
+        Self { source: "caly".to_owned(), ..Self::by_carrier(client, carrier, call, path, duration_ms, at) }
+    }
+}
+
+/// Somebody did something, or tried to. No speech, keys or whole numbers in any field.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct AuditEntry {
+    id: Uuid,
+    at: DateTime<Utc>,
+    actor: String,
+    client: Option<Uuid>,
+    action: String,
+    outcome: String,
+    remote: Option<String>,
+    detail: Value,
+}
+
+impl AuditEntry {
+    /// `actor` did `action` (`webhook_rejected`, `key_created` …) now, with `outcome` (`ok`, `refused` …).
+    #[must_use]
+    pub fn new(actor: &str, action: &str, outcome: &str) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            at: Utc::now(),
+            actor: actor.to_owned(),
+            client: None,
+            action: action.to_owned(),
+            outcome: outcome.to_owned(),
+            remote: None,
+            detail: Value::Object(serde_json::Map::new()),
+        }
+    }
+
+    /// Whose matter it is.
+    #[must_use]
+    pub fn of(mut self, client: ClientId) -> Self {
+        self.client = Some(client.0);
+        self
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn from_address(mut self, remote: IpAddr) -> Self {
+        self.remote = Some(remote.to_string());
+        self
+    }
+
+    /// More, as a JSON object.
+    #[must_use]
+    pub fn detail(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+pub(super) async fn apply_carrier(tx: &mut Tx, fact: &CarrierFact) -> Result<(), StoreError> {
+    if !fact.ended {
+        let values = args![fact.carrier.clone(), fact.carrier_call_id.clone(), fact.client, fact.status.clone()];
+        return tx.execute(CARRIER_STATUS, values).await.map(drop);
+    }
+    let values = args![
+        fact.id,
+        fact.client,
+        fact.carrier.clone(),
+        fact.carrier_call_id.clone(),
+        fact.caller.clone(),
+        fact.called.clone(),
+        fact.direction.clone(),
+        fact.at,
+        Value::Array(Vec::new()),
+        fact.status.clone(),
+        fact.duration_s,
+    ];
+    tx.execute(CARRIER_ENDED, values).await.map(drop)
+}
+
+pub(super) async fn apply_recording(tx: &mut Tx, fact: &RecordingFact) -> Result<(), StoreError> {
+    let values = args![
+        fact.id,
+        fact.client,
+        fact.carrier.clone(),
+        fact.carrier_call_id.clone(),
+        fact.source.clone(),
+        fact.location.clone(),
+        fact.duration_ms,
+        fact.at,
+    ];
+    tx.execute(RECORDING, values).await.map(drop)
+}
+
+pub(super) async fn insert_audits(tx: &mut Tx, entries: &[&AuditEntry]) -> Result<(), StoreError> {
+    let row = |entry: &&AuditEntry| -> Vec<Arg> {
+        args![
+            entry.id,
+            entry.at,
+            entry.actor.clone(),
+            entry.client,
+            entry.action.clone(),
+            entry.outcome.clone(),
+            entry.remote.clone(),
+            entry.detail.clone(),
+        ]
+    };
+    tx.insert_many(AUDIT_HEAD, entries.iter().map(row).collect(), KEEP_FIRST).await.map(drop)
+}
+
+impl Store {
+    /// Writes a carrier's word about a call now; the recorder's queue does the same without a wait.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if there is no such client.
+    pub async fn carrier_told(&self, fact: CarrierFact) -> Result<(), StoreError> {
+        self.run(move |db| {
+            let fact = fact.clone();
+            async move {
+                let mut tx = db.begin().await?;
+                apply_carrier(&mut tx, &fact).await?;
+                tx.commit().await
+            }
+        })
+        .await
+    }
+
+    /// Writes where a recording lies now.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if there is no such client.
+    pub async fn add_recording(&self, fact: RecordingFact) -> Result<(), StoreError> {
+        self.run(move |db| {
+            let fact = fact.clone();
+            async move {
+                let mut tx = db.begin().await?;
+                apply_recording(&mut tx, &fact).await?;
+                tx.commit().await
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,306 @@
+//! All the SQL there is. Owns the database connections, the schema and the recorder; knows no HTTP, no carrier and no
+//! call in progress.
+//!
+//! Every query runs on a runtime of the store's own ([`IoRuntime`]) and has a deadline; the caller only awaits a result,
+//! from whatever executor it lives on. Ids are made before a statement is sent, so every write may be repeated when the
+//! answer to it was lost.
+
+mod audit;
+mod calls;
+mod clients;
+mod cursor;
+mod db;
+mod error;
+mod facts;
+mod io;
+mod keys;
+pub mod recorder;
+mod secrets;
+
+pub mod rows;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
+
+pub use self::calls::{ActionFilter, CallFilter};
+pub use self::clients::{Basic, CreatedClient, NewClient};
+use self::db::{Arg, Db, Row};
+pub use self::error::StoreError;
+pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};
+pub use self::io::IoRuntime;
+pub use self::keys::Role;
+pub use self::rows::Page;
+pub use self::secrets::{hash_secret, same_hash};
+
+static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// How long SQLite waits for another process that holds the file's lock.
+const SQLITE_BUSY: Duration = Duration::from_secs(5);
+/// Longest time for all migrations together; they may rewrite tables.
+const MIGRATE_DEADLINE: Duration = Duration::from_secs(600);
+/// Attempts after the first, for errors where one can help.
+const RETRIES: usize = 2;
+
+/// The schema's state as far as this process knows.
+const SCHEMA_UNKNOWN: i64 = 0;
+const SCHEMA_READY: i64 = -1;
+
+/// Limits of the pools. Every wait for the database ends by one of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StoreOptions {
+    /// Connections at most (SQLite: readers; there is always one writer).
+    pub max_connections: u32,
+    /// Longest wait for a free connection.
+    pub acquire_timeout: Duration,
+    /// Longest time of one statement. PostgreSQL is told to give up; for both the wait ends.
+    pub statement_timeout: Duration,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            acquire_timeout: Duration::from_millis(900),
+            statement_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The database. Cheap to clone; the connections end with the last clone.
+#[derive(Clone, Debug)]
+pub struct Store(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Arc<Db>,
+    runtime: IoRuntime,
+    options: StoreOptions,
+    migrate_url: MigrateTarget,
+    /// [`SCHEMA_UNKNOWN`], [`SCHEMA_READY`], or the number of a migration this code does not know.
+    schema: AtomicI64,
+}
+
+/// Migrations run on a connection of their own, without the statement limit.
+#[derive(Debug)]
+enum MigrateTarget {
+    Sqlite(Box<SqliteConnectOptions>),
+    Postgres(Box<PgConnectOptions>),
+}
+
+impl Store {
+    /// Opens `sqlite://path` (file and directory are created) or `postgres://…`. A PostgreSQL that is down is not an
+    /// error here: connections are made when they are wanted, so that a start may go on without the database.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a URL of neither kind; [`StoreError::Unavailable`] if the SQLite file cannot be made.
+    pub async fn connect(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        let runtime = IoRuntime::start().map_err(|error| StoreError::later(format!("no threads: {error}")))?;
+        let (db, migrate_url) = match url.split_once(':').map(|(scheme, _)| scheme) {
+            Some("sqlite") => open_sqlite(&runtime, url, options).await?,
+            Some("postgres" | "postgresql") => open_postgres(&runtime, url, options)?,
+            _ => return Err(StoreError::Invalid("database URL: sqlite://path or postgres://… is expected".to_owned())),
+        };
+        let schema = AtomicI64::new(SCHEMA_UNKNOWN);
+        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema })))
+    }
+
+    /// Brings the schema to the newest version; a second run changes nothing. Until it has succeeded once, every query
+    /// is refused as unavailable.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`]; [`StoreError::Unavailable`], after which it may be tried again.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.0);
+        let outcome = self.on_runtime(MIGRATE_DEADLINE, async move { inner.migrate_url.run().await }).await;
+        match outcome {
+            Ok(()) => self.0.schema.store(SCHEMA_READY, Ordering::Release),
+            Err(StoreError::NewerSchema(version)) => self.0.schema.store(version, Ordering::Release),
+            Err(_) => {}
+        }
+        outcome
+    }
+
+    /// Asks the database for an answer. For readiness: also fails while the schema is not ready.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", Vec::new()).await.map(drop)
+    }
+
+    /// `sqlite` or `postgres`.
+    #[must_use]
+    pub fn engine(&self) -> &'static str {
+        match *self.0.db {
+            Db::Sqlite { .. } => "sqlite",
+            Db::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Ends every connection; all queries fail from now on.
+    pub async fn close(&self) {
+        let db = Arc::clone(&self.0.db);
+        let closing = async move {
+            db.close().await;
+            Ok(())
+        };
+        if let Err(error) = self.on_runtime(self.0.options.statement_timeout, closing).await {
+            tracing::warn!(%error, "database connections did not close in time");
+        }
+    }
+
+    fn schema_ready(&self) -> Result<(), StoreError> {
+        match self.0.schema.load(Ordering::Acquire) {
+            SCHEMA_READY => Ok(()),
+            SCHEMA_UNKNOWN => Err(StoreError::later("migrations have not been applied yet")),
+            version => Err(StoreError::NewerSchema(version)),
+        }
+    }
+
+    /// Runs a future on the io runtime with a deadline; a panic in it comes back as an error.
+    async fn on_runtime<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let bounded = async move {
+            tokio::time::timeout(deadline, work)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::later("the database did not answer in time")))
+        };
+        let Some(task) = self.0.runtime.spawn(bounded) else {
+            return Err(StoreError::later("store is shut down"));
+        };
+        task.await.unwrap_or_else(|error| {
+            if error.is_panic() {
+                Err(StoreError::Internal("a query panicked".to_owned()))
+            } else {
+                Err(StoreError::later("store is shut down"))
+            }
+        })
+    }
+
+    /// Runs `work` on the io runtime, again with back-off where that can help: it must be repeatable.
+    async fn run<T, F>(&self, work: impl Fn(Arc<Db>) -> F + Send + Sync + 'static) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        self.schema_ready()?;
+        let db = Arc::clone(&self.0.db);
+        let back_off = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(20))
+            .with_max_delay(Duration::from_millis(200))
+            .with_max_times(RETRIES)
+            .with_jitter();
+        let attempts = async move { (|| work(Arc::clone(&db))).retry(back_off).when(StoreError::is_retryable).await };
+        self.on_runtime(self.0.options.acquire_timeout + self.0.options.statement_timeout, attempts).await
+    }
+
+    async fn all<T: Row>(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        let sql: SqlStr = sql.into_sql_str();
+        self.run(move |db| {
+            let (sql, args) = (sql.clone(), args.clone());
+            async move { db.fetch_all(sql, args).await }
+        })
+        .await
+    }
+
+    async fn optional<T: Row>(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Option<T>, StoreError> {
+        let sql: SqlStr = sql.into_sql_str();
+        self.run(move |db| {
+            let (sql, args) = (sql.clone(), args.clone());
+            async move { db.fetch_optional(sql, args).await }
+        })
+        .await
+    }
+
+    async fn execute(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<u64, StoreError> {
+        let sql: SqlStr = sql.into_sql_str();
+        self.run(move |db| {
+            let (sql, args) = (sql.clone(), args.clone());
+            async move { db.execute(sql, args).await }
+        })
+        .await
+    }
+}
+
+impl MigrateTarget {
+    async fn run(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(options) => {
+                let mut connection = options.connect().await?;
+                let outcome = SQLITE_MIGRATIONS.run_direct(None, &mut connection, false).await;
+                let _closed = connection.close().await;
+                Ok(outcome?)
+            }
+            Self::Postgres(options) => {
+                let mut connection = options.connect().await?;
+                let outcome = POSTGRES_MIGRATIONS.run_direct(None, &mut connection, false).await;
+                let _closed = connection.close().await;
+                Ok(outcome?)
+            }
+        }
+    }
+}
+
+async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> Result<(Db, MigrateTarget), StoreError> {
+    if url.contains(":memory:") || url.contains("mode=memory") {
+        return Err(StoreError::Invalid(
+            "database URL: an in-memory SQLite would be a different one for readers and \
+            writers; name a file"
+                .to_owned(),
+        ));
+    }
+    let file = SqliteConnectOptions::from_str(url)?
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // A committed row has reached the disk; the recorder's batches keep that cheap.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(SQLITE_BUSY);
+    let path: PathBuf = file.get_filename().to_owned();
+    let pools = async move {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+            tokio::fs::create_dir_all(directory)
+                .await
+                .map_err(|error| StoreError::later(format!("directory of the SQLite file: {error}")))?;
+        }
+        let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
+        // A write may hold the one connection for as long as it waits for the file.
+        let write = pool().max_connections(1).acquire_timeout(SQLITE_BUSY).connect_with(file.clone()).await?;
+        let read = pool().max_connections(options.max_connections.max(1)).connect_lazy_with(file.clone());
+        Ok((Db::Sqlite { write, read }, MigrateTarget::Sqlite(Box::new(file))))
+    };
+    let Some(task) = runtime.spawn(pools) else { return Err(StoreError::later("store is shut down")) };
+    task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("opening SQLite: {error}"))))
+}
+
+fn open_postgres(runtime: &IoRuntime, url: &str, options: StoreOptions) -> Result<(Db, MigrateTarget), StoreError> {
+    let server = PgConnectOptions::from_str(url)?.application_name("caly");
+    let limit = options.statement_timeout.as_millis().to_string();
+    let limited = server.clone().options([
+        ("statement_timeout", limit.as_str()),
+        ("lock_timeout", limit.as_str()),
+        ("idle_in_transaction_session_timeout", "30000"),
+    ]);
+    // The pool's own upkeep is spawned where it is made.
+    let handle = runtime.handle().ok_or_else(|| StoreError::later("store is shut down"))?;
+    let _entered = handle.enter();
+    let pool = PgPoolOptions::new()
+        .max_connections(options.max_connections.max(1))
+        .acquire_timeout(options.acquire_timeout)
+        .connect_lazy_with(limited);
+    Ok((Db::Postgres(pool), MigrateTarget::Postgres(Box::new(server))))
+}

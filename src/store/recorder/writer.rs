@@ -1,0 +1,414 @@
+//! The writer task: takes batches from the queue to the database, or to the spool while the database is away, and the
+//! spool to the database before anything newer. Restarted when it panics.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::block_in_place;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::entry::Entry;
+use super::spool::{Spool, SpoolError};
+use super::{Shared, apply, lock};
+use crate::store::{Store, StoreError};
+
+/// First and longest wait before the database is tried again. The longest bounds how late a spool is written after the
+/// database is back.
+const RETRY_MIN: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(2);
+/// How long the disk is left alone after it refused.
+const DISK_PAUSE: Duration = Duration::from_secs(1);
+/// Entries appended to the spool with one sync.
+const SPILL: usize = 2_000;
+/// Pause after a panic, so that a lasting fault does not spin.
+const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// Panics over one entry by itself before it is set aside.
+const PANICS_MAX: u32 = 3;
+
+/// What is suspected after panics: one of the next `careful` entries, which are then written one by one.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Suspicion {
+    careful: usize,
+    /// Entries of the attempt in progress and the first of them.
+    in_hand: Option<(Uuid, usize)>,
+    /// Panics over this entry alone.
+    alone: Option<(Uuid, u32)>,
+}
+
+/// Starts the writer and whoever starts it again.
+pub(super) fn start(shared: Arc<Shared>, store: Store) {
+    let watched = Arc::clone(&shared);
+    let own = store.clone();
+    let watch = async move {
+        loop {
+            let writer = tokio::spawn(run(Arc::clone(&watched), own.clone()));
+            match writer.await {
+                Ok(()) => break,
+                Err(error) if error.is_panic() => note_panic(&watched),
+                Err(_) => break,
+            }
+            tokio::time::sleep(RESTART_PAUSE).await;
+        }
+        watched.stopped.send_replace(true);
+    };
+    if store.0.runtime.spawn(watch).is_none() {
+        shared.stopped.send_replace(true);
+    }
+}
+
+fn note_panic(shared: &Shared) {
+    shared.restarts.fetch_add(1, Ordering::Relaxed);
+    metrics::counter!("caly_recorder_restarts_total").increment(1);
+    tracing::error!("recorder writer panicked, starting it again");
+    let mut state = lock(&shared.state);
+    state.last_error = Some("the writer panicked".to_owned());
+    let suspicion = &mut state.suspicion;
+    if let Some((head, length)) = suspicion.in_hand.take() {
+        suspicion.careful = suspicion.careful.max(length);
+        if length == 1 {
+            let before = suspicion.alone.filter(|(id, _)| *id == head).map_or(0, |(_, count)| count);
+            suspicion.alone = Some((head, before + 1));
+        }
+    }
+}
+
+async fn run(shared: Arc<Shared>, store: Store) {
+    let mut writer = Writer {
+        spool: None,
+        reading: None,
+        retry_at: Instant::now(),
+        retry_after: RETRY_MIN,
+        disk_at: Instant::now(),
+        shared,
+        store,
+    };
+    while writer.step().await {}
+}
+
+struct Writer {
+    shared: Arc<Shared>,
+    store: Store,
+    /// `None` until the directory could be opened.
+    spool: Option<Spool>,
+    /// What is left of the oldest segment.
+    reading: Option<VecDeque<Entry>>,
+    /// When the database may be tried, if it is away.
+    retry_at: Instant,
+    retry_after: Duration,
+    /// When the disk may be tried.
+    disk_at: Instant,
+}
+
+impl Writer {
+    /// One thing after another; `false` when it is time to go.
+    async fn step(&mut self) -> bool {
+        self.open_spool();
+        if *self.shared.stopping.borrow() {
+            while self.queued() > 0 && self.spill() {}
+            return false;
+        }
+        let away = self.away();
+        if self.spool_waits() {
+            let crowded = self.queued() > self.shared.options.queue / 2;
+            if (away || crowded) && self.queued() > 0 && Instant::now() >= self.disk_at {
+                self.spill();
+            }
+            if !away || Instant::now() >= self.retry_at {
+                self.drain().await;
+            } else {
+                self.rest().await;
+            }
+        } else if self.queued() == 0 {
+            if away && Instant::now() >= self.retry_at {
+                self.probe().await;
+            } else {
+                self.rest().await;
+            }
+        } else if away && Instant::now() < self.retry_at {
+            // The spool is empty and the database away: to the disk, or wait if that refuses as well.
+            if Instant::now() < self.disk_at || !self.spill() {
+                self.rest().await;
+            }
+        } else if self.queued() > self.shared.options.queue / 2 {
+            if !self.spill() {
+                self.write_queued().await;
+            }
+        } else {
+            self.linger().await;
+            self.write_queued().await;
+        }
+        true
+    }
+
+    fn away(&self) -> bool {
+        lock(&self.shared.state).away
+    }
+
+    fn queued(&self) -> usize {
+        lock(&self.shared.queue).len()
+    }
+
+    fn spool_waits(&self) -> bool {
+        self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+    }
+
+    /// Until something is recorded, or a time to try again has come.
+    async fn rest(&self) {
+        let now = Instant::now();
+        let database = (self.away() && self.retry_at > now).then_some(self.retry_at);
+        let disk = (self.disk_at > now).then_some(self.disk_at);
+        let until = [database, disk].into_iter().flatten().min();
+        let woken = self.shared.wake.notified();
+        tokio::select! {
+            () = woken => {
+                // While away, entries gather a little before they are synced to the disk.
+                if database.is_some() && !*self.shared.stopping.borrow() {
+                    self.linger().await;
+                }
+            }
+            () = self.shared.asked_to_stop() => {}
+            () = sleep_until(until) => {}
+        }
+    }
+
+    /// Gives a small batch time to grow, unless somebody waits for it.
+    async fn linger(&self) {
+        if self.shared.hurried.swap(false, Ordering::AcqRel) || self.queued() >= self.shared.options.batch {
+            return;
+        }
+        tokio::select! {
+            () = self.shared.hurry.notified() => {}
+            () = tokio::time::sleep(self.shared.options.linger) => {}
+        }
+        self.shared.hurried.store(false, Ordering::Release);
+    }
+
+    fn open_spool(&mut self) {
+        if self.spool.is_some() || Instant::now() < self.disk_at {
+            return;
+        }
+        let (directory, most) = (&self.shared.spool_directory, self.shared.options.spool_bytes);
+        match block_in_place(|| Spool::open(directory, most)) {
+            Ok(spool) => self.spool = Some(spool),
+            Err(error) => self.disk_failed(&format!("spool directory: {error}")),
+        }
+        self.note_spool();
+    }
+
+    fn disk_failed(&mut self, what: &str) {
+        self.disk_at = Instant::now() + DISK_PAUSE;
+        self.shared.failed(what);
+        metrics::counter!("caly_recorder_spool_failures_total").increment(1);
+        tracing::error!(error = what, "recorder spool refused");
+    }
+
+    fn note_spool(&self) {
+        let Some(bytes) = self.spool.as_ref().map(Spool::bytes) else { return };
+        // A segment whose lines were all torn away still waits to be removed.
+        let bytes = if self.spool_waits() { bytes.max(1) } else { 0 };
+        lock(&self.shared.state).spooled_bytes = bytes;
+        metrics::gauge!("caly_recorder_spooled_bytes").set(bytes as f64);
+        self.shared.progressed();
+    }
+
+    /// Moves the oldest queued entries to the disk; `false` if it refused.
+    fn spill(&mut self) -> bool {
+        let batch = lock(&self.shared.queue).take(SPILL);
+        let entries: Vec<&Entry> = batch.iter().map(|entry| &**entry).collect();
+        let outcome = match &mut self.spool {
+            Some(spool) => block_in_place(|| spool.append(&entries)),
+            None => Err(SpoolError::Full),
+        };
+        match outcome {
+            Ok(()) => {
+                lock(&self.shared.queue).finish(&vec![true; batch.len()]);
+                metrics::counter!("caly_recorder_spooled_total").increment(batch.len() as u64);
+                self.note_spool();
+                true
+            }
+            Err(error) => {
+                lock(&self.shared.queue).finish(&[]);
+                self.disk_failed(&error.to_string());
+                false
+            }
+        }
+    }
+
+    async fn write_queued(&mut self) {
+        let batch = lock(&self.shared.queue).take(self.shared.options.batch);
+        let entries: Vec<&Entry> = batch.iter().map(|entry| &**entry).collect();
+        let kept = self.write(&entries).await;
+        lock(&self.shared.queue).finish(&kept);
+        self.shared.progressed();
+    }
+
+    /// Writes a batch of the oldest segment, and removes the segment after its last.
+    async fn drain(&mut self) {
+        let Some(spool) = &mut self.spool else { return };
+        let mut reading = match self.reading.take() {
+            Some(reading) => reading,
+            None => match block_in_place(|| spool.read_oldest()) {
+                Ok(back) => {
+                    let back = back.unwrap_or(super::spool::ReadBack { entries: Vec::new(), torn: 0 });
+                    if back.torn > 0 {
+                        metrics::counter!("caly_recorder_torn_total").increment(back.torn);
+                        tracing::warn!(lines = back.torn, "recorder spool had torn lines, set aside");
+                    }
+                    back.entries.into()
+                }
+                Err(error) => {
+                    self.disk_failed(&format!("reading the spool: {error}"));
+                    return self.pause_disk().await;
+                }
+            },
+        };
+        if !reading.is_empty() {
+            let length = reading.len().min(self.shared.options.batch);
+            let kept = {
+                let entries: Vec<&Entry> = reading.iter().take(length).collect();
+                self.write(&entries).await.len()
+            };
+            reading.drain(..kept);
+        }
+        if !reading.is_empty() {
+            self.reading = Some(reading);
+        } else if let Some(spool) = &mut self.spool
+            && let Err(error) = block_in_place(|| spool.remove_oldest())
+        {
+            self.disk_failed(&format!("removing a written spool segment: {error}"));
+            self.pause_disk().await;
+        }
+        self.note_spool();
+    }
+
+    /// The disk neither gives nor forgets: do not spin on it.
+    async fn pause_disk(&self) {
+        tokio::time::sleep_until(self.disk_at).await;
+    }
+
+    /// Writes entries in order and says of each, from the front, whether it is in the database; shorter than the batch
+    /// if the database went away. A refused entry is found by halving and set aside.
+    async fn write(&mut self, entries: &[&Entry]) -> Vec<bool> {
+        let mut kept = Vec::with_capacity(entries.len());
+        let mut size = entries.len();
+        while kept.len() < entries.len() {
+            let rest = &entries[kept.len()..];
+            let (careful, doomed) = self.suspects(rest[0]);
+            size = if careful { 1 } else { size.clamp(1, rest.len()) };
+            let part = &rest[..size];
+            let outcome =
+                if doomed { Err(StoreError::Internal("panics".to_owned())) } else { self.attempt(part).await };
+            match outcome {
+                Ok(()) => {
+                    self.succeeded(part);
+                    kept.extend(part.iter().map(|_| true));
+                    size *= 2;
+                }
+                Err(error) if error.is_unavailable() => {
+                    self.database_away(&error);
+                    break;
+                }
+                Err(_) if size > 1 => size /= 2,
+                Err(error) => {
+                    self.reject(part[0], &error);
+                    kept.push(false);
+                }
+            }
+        }
+        kept
+    }
+
+    /// Asks whether the database is back when there is nothing to write.
+    async fn probe(&mut self) {
+        match self.attempt(&[]).await {
+            Ok(()) => self.succeeded(&[]),
+            Err(error) => self.database_away(&error),
+        }
+    }
+
+    /// Whether to write one by one, and whether this entry has panicked too often.
+    fn suspects(&self, head: &Entry) -> (bool, bool) {
+        let suspicion = lock(&self.shared.state).suspicion;
+        let doomed = suspicion.alone.is_some_and(|(id, count)| id == head.id && count >= PANICS_MAX);
+        (suspicion.careful > 0, doomed)
+    }
+
+    /// One transaction, twice if the connection was lost: a batch may be repeated.
+    async fn attempt(&self, entries: &[&Entry]) -> Result<(), StoreError> {
+        lock(&self.shared.state).suspicion.in_hand = entries.first().map(|entry| (entry.id, entries.len()));
+        let started = Instant::now();
+        let mut outcome = self.transaction(entries).await;
+        if outcome.as_ref().is_err_and(StoreError::is_retryable) {
+            outcome = self.transaction(entries).await;
+        }
+        lock(&self.shared.state).suspicion.in_hand = None;
+        metrics::histogram!("caly_recorder_batch_seconds").record(started.elapsed().as_secs_f64());
+        outcome
+    }
+
+    async fn transaction(&self, entries: &[&Entry]) -> Result<(), StoreError> {
+        self.store.schema_ready()?;
+        let options = self.store.0.options;
+        #[cfg(test)]
+        self.shared.faults.before(entries)?;
+        tokio::select! {
+            outcome = tokio::time::timeout(
+                options.acquire_timeout + options.statement_timeout,
+                apply::write(&self.store.0.db, entries),
+            ) => outcome.unwrap_or_else(|_| Err(StoreError::later("the database did not answer in time")))?,
+            () = self.shared.asked_to_stop() => return Err(StoreError::later("stopping")),
+        }
+        #[cfg(test)]
+        self.shared.faults.after()?;
+        Ok(())
+    }
+
+    fn succeeded(&mut self, part: &[&Entry]) {
+        let count = part.len() as u64;
+        self.shared.written.fetch_add(count, Ordering::Relaxed);
+        metrics::counter!("caly_recorder_written_total").increment(count);
+        self.retry_after = RETRY_MIN;
+        let mut state = lock(&self.shared.state);
+        state.suspicion.careful = state.suspicion.careful.saturating_sub(part.len());
+        if state.away {
+            state.away = false;
+            tracing::info!("recorder: the database is back");
+        }
+    }
+
+    fn database_away(&mut self, error: &StoreError) {
+        self.retry_at = Instant::now() + self.retry_after;
+        self.retry_after = (self.retry_after * 2).min(RETRY_MAX);
+        let mut state = lock(&self.shared.state);
+        if !state.away {
+            tracing::warn!(%error, "recorder: the database is away, keeping the journal on disk");
+        }
+        state.away = true;
+        state.last_error = Some(error.to_string());
+        drop(state);
+        self.shared.progressed();
+    }
+
+    fn reject(&mut self, entry: &Entry, error: &StoreError) {
+        self.shared.rejected.fetch_add(1, Ordering::Relaxed);
+        metrics::counter!("caly_recorder_rejected_total", "kind" => entry.kind()).increment(1);
+        tracing::error!(%error, kind = entry.kind(), entry = %entry.id, "recorder: entry refused, set aside");
+        self.shared.failed(&error.to_string());
+        lock(&self.shared.state).suspicion.alone = None;
+        if let Some(spool) = &self.spool
+            && let Err(error) = block_in_place(|| spool.reject(entry))
+        {
+            self.disk_failed(&format!("rejected.jsonl: {error}"));
+        }
+    }
+}
+
+async fn sleep_until(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,281 @@
+//! Rows as the admin API shows them: ids are UUIDv7, times RFC 3339 in UTC, phone numbers E.164. Nothing secret is in
+//! a row that can be serialised.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::FromRow;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// One page of a list, newest first unless said otherwise.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Give it back to get the next page; `null` on the last.
+    pub next: Option<String>,
+}
+
+/// A business whose phone is answered.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct ClientRow {
+    pub id: Uuid,
+    pub slug: String,
+    pub name: String,
+    /// Its webhooks are refused.
+    pub disabled: bool,
+    /// `json` or `exoml`.
+    pub answer_style: String,
+    /// Calls at once; `null` is no limit of its own.
+    pub max_calls: Option<i64>,
+    /// Addresses and networks its webhooks may come from; empty is any.
+    #[sqlx(json)]
+    pub ip_allow_list: Vec<String>,
+    /// User name of Basic credentials, if it has them.
+    pub basic_user: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// What a client's webhooks are checked with and its own actions signed with. Never serialised, never printed.
+#[derive(Clone, PartialEq, FromRow)]
+pub struct ClientSecrets {
+    /// SHA-256 of the secret in the webhook URL.
+    pub webhook_secret_hash: Vec<u8>,
+    /// SHA-256 of the Basic password.
+    pub basic_password_hash: Option<Vec<u8>>,
+    /// Key of `X-Exotel-Signature`, in clear.
+    pub signature_secret: Option<String>,
+    /// Key that signs the client's HTTPS actions, in clear.
+    pub http_secret: String,
+}
+
+impl std::fmt::Debug for ClientSecrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientSecrets")
+    }
+}
+
+/// A client with its secrets, for the snapshot that webhooks are checked against.
+#[derive(Clone, PartialEq, Debug, FromRow)]
+pub struct DirectoryClient {
+    /// What may be shown.
+    #[sqlx(flatten)]
+    pub client: ClientRow,
+    /// What may not.
+    #[sqlx(flatten)]
+    pub secrets: ClientSecrets,
+}
+
+/// Everything webhooks and admission need, read at one moment.
+#[derive(Clone, PartialEq, Debug)]
+pub struct DirectoryRows {
+    /// All clients, also disabled ones.
+    pub clients: Vec<DirectoryClient>,
+    /// All numbers.
+    pub numbers: Vec<NumberRow>,
+    /// The agent version in use of each client that has one.
+    pub agents: Vec<AgentRow>,
+}
+
+/// A phone number of a client.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct NumberRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    pub e164: String,
+    pub label: Option<String>,
+    pub created_at: DateTime<Utc>,
+}
+
+/// One version of how a client's calls are conducted.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct AgentRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    pub version: i64,
+    pub name: String,
+    #[schema(value_type = Object)]
+    pub settings: serde_json::Value,
+    /// The version new calls use.
+    pub published: bool,
+    pub created_at: DateTime<Utc>,
+}
+
+/// A phone call.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct CallRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    /// `null` for a call of which only the carrier has told.
+    pub agent_id: Option<Uuid>,
+    pub agent_version: Option<i64>,
+    pub carrier: String,
+    pub carrier_call_id: String,
+    /// E.164, national digits, a SIP address, or `null` when withheld.
+    pub caller: Option<String>,
+    pub called: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: Option<String>,
+    /// `admitted`, `live` or `ended`.
+    pub state: String,
+    pub admitted_at: DateTime<Utc>,
+    pub answered_at: Option<DateTime<Utc>>,
+    pub ended_at: Option<DateTime<Utc>>,
+    /// `caly`, `carrier` or `restart`: who said that it ended.
+    pub ended_by: Option<String>,
+    pub end_reason: Option<String>,
+    /// From admission to the end, on the call's own clock.
+    pub duration_ms: Option<i64>,
+    /// Samples a second.
+    pub rate: Option<i64>,
+    /// `hang_up` or `transfer`.
+    pub after_stream: Option<String>,
+    /// For the person it was handed to.
+    pub summary: Option<String>,
+    pub text_in: i64,
+    pub text_cached: i64,
+    pub audio_in: i64,
+    pub audio_cached: i64,
+    pub text_out: i64,
+    pub audio_out: i64,
+    /// What the engine cost, in millionths of a US dollar.
+    pub cost_micro_usd: i64,
+    /// Parts that had to be given up.
+    #[sqlx(json)]
+    pub degraded: Vec<String>,
+    /// The carrier's own word.
+    pub carrier_status: Option<String>,
+    pub carrier_duration_s: Option<i64>,
+    pub carrier_ended_at: Option<DateTime<Utc>>,
+}
+
+/// An utterance, as heard.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct TurnRow {
+    pub id: Uuid,
+    pub call_id: Uuid,
+    /// `caller` or `agent`.
+    pub speaker: String,
+    pub text: String,
+    /// Words the caller never heard.
+    pub unheard: String,
+    pub interrupted: bool,
+    /// Milliseconds since admission.
+    pub started_ms: i64,
+    pub ended_ms: i64,
+    /// From the end of the caller's speech to the first frame of the answer.
+    pub latency_ms: Option<i64>,
+    pub at: DateTime<Utc>,
+}
+
+/// What a caller's turn was taken to mean.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct IntentRow {
+    pub id: Uuid,
+    pub call_id: Uuid,
+    pub turn_id: Uuid,
+    pub intent: String,
+    /// 0.0 to 1.0.
+    pub confidence: f64,
+    /// `[{"kind","text","value","confidence"}]`.
+    #[schema(value_type = Vec<Object>)]
+    pub entities: serde_json::Value,
+    pub at_ms: i64,
+    pub at: DateTime<Utc>,
+}
+
+/// Something done because of a call.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct ActionRow {
+    pub id: Uuid,
+    pub call_id: Uuid,
+    pub client_id: Uuid,
+    pub name: String,
+    pub idempotency_key: String,
+    #[schema(value_type = Object)]
+    pub arguments: serde_json::Value,
+    /// `running`, `done`, `failed` or `unknown`.
+    pub state: String,
+    #[schema(value_type = Option<Object>)]
+    pub output: Option<serde_json::Value>,
+    pub attempts: i64,
+    /// Milliseconds since the call's admission.
+    pub started_ms: i64,
+    pub changed_ms: i64,
+    pub created_at: DateTime<Utc>,
+    pub changed_at: DateTime<Utc>,
+}
+
+/// Anything else worth knowing of a call.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct EventRow {
+    /// Sorts in the order of recording.
+    pub id: Uuid,
+    pub call_id: Uuid,
+    pub kind: String,
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+    pub at_ms: i64,
+    pub at: DateTime<Utc>,
+}
+
+/// Where the sound of a call lies.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct RecordingRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    pub carrier: String,
+    pub carrier_call_id: String,
+    /// `carrier` or `caly`.
+    pub source: String,
+    /// A URL or a path inside the data directory.
+    pub location: String,
+    pub duration_ms: Option<i64>,
+    pub received_at: DateTime<Utc>,
+}
+
+/// A call and all that belongs to it.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct CallDetail {
+    pub call: CallRow,
+    /// In the order in which they began.
+    pub turns: Vec<TurnRow>,
+    pub intents: Vec<IntentRow>,
+    pub actions: Vec<ActionRow>,
+    /// In the order of recording.
+    pub events: Vec<EventRow>,
+    pub recordings: Vec<RecordingRow>,
+}
+
+/// A key of the admin API, without the key.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct KeyRow {
+    pub id: Uuid,
+    /// The first characters, to recognise it by.
+    pub prefix: String,
+    /// `admin`, `operator` or `viewer`.
+    pub role: String,
+    /// The one client it may see; `null` is all.
+    pub client_id: Option<Uuid>,
+    pub name: String,
+    pub created_at: DateTime<Utc>,
+    pub last_used_at: Option<DateTime<Utc>>,
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Something somebody did, or tried to do.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct AuditRow {
+    pub id: Uuid,
+    pub at: DateTime<Utc>,
+    /// A key's id, a client's slug, `caly` …
+    pub actor: String,
+    pub client_id: Option<Uuid>,
+    pub action: String,
+    pub outcome: String,
+    /// Address it came from.
+    pub remote: Option<String>,
+    #[schema(value_type = Object)]
+    pub detail: serde_json::Value,
+}
