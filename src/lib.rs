@@ -1,8 +1,11 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
 
+pub mod actions;
+pub mod agents;
 pub mod carriers;
 pub mod cli;
 pub mod config;
+pub mod directory;
 pub mod engines;
 pub mod http;
 pub mod limits;

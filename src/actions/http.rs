@@ -1,0 +1,326 @@
+//! A client's own HTTPS action: a signed request made from a template, its JSON answer told to the engine.
+//!
+//! The URL is distrusted: https only, the address is checked after resolution and pinned, no redirects, bounded in
+//! size and time. Signature: `X-Caly-Signature: t=<unix s>,v1=<hex HMAC-SHA256 of "t.body">` with the client's secret.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use caly_actors::domain::HttpTool;
+use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
+use ring::hmac;
+use serde_json::{Value, json};
+use url::{Host, Url};
+
+use crate::directory::Directory;
+use crate::outbound::Outbound;
+
+/// Longest answer read.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Longest answer told to the engine.
+const ANSWER_TOLD_MAX: usize = 8 * 1024;
+
+/// Makes the requests.
+pub struct HttpActions {
+    outbound: Outbound,
+    directory: Directory,
+    /// `host:port` pairs that may be plain http or on a private network, as the operator allows.
+    trusted: Vec<String>,
+}
+
+/// The catalogue entry of a client's tool.
+#[must_use]
+pub fn spec(tool: &HttpTool) -> ActionSpec {
+    ActionSpec {
+        tool: ToolSpec {
+            name: Arc::clone(&tool.name),
+            description: Arc::clone(&tool.description),
+            schema: Arc::clone(&tool.schema),
+        },
+        deadline: tool.deadline,
+        // Only what surely did not happen is tried again; the key makes a repeat harmless for an endpoint that heeds it.
+        retry: RetryRule { attempts: 3, backoff: Duration::from_millis(200) },
+        same: SameAction::PerArguments,
+        writes: tool.writes,
+    }
+}
+
+impl HttpActions {
+    /// `trusted` lists `host:port` pairs exempt from the https and public-address rules.
+    #[must_use]
+    pub fn new(outbound: Outbound, directory: Directory, trusted: Vec<String>) -> Self {
+        Self { outbound, directory, trusted }
+    }
+
+    /// One attempt.
+    ///
+    /// # Errors
+    /// By what is known to have happened: nothing (`Refused`, `Unavailable`) or perhaps something (`Unknown`).
+    pub async fn run(&self, tool: &HttpTool, request: &ActionRequest) -> Result<ActionOutput, ActionError> {
+        let url = fill_url(&tool.url, &request.arguments)
+            .ok_or_else(|| ActionError::Refused("its address is misconfigured".to_owned()))?;
+        let address = self.checked_address(&url).await?;
+        let body = body(tool, request);
+        let secret = self.secret(request).ok_or_else(|| ActionError::Refused("the client is unknown".to_owned()))?;
+        let get = &*tool.method == "GET";
+        let client = self.outbound.client();
+        let text = url.as_str();
+        let prepared = if get { client.get(text) } else { client.post(text) }
+            .address(address)
+            .timeout(tool.deadline)
+            .insert_header(("Idempotency-Key", request.idempotency_key.to_string()))
+            .insert_header(("X-Caly-Call", request.facts.call.to_string()))
+            .insert_header(("X-Caly-Signature", sign(&secret, if get { "" } else { &body }, SystemTime::now())));
+        let sent = if get {
+            prepared.send()
+        } else {
+            prepared.insert_header(("Content-Type", "application/json")).send_body(body)
+        };
+        let mut answer = sent.await.map_err(|error| failed(tool, &error))?;
+        let status = answer.status().as_u16();
+        let bytes = answer.body().limit(ANSWER_BYTES_MAX).await;
+        judge(tool, status, bytes.ok().as_deref())
+    }
+
+    fn secret(&self, request: &ActionRequest) -> Option<String> {
+        let snapshot = self.directory.get()?;
+        snapshot.client(&request.facts.client_slug).map(|client| client.secrets.http_secret.clone())
+    }
+
+    /// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
+    async fn checked_address(&self, url: &Url) -> Result<SocketAddr, ActionError> {
+        let refused = |why: &str| ActionError::Refused(format!("its address is not allowed: {why}"));
+        let port = url.port_or_known_default().ok_or_else(|| refused("no port"))?;
+        let host = url.host().ok_or_else(|| refused("no host"))?;
+        let trusted = self.trusted.iter().any(|known| *known == format!("{host}:{port}"));
+        if url.scheme() != "https" && !trusted {
+            return Err(refused("https is required"));
+        }
+        let addresses: Vec<SocketAddr> = match host {
+            Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
+            Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
+            Host::Domain(name) => tokio::net::lookup_host((name, port))
+                .await
+                .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
+                .collect(),
+        };
+        // One private address among several is enough to refuse: which one is used must not depend on luck.
+        if !trusted && addresses.iter().any(|address| !is_public(address.ip())) {
+            return Err(refused("it is not on the public internet"));
+        }
+        addresses.first().copied().ok_or_else(|| ActionError::Unavailable("its host has no address".to_owned()))
+    }
+}
+
+/// Whether an address can belong to a service on the public internet.
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let shared = a == 100 && (64..128).contains(&b);
+            let benchmark = a == 198 && (18..20).contains(&b);
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || v4.is_broadcast()
+                || v4.is_multicast()
+                || v4.is_documentation()
+                || shared
+                || benchmark
+                || a == 0
+                || a >= 240)
+        }
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            // 64:ff9b::/96 and 2002::/16 carry an IPv4 address inside.
+            let translated = (first == 0x64 && second == 0xff9b) || first == 0x2002;
+            (0x2000..0x4000).contains(&first) && !translated && !(first == 0x2001 && second == 0x0db8)
+        }
+    }
+}
+
+/// Puts arguments into `{name}` places, percent-encoded, so that none can change host, path or query structure.
+fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
+    let mut filled = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, tail) = after.split_once('}')?;
+        filled.push_str(before);
+        let value = plain(&arguments[name]);
+        filled.extend(form_urlencoded::byte_serialize(value.as_bytes()).map(|part| part.replace('+', "%20")));
+        rest = tail;
+    }
+    filled.push_str(rest);
+    let url = Url::parse(&filled).ok()?;
+    let plain_host = Url::parse(&template.replace(['{', '}'], "")).ok()?;
+    // A place in the host would let an argument choose where the secret-signed request goes.
+    (url.host() == plain_host.host() && url.username().is_empty() && url.password().is_none()).then_some(url)
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// The template with arguments inside its strings, or the arguments with the call's facts.
+fn body(tool: &HttpTool, request: &ActionRequest) -> String {
+    let template: Option<Value> = tool.body.as_deref().and_then(|text| serde_json::from_str(text).ok());
+    match template {
+        Some(template) => fill_json(&template, &request.arguments).to_string(),
+        None => json!({
+            "action": &*request.name,
+            "call": request.facts.call.to_string(),
+            "caller": request.facts.caller.stored(),
+            "arguments": &*request.arguments,
+        })
+        .to_string(),
+    }
+}
+
+fn fill_json(template: &Value, arguments: &Value) -> Value {
+    match template {
+        Value::String(text) => {
+            // A string that is one place keeps the argument's type.
+            if let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'))
+                && !name.contains(['{', '}'])
+            {
+                return arguments[name].clone();
+            }
+            let mut filled = text.clone();
+            for (name, value) in arguments.as_object().into_iter().flatten() {
+                filled = filled.replace(&format!("{{{name}}}"), &plain(value));
+            }
+            Value::String(filled)
+        }
+        Value::Array(items) => items.iter().map(|item| fill_json(item, arguments)).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, value)| (key.clone(), fill_json(value, arguments))).collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
+    }
+}
+
+fn sign(secret: &str, body: &str, now: SystemTime) -> String {
+    let time = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
+    let tag = hmac::sign(&key, format!("{time}.{body}").as_bytes());
+    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("t={time},v1={hex}")
+}
+
+fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError {
+    use awc::error::SendRequestError as E;
+    match error {
+        // The connection was never made: nothing happened.
+        E::Connect(_) | E::Url(_) => ActionError::Unavailable("it could not be reached".to_owned()),
+        _ if !tool.writes => ActionError::Unavailable("it did not answer".to_owned()),
+        _ => ActionError::Unknown("it did not answer".to_owned()),
+    }
+}
+
+fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutput, ActionError> {
+    match status {
+        200..=299 => {
+            let Some(body) = body else { return Err(ActionError::Unknown("its answer could not be read".to_owned())) };
+            let value = serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body)));
+            let mut output = if body.is_empty() { json!({ "done": true }).to_string() } else { value.to_string() };
+            if output.len() > ANSWER_TOLD_MAX {
+                let end = output.floor_char_boundary(ANSWER_TOLD_MAX);
+                output = json!({ "cut_short": &output[..end] }).to_string();
+            }
+            Ok(ActionOutput { output: output.into(), change: None })
+        }
+        408 | 425 | 429 | 503 => Err(ActionError::Unavailable("it is busy".to_owned())),
+        // The endpoint was reached and failed part-way: for a write nobody knows how far it got.
+        500..=599 if tool.writes => Err(ActionError::Unknown(format!("it failed ({status})"))),
+        500..=599 => Err(ActionError::Unavailable(format!("it failed ({status})"))),
+        _ => Err(ActionError::Refused(format!("it was refused ({status})"))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_cannot_leave_their_place_in_a_url() {
+        let url =
+            fill_url("https://shop.example/orders/{id}?q={q}", &json!({"id": "../../x?y#z", "q": "a&b=c d"})).unwrap();
+        assert_eq!(url.as_str(), "https://shop.example/orders/..%2F..%2Fx%3Fy%23z?q=a%26b%3Dc%20d");
+        assert_eq!(fill_url("https://{h}/x", &json!({"h": "evil.example"})), None);
+        assert_eq!(fill_url("https://shop.example/{unclosed", &json!({})), None);
+    }
+
+    #[test]
+    fn only_public_addresses_are_public() {
+        for text in ["8.8.8.8", "2606:4700::1111", "103.21.244.1"] {
+            assert!(is_public(text.parse().unwrap()), "{text}");
+        }
+        for text in [
+            "127.0.0.1",
+            "10.0.0.1",
+            "172.16.3.4",
+            "192.168.1.1",
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00::1",
+            "::ffff:127.0.0.1",
+            "::ffff:169.254.169.254",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "198.18.0.1",
+            "240.0.0.1",
+            "2001:db8::1",
+        ] {
+            assert!(!is_public(text.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_template_keeps_types_and_fills_strings() {
+        let template = json!({"order": "{id}", "note": "for {id} x{n}", "list": ["{n}"], "fixed": 1});
+        let filled = fill_json(&template, &json!({"id": "7\"", "n": 3}));
+        assert_eq!(filled, json!({"order": "7\"", "note": "for 7\" x3", "list": [3], "fixed": 1}));
+    }
+
+    #[test]
+    fn the_signature_covers_time_and_body() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        let signed = sign("secret", "{}", at);
+        assert!(signed.starts_with("t=1700000000,v1=") && signed.len() == 16 + 64, "{signed}");
+        assert_ne!(signed, sign("secret", "{ }", at));
+        assert_ne!(signed, sign("secret", "{}", at + Duration::from_secs(1)));
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_what_may_have_happened() {
+        let tool = |writes| HttpTool {
+            name: "t".into(),
+            description: "".into(),
+            schema: "{}".into(),
+            method: "POST".into(),
+            url: "https://x".into(),
+            body: None,
+            deadline: Duration::from_secs(1),
+            writes,
+        };
+        assert!(matches!(judge(&tool(true), 500, Some(b"")), Err(ActionError::Unknown(_))));
+        assert!(matches!(judge(&tool(false), 500, Some(b"")), Err(ActionError::Unavailable(_))));
+        assert!(matches!(judge(&tool(true), 429, Some(b"")), Err(ActionError::Unavailable(_))));
+        assert!(matches!(judge(&tool(true), 404, Some(b"")), Err(ActionError::Refused(_))));
+        assert_eq!(&*judge(&tool(true), 200, Some(b"{\"a\": 1}")).unwrap().output, "{\"a\":1}");
+    }
+}

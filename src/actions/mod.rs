@@ -1,0 +1,123 @@
+//! What an agent can do: the catalogue and how each entry is carried out. Knows no carrier and no engine.
+//!
+//! | action | does |
+//! |---|---|
+//! | `end_call` | ends the call after a goodbye |
+//! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
+//! | `request_callback` | notes when to ring back; listed in the admin API |
+//! | a client's own | an HTTPS request of theirs, see [`http`] |
+
+pub mod http;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caly_actors::domain::Agent;
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, ToolSpec,
+};
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Value, json};
+
+use self::http::HttpActions;
+
+const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
+
+/// Runs the catalogue.
+pub struct Catalogue {
+    http: Arc<HttpActions>,
+}
+
+impl Catalogue {
+    /// With the rooms that actions need.
+    #[must_use]
+    pub fn new(http: HttpActions) -> Self {
+        Self { http: Arc::new(http) }
+    }
+}
+
+impl ActionRunner for Catalogue {
+    fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
+        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent));
+        built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
+    }
+
+    fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
+        let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
+        let http = Arc::clone(&self.http);
+        Box::pin(async move {
+            match (&*request.name, tool) {
+                ("end_call", _) => Ok(changing(&json!({ "done": true }), CallChange::End)),
+                ("transfer_to_human", _) => transfer(&request),
+                ("request_callback", _) => Ok(callback(&request)),
+                (_, Some(tool)) => http.run(&tool, &request).await,
+                (name, None) => Err(ActionError::Refused(format!("there is no action {name}"))),
+            }
+        })
+    }
+}
+
+fn built_in(name: &str, agent: &Agent) -> Option<ActionSpec> {
+    let (description, schema, same) = match name {
+        "end_call" => (
+            "End the phone call. Use it when the caller says goodbye or has nothing more to ask.",
+            json!({ "type": "object", "properties": { "reason": { "type": "string" } } }),
+            SameAction::PerCall,
+        ),
+        // Offered only where there is somebody to hand over to.
+        "transfer_to_human" if !agent.handoff_numbers.is_empty() => (
+            "Connect the caller to a person. Use it whenever the caller asks for a person or cannot be helped.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "reason": { "type": "string", "description": "why, in a few words" },
+                    "summary": { "type": "string", "description": "what the person should know, one or two sentences" },
+                },
+            }),
+            SameAction::PerCall,
+        ),
+        "request_callback" => (
+            "Note that the caller wants to be rung back. Ask when it suits them first.",
+            json!({
+                "type": "object",
+                "properties": {
+                    "when": { "type": "string", "description": "when it suits the caller, in their words or as ISO 8601" },
+                    "topic": { "type": "string" },
+                    "number": { "type": "string", "description": "another number than the one they ring from" },
+                },
+                "required": ["when"],
+            }),
+            SameAction::PerArguments,
+        ),
+        _ => return None,
+    };
+    let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
+    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes: true })
+}
+
+fn changing(output: &Value, change: CallChange) -> ActionOutput {
+    ActionOutput { output: output.to_string().into(), change: Some(change) }
+}
+
+fn transfer(request: &ActionRequest) -> Result<ActionOutput, ActionError> {
+    if request.facts.agent.handoff_numbers.is_empty() {
+        return Err(ActionError::Refused("nobody can be reached right now".to_owned()));
+    }
+    let text = |name: &str| request.arguments[name].as_str().unwrap_or_default();
+    let summary = if text("summary").is_empty() { text("reason") } else { text("summary") };
+    let summary: String = summary.chars().take(300).collect();
+    Ok(changing(&json!({ "connecting": true }), CallChange::Transfer { summary: summary.into() }))
+}
+
+/// The action's own row is the request: it holds the arguments and the call, and is kept by the journal even while the
+/// database is away. So noting it cannot fail, and the caller is promised no more than that it was noted.
+fn callback(request: &ActionRequest) -> ActionOutput {
+    let own = request.facts.caller.number().is_some();
+    let other = request.arguments["number"].as_str().is_some_and(|number| !number.is_empty());
+    let output = if own || other {
+        json!({ "noted": true, "when": request.arguments["when"] })
+    } else {
+        json!({ "noted": true, "when": request.arguments["when"], "missing": "the caller's number is withheld: ask for it" })
+    };
+    ActionOutput { output: output.to_string().into(), change: None }
+}

@@ -1,0 +1,270 @@
+//! An agent's settings as operators write them (JSON) and as a call uses them ([`Agent`]).
+//!
+//! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caly_actors::domain::{Agent, AgentId, CallLimits, HttpTool, Language, PhoneNumber, TurnDetection};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Names of the actions every client has.
+pub const BUILT_IN_TOOLS: [&str; 3] = ["end_call", "transfer_to_human", "request_callback"];
+
+/// Why settings are refused; the text names the key.
+#[derive(Debug, thiserror::Error)]
+#[error("agent settings: {0}")]
+pub struct SettingsError(String);
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    #[serde(default)]
+    instructions: String,
+    #[serde(default)]
+    greeting: Option<String>,
+    #[serde(default = "default_voice")]
+    voice: String,
+    #[serde(default = "default_language")]
+    language: String,
+    #[serde(default)]
+    turn_detection: Option<Detection>,
+    #[serde(default = "yes")]
+    barge_in: bool,
+    #[serde(default)]
+    handoff_numbers: Vec<String>,
+    #[serde(default = "all_tools")]
+    tools: Vec<String>,
+    #[serde(default)]
+    http_tools: Vec<Endpoint>,
+    #[serde(default)]
+    limits: Limits,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+enum Detection {
+    ServerVad {
+        #[serde(default = "half")]
+        threshold: f32,
+        #[serde(default = "default_padding")]
+        prefix_padding_ms: u32,
+        #[serde(default = "default_silence")]
+        silence_duration_ms: u32,
+    },
+    SemanticVad {
+        #[serde(default = "auto")]
+        eagerness: String,
+    },
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Endpoint {
+    name: String,
+    description: String,
+    schema: Value,
+    #[serde(default = "post")]
+    method: String,
+    url: String,
+    #[serde(default)]
+    body: Option<Value>,
+    #[serde(default = "default_deadline")]
+    deadline_ms: u64,
+    #[serde(default = "yes")]
+    writes: bool,
+}
+
+/// Seconds; what is absent follows the configuration.
+#[derive(Deserialize, Serialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    answer_s: Option<f64>,
+    idle_media_s: Option<f64>,
+    idle_speech_s: Option<f64>,
+    engine_progress_s: Option<f64>,
+    max_duration_s: Option<f64>,
+    last_words_s: Option<f64>,
+}
+
+fn default_voice() -> String {
+    "marin".to_owned()
+}
+fn default_language() -> String {
+    "hi-Latn".to_owned()
+}
+fn yes() -> bool {
+    true
+}
+fn half() -> f32 {
+    0.5
+}
+fn default_padding() -> u32 {
+    300
+}
+fn default_silence() -> u32 {
+    500
+}
+fn auto() -> String {
+    "auto".to_owned()
+}
+fn post() -> String {
+    "POST".to_owned()
+}
+fn default_deadline() -> u64 {
+    8000
+}
+fn all_tools() -> Vec<String> {
+    BUILT_IN_TOOLS.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Reads settings into an agent.
+///
+/// # Errors
+/// An unknown key or a value that does not fit, by name.
+pub fn read(
+    id: AgentId,
+    version: i64,
+    name: &str,
+    settings: &Value,
+    defaults: &CallLimits,
+) -> Result<Agent, SettingsError> {
+    let settings: Settings = Settings::deserialize(settings)
+        .map_err(|error| SettingsError(crate::redact::redact(&error.to_string()).into_owned()))?;
+    let language = Language::parse(&settings.language).map_err(|e| wrong("language", &e.to_string()))?;
+    let handoff_numbers = settings
+        .handoff_numbers
+        .iter()
+        .map(|number| PhoneNumber::parse(number).map_err(|e| wrong("handoff_numbers", &e.to_string())))
+        .collect::<Result<_, _>>()?;
+    if let Some(unknown) = settings.tools.iter().find(|tool| !BUILT_IN_TOOLS.contains(&tool.as_str())) {
+        return Err(wrong("tools", &format!("there is no tool {unknown}; there are {}", BUILT_IN_TOOLS.join(", "))));
+    }
+    Ok(Agent {
+        id,
+        version,
+        name: name.into(),
+        instructions: settings.instructions.into(),
+        greeting: settings.greeting.filter(|text| !text.is_empty()).map(Into::into),
+        voice: settings.voice.into(),
+        language,
+        turn_detection: detection(settings.turn_detection)?,
+        barge_in: settings.barge_in,
+        handoff_numbers,
+        tools: settings.tools.into_iter().map(Arc::from).collect(),
+        http_tools: settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?,
+        limits: limits(&settings.limits, defaults)?,
+    })
+}
+
+fn wrong(key: &str, reason: &str) -> SettingsError {
+    SettingsError(format!("{key}: {reason}"))
+}
+
+fn detection(given: Option<Detection>) -> Result<TurnDetection, SettingsError> {
+    Ok(match given {
+        None => TurnDetection::default(),
+        Some(Detection::ServerVad { threshold, prefix_padding_ms, silence_duration_ms }) => {
+            if !(0.0..=1.0).contains(&threshold) {
+                return Err(wrong("turn_detection.threshold", "expected 0.0 to 1.0"));
+            }
+            if prefix_padding_ms > 5000 || !(100..=10_000).contains(&silence_duration_ms) {
+                return Err(wrong("turn_detection", "expected padding up to 5000 ms and silence of 100 to 10000 ms"));
+            }
+            TurnDetection::Silence { threshold, prefix_padding_ms, silence_duration_ms }
+        }
+        Some(Detection::SemanticVad { eagerness }) => {
+            let known = ["low", "medium", "high", "auto"];
+            let eagerness = known
+                .into_iter()
+                .find(|word| *word == eagerness)
+                .ok_or_else(|| wrong("turn_detection.eagerness", "expected low, medium, high or auto"))?;
+            TurnDetection::Semantic { eagerness }
+        }
+    })
+}
+
+fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
+    let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
+    let name_fits = (1..=64).contains(&endpoint.name.len())
+        && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+    if !name_fits || BUILT_IN_TOOLS.contains(&endpoint.name.as_str()) {
+        return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
+    }
+    if !endpoint.schema.is_object() {
+        return Err(named("schema: expected a JSON Schema object"));
+    }
+    if !matches!(endpoint.method.as_str(), "GET" | "POST") {
+        return Err(named("method: expected GET or POST"));
+    }
+    if !(endpoint.url.starts_with("https://") || endpoint.url.starts_with("http://")) {
+        return Err(named("url: expected https://…"));
+    }
+    if !(100..=30_000).contains(&endpoint.deadline_ms) {
+        return Err(named("deadline_ms: expected 100 to 30000"));
+    }
+    Ok(HttpTool {
+        name: endpoint.name.into(),
+        description: endpoint.description.into(),
+        schema: endpoint.schema.to_string().into(),
+        method: endpoint.method.into(),
+        url: endpoint.url.into(),
+        body: endpoint.body.map(|body| body.to_string().into()),
+        deadline: Duration::from_millis(endpoint.deadline_ms),
+        writes: endpoint.writes,
+    })
+}
+
+fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsError> {
+    let seconds = |key: &str, given: Option<f64>, otherwise: Duration| match given {
+        None => Ok(otherwise),
+        Some(s) if (0.1..=86_400.0).contains(&s) => Ok(Duration::from_secs_f64(s)),
+        Some(_) => Err(wrong(&format!("limits.{key}"), "expected 0.1 to 86400 seconds")),
+    };
+    Ok(CallLimits {
+        answer: seconds("answer_s", given.answer_s, defaults.answer)?,
+        idle_media: seconds("idle_media_s", given.idle_media_s, defaults.idle_media)?,
+        idle_speech: seconds("idle_speech_s", given.idle_speech_s, defaults.idle_speech)?,
+        engine_progress: seconds("engine_progress_s", given.engine_progress_s, defaults.engine_progress)?,
+        max_duration: seconds("max_duration_s", given.max_duration_s, defaults.max_duration)?,
+        teardown: defaults.teardown,
+        last_words: seconds("last_words_s", given.last_words_s, defaults.last_words)?,
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn agent(settings: Value) -> Result<Agent, SettingsError> {
+        read(AgentId::new(), 1, "shop", &settings, &CallLimits::default())
+    }
+
+    #[test]
+    fn nothing_set_gives_a_usable_agent() {
+        let agent = agent(json!({})).expect("defaults fit");
+        assert_eq!((agent.language, agent.barge_in, agent.tools.len()), (Language::Hinglish, true, 3));
+        assert_eq!(agent.limits, CallLimits::default());
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (settings, named) in [
+            (json!({"voise": "x"}), "voise"),
+            (json!({"language": "fr"}), "language"),
+            (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
+            (json!({"tools": ["fly"]}), "fly"),
+            (json!({"turn_detection": {"type": "server_vad", "threshold": 2.0}}), "threshold"),
+            (json!({"turn_detection": {"type": "semantic_vad", "eagerness": "wild"}}), "eagerness"),
+            (json!({"http_tools": [{"name": "A", "description": "", "schema": {}, "url": "https://x"}]}), "http_tools"),
+            (json!({"http_tools": [{"name": "a", "description": "", "schema": {}, "url": "ftp://x"}]}), "url"),
+            (json!({"limits": {"max_duration_s": 0}}), "max_duration_s"),
+        ] {
+            let error = agent(settings).expect_err(named).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Clients, their numbers and agents as one snapshot in memory: webhooks look here and never wait for the database.
+//!
+//! Lookups are by slug and by called number, through indexes. The snapshot is replaced as a whole.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use caly_actors::domain::{Agent, AgentId, CallLimits, ClientId, Party, PhoneNumber};
+
+use crate::carriers::exotel::numbers;
+use crate::config::Network;
+use crate::store::rows::{ClientRow, ClientSecrets, DirectoryRows};
+use crate::store::{Store, StoreError};
+
+/// One client with what its webhooks need.
+#[derive(Debug)]
+pub struct Client {
+    /// Identity.
+    pub id: ClientId,
+    /// As in its URLs.
+    pub slug: Arc<str>,
+    /// What may be shown.
+    pub row: ClientRow,
+    /// What may not.
+    pub secrets: ClientSecrets,
+    /// Addresses its webhooks may come from; empty is any.
+    pub networks: Vec<Network>,
+    /// The agent in use; `None` until one is published.
+    pub agent: Option<Arc<Agent>>,
+}
+
+/// All clients at one moment.
+#[derive(Default, Debug)]
+pub struct Snapshot {
+    by_slug: HashMap<Arc<str>, Arc<Client>>,
+    /// Which client a called number belongs to, by the key two spellings of one number share.
+    by_number: HashMap<String, ClientId>,
+    numbers: HashMap<ClientId, Vec<PhoneNumber>>,
+}
+
+impl Snapshot {
+    fn of(rows: DirectoryRows, limits: &CallLimits) -> Self {
+        let mut agents = HashMap::new();
+        for row in rows.agents {
+            match crate::agents::read(AgentId(row.id), row.version, &row.name, &row.settings, limits) {
+                Ok(agent) => {
+                    agents.insert(row.client_id, Arc::new(agent));
+                }
+                Err(error) => {
+                    tracing::error!(client = %row.client_id, version = row.version, %error, "agent cannot be used")
+                }
+            }
+        }
+        let mut snapshot = Self::default();
+        for client in rows.clients {
+            let id = client.client.id;
+            let slug: Arc<str> = client.client.slug.as_str().into();
+            let networks = client.client.ip_allow_list.iter().filter_map(|text| Network::parse(text)).collect();
+            let entry = Client {
+                id: ClientId(id),
+                slug: Arc::clone(&slug),
+                row: client.client,
+                secrets: client.secrets,
+                networks,
+                agent: agents.remove(&id),
+            };
+            snapshot.by_slug.insert(slug, Arc::new(entry));
+        }
+        for row in rows.numbers {
+            let client = ClientId(row.client_id);
+            let Ok(number) = PhoneNumber::parse(&row.e164) else { continue };
+            if let Some(key) = numbers::did_key(&Party::Number(number.clone())) {
+                snapshot.by_number.insert(key, client);
+            }
+            snapshot.numbers.entry(client).or_default().push(number);
+        }
+        snapshot
+    }
+
+    /// The client of this slug.
+    #[must_use]
+    pub fn client(&self, slug: &str) -> Option<&Arc<Client>> {
+        self.by_slug.get(slug)
+    }
+
+    /// Whether the called number is this client's.
+    #[must_use]
+    pub fn owns(&self, client: ClientId, called: &Party) -> bool {
+        numbers::did_key(called).and_then(|key| self.by_number.get(&key)).is_some_and(|owner| *owner == client)
+    }
+
+    /// The numbers of a client.
+    #[must_use]
+    pub fn numbers_of(&self, client: ClientId) -> &[PhoneNumber] {
+        self.numbers.get(&client).map_or(&[], Vec::as_slice)
+    }
+
+    /// All clients.
+    pub fn clients(&self) -> impl Iterator<Item = &Arc<Client>> {
+        self.by_slug.values()
+    }
+}
+
+/// The snapshot in use. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    current: Arc<RwLock<Option<Arc<Snapshot>>>>,
+    limits: CallLimits,
+}
+
+impl Directory {
+    /// Empty until [`Directory::reload`] has succeeded once. `limits` are those of agents that set none.
+    #[must_use]
+    pub fn new(limits: CallLimits) -> Self {
+        Self { current: Arc::default(), limits }
+    }
+
+    /// The snapshot; `None` while the database has not been reached since the start.
+    #[must_use]
+    pub fn get(&self) -> Option<Arc<Snapshot>> {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads everything anew.
+    ///
+    /// # Errors
+    /// As every query; the former snapshot stays in use.
+    pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
+        let snapshot = Arc::new(Snapshot::of(store.load_directory().await?, &self.limits));
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
+        Ok(())
+    }
+
+    /// Reloads for ever: what the command line or another process changes is in use a few seconds later.
+    pub async fn keep_fresh(self, store: Store, every: Duration) {
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = self.reload(&store).await {
+                tracing::warn!(%error, "clients could not be read; the former ones stay in use");
+            }
+        }
+    }
+}
