@@ -41,10 +41,13 @@ const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
 fn server(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Server {
-    let host = r.filled("server.host").parse().unwrap_or_else(|_| {
-        r.problem("server.host", "expected an IP address such as 0.0.0.0, 127.0.0.1 or ::");
-        IpAddr::from([0, 0, 0, 0])
-    });
+    let host = match r.filled("server.host").as_str() {
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        text => text.parse().unwrap_or_else(|_| {
+            r.problem("server.host", "expected an IP address such as 0.0.0.0, 127.0.0.1 or ::");
+            IpAddr::from([0, 0, 0, 0])
+        }),
+    };
     let port = u16::try_from(r.whole("server.port", 0..=65_535)).unwrap_or_default();
     Server {
         host,
@@ -97,6 +100,9 @@ fn database(r: &mut Reader<'_>, data_dir: &Path) -> Database {
     let url = if text.is_empty() { format!("sqlite://{}/caly.db", data_dir.display()) } else { text };
     if !["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
         r.problem("database.url", "expected sqlite://path or postgres://user@host/name");
+    }
+    if url.starts_with("postgres") && url::Url::parse(&url).is_err() {
+        r.problem("database.url", "not a URL; reserved characters in a password are percent-encoded (@ is %40)");
     }
     let from_file = matches!(r.settings.get("database.url").map(|s| &s.source), Some(Source::File(_)));
     if from_file && url::Url::parse(&url).is_ok_and(|url| url.password().is_some()) {

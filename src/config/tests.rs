@@ -235,6 +235,21 @@ fn openai_without_a_key_is_refused_with_the_way_out() {
 }
 
 #[test]
+fn addresses_to_listen_on() {
+    assert_eq!(load(&[("HOST", "localhost")]).unwrap().server.host, IpAddr::from([127, 0, 0, 1]));
+    assert!(load(&[("HOST", "::")]).is_ok());
+    assert!(problems(&[("HOST", "my-laptop")]).contains("server.host: expected an IP address"));
+}
+
+#[test]
+fn database_urls() {
+    assert!(load(&[("DATABASE_URL", "postgresql://u@db:5432/caly?sslmode=require")]).is_ok());
+    for bad in ["mysql://db/caly", "caly.db", "postgres://u:p@db:port/caly"] {
+        assert!(problems(&[("DATABASE_URL", bad)]).contains("database.url"), "{bad}");
+    }
+}
+
+#[test]
 fn networks_hold_their_addresses() {
     for (network, address, inside) in [
         ("10.0.0.0/8", "10.200.3.4", true),
