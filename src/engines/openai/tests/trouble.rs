@@ -26,7 +26,16 @@ async fn refused(options: OpenAiOptions) -> EngineError {
     OpenAi::new(options).expect("options").open(spec(), lanes).await.err().expect("no session")
 }
 
+/// Fails a test that would otherwise hang.
+async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(Duration::from_secs(10), future).await.expect("within 10 s")
+}
+
 async fn last(session: &mut EngineSession) -> EngineError {
+    soon(last_ever(session)).await
+}
+
+async fn last_ever(session: &mut EngineSession) -> EngineError {
     while let Some(event) = session.events.next().await {
         if let EngineEvent::Lost(error) = event {
             assert_eq!(session.events.next().await, None, "nothing follows a loss");
@@ -181,7 +190,7 @@ async fn garbage_is_survived() {
     assert!(matches!(session.events.next().await, Some(EngineEvent::ResponseDone { .. })));
     assert!(matches!(session.events.next().await, Some(EngineEvent::TurnCommitted { .. })));
     drop(session);
-    assert!(server.await.expect("the server").is_none());
+    assert!(soon(server).await.expect("the server").is_none());
 }
 
 #[actix_rt::test]
@@ -236,7 +245,7 @@ async fn a_missing_pong_alone_is_no_loss() {
     assert_eq!(session.events.next().await, Some(EngineEvent::Ready));
     assert!(matches!(session.events.next().await, Some(EngineEvent::TurnCommitted { .. })));
     drop(session);
-    assert!(server.await.expect("the server").is_none());
+    assert!(soon(server).await.expect("the server").is_none());
 }
 
 #[actix_rt::test]
@@ -276,7 +285,7 @@ async fn a_holder_that_takes_no_events_does_not_make_the_queue_grow_for_ever() {
     let (_caller, _agent, lanes) = lanes();
     let engine = OpenAi::with_pace(options(&base), QUICK).expect("options");
     let mut session = engine.open(spec(), lanes).await.expect("a session");
-    assert_eq!(server.await.expect("the server"), None); // the session has given up by itself
+    assert_eq!(soon(server).await.expect("the server"), None); // the session has given up by itself
     let mut events = 0;
     let error = loop {
         match session.events.next().await {
@@ -299,7 +308,7 @@ async fn a_service_that_ignores_the_close_is_left_all_the_same() {
     let (_caller, _agent, lanes) = lanes();
     let engine = OpenAi::with_pace(options(&base), QUICK).expect("options");
     drop(engine.open(spec(), lanes).await.expect("a session"));
-    assert_eq!(server.await.expect("the server"), (None, Some(1000)));
+    assert_eq!(soon(server).await.expect("the server"), (None, Some(1000)));
 }
 
 #[test]
@@ -309,7 +318,7 @@ fn options_that_cannot_work_are_refused_by_name() {
     let with = |change: fn(&mut OpenAiOptions)| {
         let mut options = options("https://api.openai.com/v1");
         change(&mut options);
-        OpenAi::new(options).err().expect("refused").to_string()
+        OpenAi::new(options).expect_err("refused").to_string()
     };
     assert!(with(|o| o.key = String::new().into()).starts_with("key:"));
     assert!(with(|o| o.key = "sk-a\nb".to_owned().into()).starts_with("key:"));
