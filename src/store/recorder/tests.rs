@@ -1,4 +1,5 @@
 //! Faults planned at the writer, and what they must not cost.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, dead_code, reason = "entries shared with the tests outside")]
 
 #[path = "../../../tests/support/journal.rs"]
