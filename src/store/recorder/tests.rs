@@ -188,3 +188,19 @@ async fn an_idle_recorder_notices_that_the_database_is_back() {
     };
     tokio::time::timeout(SOON, healthy).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_is_on_disk_is_written_before_what_is_in_memory() {
+    let world = World::new().await;
+    // Room on disk for the admission, not for the twenty events: those can only be written after it.
+    let recorder = world.recorder(RecorderOptions { spool_bytes: 1000, ..RecorderOptions::default() });
+    recorder.shared.faults.away.store(1_000_000, Ordering::SeqCst);
+    record(&recorder, JournalEntry::Admitted(world.facts.clone().into()));
+    assert!(recorder.flush(SOON).await, "{recorder:?}");
+    record_numbers(&recorder, &world, 0..20);
+    assert!(!recorder.flush(Duration::from_millis(200)).await, "{recorder:?}");
+    recorder.shared.faults.away.store(0, Ordering::SeqCst);
+    assert!(recorder.flush(SOON).await, "{recorder:?}");
+    assert_eq!(world.numbers().await, (0..20).collect::<Vec<_>>());
+    assert_eq!(recorder.snapshot().rejected, 0);
+}
