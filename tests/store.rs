@@ -1,144 +1,40 @@
 //! The store from outside, every test on SQLite and on PostgreSQL.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "shared with other test binaries")]
 
+#[path = "support/database.rs"]
+mod database;
 #[path = "support/journal.rs"]
 mod journal;
-#[path = "support/postgres.rs"]
-mod pg_server;
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
-use caly::store::recorder::{Recorder, RecorderOptions, Write};
+use caly::store::recorder::Write;
 use caly::store::{
     ActionFilter, AuditEntry, Basic, CallFilter, CarrierFact, NewClient, RecordingFact, Role, Store, StoreError,
     StoreOptions, hash_secret,
 };
-use caly_actors::domain::{
-    ActionState, AfterStream, CallFacts, CallId, Carrier, CarrierCallId, ClientId, EndReason, PhoneNumber, Speaker,
-};
+use caly_actors::domain::{ActionState, Carrier, CarrierCallId, ClientId, EndReason, PhoneNumber, Speaker};
 use caly_actors::ports::{Journal, JournalEntry};
 use chrono::{DateTime, TimeDelta, Utc};
+use recorder::record_call;
 use serde_json::json;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+
+use database::{World, options};
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// One engine with a database of its own and a directory for files.
-struct World {
-    store: Store,
-    url: String,
-    directory: tempfile::TempDir,
-    postgres: Option<pg_server::TestDatabase>,
-}
-
-/// Keeps every writer waiting until it is dropped or released.
-enum Block {
-    Sqlite(sqlx::SqliteConnection),
-    Postgres(sqlx::PgConnection),
-}
-
-impl Block {
-    async fn release(self) {
-        match self {
-            Self::Sqlite(connection) => connection.close().await.unwrap(),
-            Self::Postgres(connection) => connection.close().await.unwrap(),
-        }
-    }
-}
-
-fn options() -> StoreOptions {
-    StoreOptions {
-        max_connections: 4,
-        acquire_timeout: Duration::from_secs(2),
-        statement_timeout: Duration::from_secs(2),
-    }
-}
-
-impl World {
-    async fn open(postgres: bool) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let postgres = if postgres { Some(pg_server::TestDatabase::create().await) } else { None };
-        let url = match &postgres {
-            Some(database) => database.url.clone(),
-            None => format!("sqlite://{}/new/caly.db", directory.path().display()),
-        };
-        let store = Store::connect(&url, options()).await.unwrap();
-        Self { store, url, directory, postgres }
-    }
-
-    async fn migrated(postgres: bool) -> Self {
-        let world = Self::open(postgres).await;
-        world.store.migrate().await.unwrap();
-        world
-    }
-
-    /// A second program on the same database.
-    async fn second_store(&self, options: StoreOptions) -> Store {
-        let store = Store::connect(&self.url, options).await.unwrap();
-        store.migrate().await.unwrap();
-        store
-    }
-
-    fn recorder(&self) -> std::sync::Arc<Recorder> {
-        Recorder::start(self.store.clone(), &self.directory.path().join("spool"), RecorderOptions::default())
-    }
-
-    async fn client(&self, slug: &str) -> ClientId {
-        ClientId(self.store.create_client(NewClient::named(slug, "A shop")).await.unwrap().client.id)
-    }
-
-    /// Runs SQL behind the store's back.
-    async fn sql(&self, sql: String) {
-        match &self.postgres {
-            Some(database) => {
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut database.connect().await).await.unwrap();
-            }
-            None => {
-                let mut connection = self.sqlite_connection().await;
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
-                connection.close().await.unwrap();
-            }
-        }
-    }
-
-    async fn sqlite_connection(&self) -> sqlx::SqliteConnection {
-        let options: sqlx::sqlite::SqliteConnectOptions = self.url.parse().unwrap();
-        options.connect().await.unwrap()
-    }
-
-    async fn block_writers(&self) -> Block {
-        match &self.postgres {
-            Some(database) => {
-                let mut connection = database.connect().await;
-                let sql = "BEGIN; LOCK TABLE calls, turns, call_events, audit_log IN ACCESS EXCLUSIVE MODE";
-                sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
-                Block::Postgres(connection)
-            }
-            None => {
-                let mut connection = self.sqlite_connection().await;
-                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut connection).await.unwrap();
-                Block::Sqlite(connection)
-            }
-        }
-    }
-
-    async fn finish(self) {
-        self.store.close().await;
-        if let Some(database) = &self.postgres {
-            database.drop_database().await;
-        }
-    }
-}
-
+/// Each test twice, under the name of its engine.
 macro_rules! on_both_engines {
-    ($($(#[$start:ident])? $name:ident),+ $(,)?) => {
+    ($($name:ident),+ $(,)?) => {
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::run(false, super::$name).await; })+
+            async fn $name() { crate::run(false, super::$name).await; })+
         }
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $name() { super::run(true, super::$name).await; })+
+            async fn $name() { crate::run(true, super::$name).await; })+
         }
     };
 }
@@ -148,6 +44,9 @@ async fn run(postgres: bool, test: impl AsyncFn(&World)) {
     test(&world).await;
     world.finish().await;
 }
+
+#[path = "store/recorder.rs"]
+mod recorder;
 
 on_both_engines!(
     migrations_may_run_again,
@@ -160,7 +59,6 @@ on_both_engines!(
     the_directory_holds_secrets_that_are_never_serialised,
     a_key_is_found_until_it_is_revoked,
     audit_entries_come_back_newest_first,
-    a_whole_call_is_kept_as_it_was_recorded,
     an_end_before_the_start_makes_one_row_that_stays_ended,
     a_hundred_parallel_ends_of_one_call_make_one_row,
     the_carriers_word_never_goes_back,
@@ -169,17 +67,8 @@ on_both_engines!(
     pages_of_calls_with_equal_times_hold_each_once,
     calls_are_filtered,
     orphans_are_closed_and_their_actions_become_unknown,
-    calys_own_end_stands_over_a_restarts,
-    an_action_only_moves_forward_and_one_key_is_one_action,
     a_made_up_cursor_is_invalid,
     a_waiting_writer_is_given_up_in_time,
-    killed_connections_are_replaced,
-    while_the_database_is_away_the_journal_goes_to_disk_and_is_written_after_in_order,
-    a_spool_left_by_an_earlier_process_is_written_at_the_start,
-    a_refused_entry_does_not_hold_up_the_others,
-    a_durable_entry_is_there_when_it_says_so,
-    the_recorder_shows_entries_to_subscribers,
-    texts_with_nul_characters_are_kept,
 );
 
 async fn migrations_may_run_again(world: &World) {
@@ -342,40 +231,6 @@ async fn audit_entries_come_back_newest_first(world: &World) {
         (vec!["third".into(), "second".into()], vec!["first".into()])
     );
     assert_eq!(actions(world.store.list_audit(Some(client), None, 9).await.unwrap().items), ["second"]);
-}
-
-/// Records a short call in the order it happened.
-fn record_call(recorder: &Recorder, facts: &CallFacts) {
-    let now = SystemTime::now();
-    for entry in journal::short_call(facts) {
-        recorder.record(now, entry);
-    }
-}
-
-async fn a_whole_call_is_kept_as_it_was_recorded(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "call-1");
-    let recorder = world.recorder();
-    record_call(&recorder, &facts);
-    assert!(recorder.flush(SOON).await, "{recorder:?}");
-    let found = world.store.find_call_by_carrier_id(Carrier::Exotel, &facts.carrier_call_id).await.unwrap().unwrap();
-    let detail = world.store.call_detail(facts.call).await.unwrap();
-    assert_eq!(found, detail.call);
-    let call = &detail.call;
-    assert_eq!((call.state.as_str(), call.end_reason.as_deref()), ("ended", Some("agent_ended")));
-    assert_eq!((call.rate, call.duration_ms, call.cost_micro_usd), (Some(8000), Some(9000), 1234));
-    assert_eq!((call.caller.as_deref(), call.direction.as_deref()), (Some("+919876543210"), Some("inbound")));
-    assert_eq!((call.after_stream.as_deref(), call.degraded.as_slice()), (Some("hang_up"), &["intent".to_owned()][..]));
-    let said: Vec<_> = detail.turns.iter().map(|turn| (turn.speaker.as_str(), turn.text.as_str())).collect();
-    // The second caller turn was recorded before its agent turn began, and the agent's text grew once.
-    assert_eq!(said, [("agent", "Namaste, how can I help"), ("caller", "मेरा order कहाँ है?")]);
-    assert_eq!(detail.turns[0].latency_ms, Some(480));
-    assert_eq!(detail.intents[0].intent, "order_status");
-    assert_eq!(detail.intents[0].entities[0]["value"], "1001");
-    assert_eq!(detail.actions[0].state, "done");
-    assert_eq!(detail.actions[0].output, Some(json!({"status": "shipped"})));
-    let kinds: Vec<_> = detail.events.iter().map(|event| event.kind.as_str()).collect();
-    assert_eq!(kinds, ["engine_ready", "engine_lost"]);
-    assert_eq!(world.store.call_detail(CallId::new()).await, Err(StoreError::NotFound));
 }
 
 fn carrier_id(text: &str) -> CarrierCallId {
@@ -552,35 +407,6 @@ async fn orphans_are_closed_and_their_actions_become_unknown(world: &World) {
     assert_eq!(world.store.call_detail(over.call).await.unwrap().call.end_reason.as_deref(), Some("agent_ended"));
 }
 
-async fn calys_own_end_stands_over_a_restarts(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "late-end");
-    let recorder = world.recorder();
-    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
-    assert!(recorder.flush(SOON).await);
-    assert_eq!(world.store.close_orphans(Utc::now(), &[]).await, Ok(1));
-    recorder.record(SystemTime::now(), journal::ended(&facts, EndReason::Transferred));
-    assert!(recorder.flush(SOON).await);
-    let call = world.store.call_detail(facts.call).await.unwrap().call;
-    assert_eq!((call.end_reason.as_deref(), call.cost_micro_usd), (Some("transferred"), 1234));
-}
-
-async fn an_action_only_moves_forward_and_one_key_is_one_action(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "forward");
-    let recorder = world.recorder();
-    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
-    // The same key under new ids, as after a crash of whoever carried it out.
-    for state in
-        [ActionState::Running, ActionState::Unknown, ActionState::Running, ActionState::Done, ActionState::Failed]
-    {
-        recorder.record(SystemTime::now(), journal::action(&facts, state));
-    }
-    assert!(recorder.flush(SOON).await);
-    let actions = world.store.call_detail(facts.call).await.unwrap().actions;
-    assert_eq!((actions.len(), actions[0].state.as_str()), (1, "done"));
-    assert_eq!(world.store.find_action(&actions[0].idempotency_key).await.unwrap(), Some(actions[0].clone()));
-    assert_eq!(world.store.find_action("none").await.unwrap(), None);
-}
-
 async fn a_made_up_cursor_is_invalid(world: &World) {
     for cursor in ["", "x", "AAAAAAAAAAAAAAAA"] {
         let listed = world.store.list_calls(&CallFilter::default(), Some(cursor), 9).await;
@@ -610,155 +436,6 @@ async fn a_waiting_writer_is_given_up_in_time(world: &World) {
     });
     again.await.unwrap();
     assert_eq!(world.store.list_audit(None, None, 9).await.unwrap().items.len(), 1);
-}
-
-async fn killed_connections_are_replaced(world: &World) {
-    let client = world.client("shop").await;
-    let Some(database) = &world.postgres else { return };
-    let recorder = world.recorder();
-    for at in 0..5 {
-        database.cut_connections().await;
-        record_call(&recorder, &journal::facts(client, &format!("cut-{at}")));
-        world.store.list_clients(None, 9).await.unwrap();
-    }
-    assert!(recorder.flush(SOON).await);
-    let calls = world.store.list_calls(&CallFilter::default(), None, 9).await.unwrap().items;
-    assert!(calls.len() == 5 && calls.iter().all(|call| call.state == "ended"));
-}
-
-/// Makes the database refuse for as long as the answer is kept.
-async fn take_away(world: &World) -> Option<Block> {
-    match &world.postgres {
-        Some(database) => {
-            database.shut().await;
-            None
-        }
-        None => Some(world.block_writers().await),
-    }
-}
-
-async fn give_back(world: &World, block: Option<Block>) {
-    if let Some(block) = block {
-        block.release().await;
-    }
-    if let Some(database) = &world.postgres {
-        database.reopen().await;
-    }
-}
-
-async fn while_the_database_is_away_the_journal_goes_to_disk_and_is_written_after_in_order(world: &World) {
-    let client = world.client("shop").await;
-    let limits = StoreOptions {
-        max_connections: 2,
-        acquire_timeout: Duration::from_millis(200),
-        statement_timeout: Duration::from_millis(200),
-    };
-    let spool = world.directory.path().join("spool");
-    let store = world.second_store(limits).await;
-    let recorder = Recorder::start(store.clone(), &spool, RecorderOptions::default());
-    let facts = journal::facts(client, "outage");
-    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
-    assert!(recorder.flush(SOON).await);
-
-    let block = take_away(world).await;
-    for at in 0..300 {
-        recorder.record(SystemTime::now(), journal::event(&facts, at));
-    }
-    assert!(recorder.flush(SOON).await, "kept on disk: {recorder:?}");
-    let away = recorder.snapshot();
-    assert!(!away.healthy && away.spooled_bytes > 0 && away.queued == 0, "{away:?}");
-    for at in 300..400 {
-        recorder.record(SystemTime::now(), journal::event(&facts, at));
-    }
-    give_back(world, block).await;
-    recorder.record(SystemTime::now(), journal::ended(&facts, EndReason::AgentEnded));
-    let written = tokio::time::timeout(SOON, async {
-        while !(recorder.snapshot().healthy && recorder.flush(SOON).await) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    });
-    assert!(written.await.is_ok(), "{recorder:?}");
-    let detail = world.store.call_detail(facts.call).await.unwrap();
-    let order: Vec<_> = detail.events.iter().map(|event| event.detail["at"].as_i64().unwrap()).collect();
-    assert_eq!(order, (0..400).collect::<Vec<_>>());
-    assert_eq!(detail.call.end_reason.as_deref(), Some("agent_ended"));
-    assert_eq!((recorder.snapshot().dropped, recorder.snapshot().rejected), (0, 0));
-}
-
-async fn a_spool_left_by_an_earlier_process_is_written_at_the_start(world: &World) {
-    let client = world.client("shop").await;
-    let facts = journal::facts(client, "restart");
-    let spool = world.directory.path().join("spool");
-    // A store that was never migrated refuses everything, as one whose database is down.
-    let down = Store::connect(&world.url, options()).await.unwrap();
-    let earlier = Recorder::start(down, &spool, RecorderOptions::default());
-    record_call(&earlier, &facts);
-    assert!(earlier.stop(SOON).await, "{earlier:?}");
-    assert!(matches!(world.store.call_detail(facts.call).await, Err(StoreError::NotFound)));
-    drop(earlier);
-
-    let recorder = Recorder::start(world.store.clone(), &spool, RecorderOptions::default());
-    assert!(recorder.flush(SOON).await);
-    let detail = world.store.call_detail(facts.call).await.unwrap();
-    assert_eq!((detail.turns.len(), detail.events.len(), detail.actions.len()), (2, 2, 1));
-    assert_eq!(detail.call.state, "ended");
-    assert!(recorder.snapshot().healthy);
-    assert!(recorder.stop(SOON).await);
-}
-
-async fn a_refused_entry_does_not_hold_up_the_others(world: &World) {
-    let client = world.client("shop").await;
-    let recorder = world.recorder();
-    let (good, unknown) = (journal::facts(client, "good"), journal::facts(client, "unknown"));
-    let entries = journal::short_call(&good);
-    for (at, entry) in entries.into_iter().enumerate() {
-        recorder.record(SystemTime::now(), entry);
-        if at % 2 == 1 {
-            // Of a call nobody admitted.
-            recorder.record(SystemTime::now(), journal::event(&unknown, 1));
-        }
-    }
-    let refused = recorder.record_durably(SystemTime::now(), journal::turn(&unknown, 1, Speaker::Agent, "hello")).await;
-    assert!(!refused);
-    assert!(recorder.flush(SOON).await);
-    let detail = world.store.call_detail(good.call).await.unwrap();
-    assert_eq!((detail.call.state.as_str(), detail.turns.len(), detail.events.len()), ("ended", 2, 2));
-    let snapshot = recorder.snapshot();
-    assert_eq!((snapshot.rejected, snapshot.healthy), (6, true));
-    let aside = std::fs::read_to_string(world.directory.path().join("spool/rejected.jsonl")).unwrap();
-    assert_eq!(aside.lines().count(), 6);
-}
-
-async fn a_durable_entry_is_there_when_it_says_so(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "durable");
-    let recorder = world.recorder();
-    assert!(recorder.record_durably(SystemTime::now(), JournalEntry::Admitted(facts.clone().into())).await);
-    assert!(recorder.record_durably(SystemTime::now(), journal::action(&facts, ActionState::Running)).await);
-    assert_eq!(world.store.call_detail(facts.call).await.unwrap().actions.len(), 1);
-}
-
-async fn the_recorder_shows_entries_to_subscribers(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "live");
-    let recorder = world.recorder();
-    let mut live = recorder.subscribe();
-    record_call(&recorder, &facts);
-    let first = live.recv().await.unwrap();
-    assert_eq!((first.call, first.kind), (facts.call, "admitted"));
-    let body: serde_json::Value = serde_json::from_str(&first.json).unwrap();
-    assert_eq!(body["body"]["carrier_call_id"], "live");
-    assert!(recorder.flush(SOON).await);
-}
-
-async fn texts_with_nul_characters_are_kept(world: &World) {
-    let facts = journal::facts(world.client("shop").await, "nul");
-    let recorder = world.recorder();
-    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
-    recorder.record(SystemTime::now(), journal::turn(&facts, 1, Speaker::Caller, "a\0b"));
-    let (call, after) = (facts.call, AfterStream::Transfer);
-    recorder.record(SystemTime::now(), JournalEntry::Decided { call, after, summary: "\0".into() });
-    assert!(recorder.flush(SOON).await);
-    let detail = world.store.call_detail(facts.call).await.unwrap();
-    assert_eq!((detail.turns[0].text.as_str(), detail.call.summary.as_deref()), ("a\u{fffd}b", Some("\u{fffd}")));
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ pub(super) fn page<T>(mut items: Vec<T>, asked: u32, key: impl Fn(&T) -> (DateTi
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 

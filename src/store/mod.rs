@@ -49,6 +49,8 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 const SQLITE_BUSY: Duration = Duration::from_secs(5);
 /// Longest time for all migrations together; they may rewrite tables.
 const MIGRATE_DEADLINE: Duration = Duration::from_secs(600);
+/// Longest wait for the connection that migrations run on.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Attempts after the first, for errors where one can help.
 const RETRIES: usize = 2;
 
@@ -240,18 +242,26 @@ impl MigrateTarget {
     async fn run(&self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(options) => {
-                let mut connection = options.connect().await?;
+                let mut connection = in_time(options.connect()).await?;
                 let outcome = SQLITE_MIGRATIONS.run_direct(None, &mut connection, false).await;
                 let _closed = connection.close().await;
                 Ok(outcome?)
             }
             Self::Postgres(options) => {
-                let mut connection = options.connect().await?;
+                let mut connection = in_time(options.connect()).await?;
                 let outcome = POSTGRES_MIGRATIONS.run_direct(None, &mut connection, false).await;
                 let _closed = connection.close().await;
                 Ok(outcome?)
             }
         }
+    }
+}
+
+/// A server that swallows packets must not hold the migrations for as long as they may run.
+async fn in_time<T>(connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(CONNECT_DEADLINE, connecting).await {
+        Ok(connected) => Ok(connected?),
+        Err(_) => Err(StoreError::later("the database did not answer in time")),
     }
 }
 

@@ -122,6 +122,7 @@ struct Shared {
     progress: watch::Sender<u64>,
     stopped: watch::Sender<bool>,
     state: Mutex<State>,
+    suspicion: Mutex<writer::Suspicion>,
     written: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
@@ -137,7 +138,6 @@ struct State {
     away: bool,
     spooled_bytes: u64,
     last_error: Option<String>,
-    suspicion: writer::Suspicion,
 }
 
 /// A panic elsewhere while the lock was held left the data whole: it is changed by single steps.
@@ -189,6 +189,7 @@ impl Recorder {
             stopped: watch::Sender::new(false),
             // What an earlier process left counts from the first moment.
             state: Mutex::new(State { spooled_bytes: spool::Spool::peek(spool_directory), ..State::default() }),
+            suspicion: Mutex::default(),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             rejected: AtomicU64::new(0),

@@ -229,6 +229,7 @@ fn checksum(json: &[u8]) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::super::entry::Body;
     use super::*;

@@ -1,7 +1,7 @@
 //! The writer task: takes batches from the queue to the database, or to the spool while the database is away, and the
 //! spool to the database before anything newer. Restarted when it panics.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -28,14 +28,43 @@ const RESTART_PAUSE: Duration = Duration::from_millis(100);
 /// Panics over one entry by itself before it is set aside.
 const PANICS_MAX: u32 = 3;
 
-/// What is suspected after panics: one of the next `careful` entries, which are then written one by one.
-#[derive(Clone, Copy, Default)]
+/// What is suspected after panics: entries of the attempts that ended so, which are from then on written one by one.
+#[derive(Default)]
 pub(super) struct Suspicion {
-    careful: usize,
-    /// Entries of the attempt in progress and the first of them.
-    in_hand: Option<(Uuid, usize)>,
-    /// Panics over this entry alone.
+    suspects: HashSet<Uuid>,
+    /// Entries of the attempt in progress.
+    in_hand: Vec<Uuid>,
+    /// Panics over one entry alone.
     alone: Option<(Uuid, u32)>,
+}
+
+impl Suspicion {
+    fn panicked(&mut self) {
+        let in_hand = std::mem::take(&mut self.in_hand);
+        if let [only] = in_hand[..] {
+            let before = self.alone.filter(|(id, _)| *id == only).map_or(0, |(_, count)| count);
+            self.alone = Some((only, before + 1));
+        }
+        self.suspects.extend(in_hand);
+    }
+
+    /// How many of the first entries may go in one transaction.
+    fn together(&self, entries: &[&Entry]) -> usize {
+        let clear = entries.iter().take_while(|entry| !self.suspects.contains(&entry.id)).count();
+        clear.max(1)
+    }
+
+    fn is_doomed(&self, entry: &Entry) -> bool {
+        self.alone.is_some_and(|(id, count)| id == entry.id && count >= PANICS_MAX)
+    }
+
+    fn settled(&mut self, entries: &[&Entry]) {
+        if !self.suspects.is_empty() {
+            for entry in entries {
+                self.suspects.remove(&entry.id);
+            }
+        }
+    }
 }
 
 /// Starts the writer and whoever starts it again.
@@ -63,16 +92,8 @@ fn note_panic(shared: &Shared) {
     shared.restarts.fetch_add(1, Ordering::Relaxed);
     metrics::counter!("caly_recorder_restarts_total").increment(1);
     tracing::error!("recorder writer panicked, starting it again");
-    let mut state = lock(&shared.state);
-    state.last_error = Some("the writer panicked".to_owned());
-    let suspicion = &mut state.suspicion;
-    if let Some((head, length)) = suspicion.in_hand.take() {
-        suspicion.careful = suspicion.careful.max(length);
-        if length == 1 {
-            let before = suspicion.alone.filter(|(id, _)| *id == head).map_or(0, |(_, count)| count);
-            suspicion.alone = Some((head, before + 1));
-        }
-    }
+    shared.failed("the writer panicked");
+    lock(&shared.suspicion).panicked();
 }
 
 async fn run(shared: Arc<Shared>, store: Store) {
@@ -296,8 +317,11 @@ impl Writer {
         let mut size = entries.len();
         while kept.len() < entries.len() {
             let rest = &entries[kept.len()..];
-            let (careful, doomed) = self.suspects(rest[0]);
-            size = if careful { 1 } else { size.clamp(1, rest.len()) };
+            let (together, doomed) = {
+                let suspicion = lock(&self.shared.suspicion);
+                (suspicion.together(rest), suspicion.is_doomed(rest[0]))
+            };
+            size = size.clamp(1, together);
             let part = &rest[..size];
             let outcome =
                 if doomed { Err(StoreError::Internal("panics".to_owned())) } else { self.attempt(part).await };
@@ -329,22 +353,15 @@ impl Writer {
         }
     }
 
-    /// Whether to write one by one, and whether this entry has panicked too often.
-    fn suspects(&self, head: &Entry) -> (bool, bool) {
-        let suspicion = lock(&self.shared.state).suspicion;
-        let doomed = suspicion.alone.is_some_and(|(id, count)| id == head.id && count >= PANICS_MAX);
-        (suspicion.careful > 0, doomed)
-    }
-
     /// One transaction, twice if the connection was lost: a batch may be repeated.
     async fn attempt(&self, entries: &[&Entry]) -> Result<(), StoreError> {
-        lock(&self.shared.state).suspicion.in_hand = entries.first().map(|entry| (entry.id, entries.len()));
+        lock(&self.shared.suspicion).in_hand = entries.iter().map(|entry| entry.id).collect();
         let started = Instant::now();
         let mut outcome = self.transaction(entries).await;
         if outcome.as_ref().is_err_and(StoreError::is_retryable) {
             outcome = self.transaction(entries).await;
         }
-        lock(&self.shared.state).suspicion.in_hand = None;
+        lock(&self.shared.suspicion).in_hand.clear();
         metrics::histogram!("caly_recorder_batch_seconds").record(started.elapsed().as_secs_f64());
         outcome
     }
@@ -371,8 +388,8 @@ impl Writer {
         self.shared.written.fetch_add(count, Ordering::Relaxed);
         metrics::counter!("caly_recorder_written_total").increment(count);
         self.retry_after = RETRY_MIN;
+        lock(&self.shared.suspicion).settled(part);
         let mut state = lock(&self.shared.state);
-        state.suspicion.careful = state.suspicion.careful.saturating_sub(part.len());
         if state.away {
             state.away = false;
             tracing::info!("recorder: the database is back");
@@ -397,7 +414,7 @@ impl Writer {
         metrics::counter!("caly_recorder_rejected_total", "kind" => entry.kind()).increment(1);
         tracing::error!(%error, kind = entry.kind(), entry = %entry.id, "recorder: entry refused, set aside");
         self.shared.failed(&error.to_string());
-        lock(&self.shared.state).suspicion.alone = None;
+        lock(&self.shared.suspicion).settled(&[entry]);
         if let Some(spool) = &self.spool
             && let Err(error) = block_in_place(|| spool.reject(entry))
         {
