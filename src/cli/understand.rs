@@ -1,0 +1,122 @@
+//! `caly understand`: what turns of text mean, one JSON line per turn. For scripts that measure it and for the curious.
+//!
+//! Reads text lines, or JSON lines `{"text","context","now"}`; writes
+//! `{"intent","confidence","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no network.
+
+use std::io::{self, BufRead, Write};
+use std::time::Instant;
+
+use caly_actors::domain::Understanding;
+use caly_actors::understand::understand;
+use serde_json::{Value, json};
+
+/// Longest line read; the rest of a longer one is passed over.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Answers every line of `input` with one line on `output`, until the input ends. An empty line is a turn without words.
+///
+/// # Errors
+/// The input cannot be read, or nobody reads the output any more.
+pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    let mut line = Vec::new();
+    while read_line(&mut input, &mut line)? {
+        let line = String::from_utf8_lossy(&line);
+        let text = text_of(line.trim());
+        let began = Instant::now();
+        let understanding = understand(&text);
+        let micros = began.elapsed().as_nanos() / 1000;
+        writeln!(output, "{}", answer(&understanding, u64::try_from(micros).unwrap_or(u64::MAX)))?;
+        // One answer per question, at once: the other end may wait for it before it asks again.
+        output.flush()?;
+    }
+    Ok(())
+}
+
+/// The next line without its end, cut at the bound; `false` when there is none.
+fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    if io::Read::take(&mut *input, LINE_BYTES_MAX).read_until(b'\n', line)? == 0 {
+        return Ok(false);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        return Ok(true);
+    }
+    loop {
+        let passed = input.fill_buf()?;
+        if passed.is_empty() {
+            return Ok(true);
+        }
+        let end = passed.iter().position(|&b| b == b'\n');
+        let length = end.map_or(passed.len(), |at| at + 1);
+        input.consume(length);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
+}
+
+/// The text of a JSON object, or the line itself. `context` and `now` are accepted; no intent of today depends on them.
+fn text_of(line: &str) -> String {
+    let object = line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten();
+    match object.as_ref().and_then(|object| object.get("text")).and_then(Value::as_str) {
+        Some(text) => text.to_owned(),
+        None => line.to_owned(),
+    }
+}
+
+fn answer(understanding: &Understanding, micros: u64) -> Value {
+    // Two digits are all that a confidence is worth.
+    let rounded = |confidence: f32| (f64::from(confidence) * 100.0).round() / 100.0;
+    let entities = understanding.entities.iter().map(|entity| {
+        json!({
+            "type": entity.kind,
+            "text": &*entity.text,
+            "value": &*entity.value,
+            "confidence": rounded(entity.confidence),
+        })
+    });
+    json!({
+        "intent": understanding.intent.as_str(),
+        "confidence": rounded(understanding.confidence),
+        "entities": entities.collect::<Vec<_>>(),
+        "us": micros,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+
+    fn answers(input: &[u8]) -> Vec<Value> {
+        let mut output = Vec::new();
+        run(input, &mut output).unwrap();
+        output.split(|&b| b == b'\n').filter(|l| !l.is_empty()).map(|l| serde_json::from_slice(l).unwrap()).collect()
+    }
+
+    #[test]
+    fn text_and_json_lines_are_answered_alike() {
+        let answers = answers(
+            "where is my order 1042\n{\"text\":\"where is my order 1042\",\"context\":[],\"now\":\"2026-08-25T12:00:00Z\"}\n"
+                .as_bytes(),
+        );
+        assert_eq!(answers.len(), 2);
+        for answer in answers {
+            assert_eq!(answer["intent"], "order_status");
+            assert_eq!(answer["entities"][0]["type"], "order_id");
+            assert_eq!(answer["entities"][0]["value"], "1042");
+            assert!(answer["us"].is_u64() && answer["confidence"].as_f64().unwrap() > 0.5);
+        }
+    }
+
+    #[test]
+    fn every_line_gets_exactly_one_answer_whatever_it_holds() {
+        let long = "x".repeat(200_000);
+        let input = [b"\n{broken\n{\"text\":5}\n\xff\xfe\n".as_slice(), long.as_bytes(), b"\nbye"].concat();
+        let answers = answers(&input);
+        assert_eq!(answers.len(), 6);
+        assert_eq!(answers[5]["intent"], "goodbye");
+        assert_eq!(answers[0]["intent"], "oos");
+    }
+}
