@@ -1,3 +1,67 @@
-//! HTTP: what stands between the network and the rooms behind it.
+//! Everything that comes in over HTTP: webhooks, the media socket, health and the admin API.
+//!
+//! Owns status codes, routes and credentials. Decides nothing about a call and writes no SQL.
 
+pub mod api;
+pub mod client_address;
 pub mod guard;
+pub mod health;
+pub mod media;
+pub mod problem;
+pub mod shield;
+pub mod socket;
+pub mod webhooks;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::{HttpRequest, web};
+use caly_actors::supervisor::Calls;
+
+use crate::carriers::exotel::webhook::RecordingHosts;
+use crate::config::Config;
+use crate::directory::Directory;
+use crate::limits::RateLimits;
+use crate::store::Store;
+use crate::store::recorder::Recorder;
+use crate::telemetry::Metrics;
+use crate::tokens::Tokens;
+use problem::Problem;
+
+/// Everything a handler may need. One per process, shared by all workers.
+pub struct App {
+    /// What the operator set.
+    pub config: Arc<Config>,
+    /// When the process began to serve.
+    pub started: Instant,
+    /// The database; handlers bring their own deadline of a second.
+    pub store: Store,
+    /// Writes without waiting.
+    pub recorder: Arc<Recorder>,
+    /// Clients in memory.
+    pub directory: Directory,
+    /// Calls.
+    pub calls: Arc<Calls>,
+    /// Signs the URLs Caly hands out.
+    pub tokens: Tokens,
+    /// Rates.
+    pub limits: RateLimits,
+    /// `/metrics`.
+    pub metrics: Metrics,
+    /// Where recordings may lie.
+    pub recording_hosts: RecordingHosts,
+}
+
+/// All routes.
+pub fn configure(routes: &mut web::ServiceConfig) {
+    routes
+        .configure(health::configure)
+        .configure(webhooks::configure)
+        .configure(media::configure)
+        .configure(api::configure)
+        .default_service(web::to(nothing_here));
+}
+
+async fn nothing_here(request: HttpRequest) -> Problem {
+    Problem::not_found().detail(format!("no route {}", request.path().chars().take(100).collect::<String>()))
+}
