@@ -1,1 +1,3 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
+
+pub mod sim;
