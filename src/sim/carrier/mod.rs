@@ -7,6 +7,7 @@ mod ear;
 mod flow;
 mod playback;
 mod report;
+mod rest;
 mod scenario;
 mod stream;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use ear::Utterance;
 pub use flow::CallbackEncoding;
 pub use report::{CallReport, Outcome, Turn};
+pub use rest::{CarrierOptions, CarrierServer, serve};
 pub use scenario::{Scenario, Step};
 
 /// How the carrier behaves; the defaults are what real traffic showed.
