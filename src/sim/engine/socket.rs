@@ -141,6 +141,8 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Socket {
                 context.stop();
             }
             Ok(ws::Message::Pong(_) | ws::Message::Nop) => {}
+            // A dropped connection breaks no rule of the protocol.
+            Err(ws::ProtocolError::Io(_)) => context.stop(),
             Err(error) => {
                 self.shared.violations.add(format!("broken WebSocket frame: {error}"));
                 context.stop();
