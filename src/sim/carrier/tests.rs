@@ -349,3 +349,4 @@ async fn the_rest_side_checks_and_places_calls() {
     assert_eq!(server.reports().len(), 1);
     assert_eq!(server.violations().len(), 3);
 }
+
