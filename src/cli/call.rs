@@ -136,8 +136,10 @@ fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {
             let bare = matches!(parsed.scheme(), "http" | "https") && matches!(parsed.path(), "" | "/");
             if bare {
                 let Some(key) = &args.key else {
-                    bail!("--url needs --key, the client's webhook key: `caly client show {}` tells it",
-                        args.client.as_deref().unwrap_or("demo"));
+                    bail!(
+                        "--url needs --key, the client's webhook key: `caly client show {}` tells it",
+                        args.client.as_deref().unwrap_or("demo")
+                    );
                 };
                 of_caly(&parsed, args.client.as_deref().unwrap_or("demo"), key)?
             } else {
@@ -150,7 +152,10 @@ fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {
                 format!("no running sandbox: {} cannot be read\nstart one with `caly serve`, or say which server with --url and --key", path.display())
             })?;
             let file: SandboxFile = serde_json::from_str(&text).with_context(|| {
-                format!("{} is not what `caly serve` writes\nstart the server again, or use --url and --key", path.display())
+                format!(
+                    "{} is not what `caly serve` writes\nstart the server again, or use --url and --key",
+                    path.display()
+                )
             })?;
             let client = args.client.as_deref().unwrap_or(&file.client);
             let url = Url::parse(&file.url).with_context(|| format!("{}: 'url' is no URL", path.display()))?;
@@ -400,7 +405,8 @@ fn print_summary(reports: &[CallReport]) {
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for report in failed {
         let reason = report.violations.first().cloned().map(|violation| format!("violation: {violation}"));
-        let reason = report.outcome.detail().map(str::to_owned).filter(|_| report.outcome.word() != "transferred").or(reason);
+        let reason =
+            report.outcome.detail().map(str::to_owned).filter(|_| report.outcome.word() != "transferred").or(reason);
         *reasons.entry(reason.or(report.unexpected.clone()).unwrap_or_default()).or_default() += 1;
     }
     for (reason, count) in reasons.iter().take(20) {
@@ -409,6 +415,7 @@ fn print_summary(reports: &[CallReport]) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
     use clap::Parser as _;
@@ -436,7 +443,8 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let problem = format!("{:#}", target(&args(""), home.path()).unwrap_err());
         assert!(problem.contains("caly serve") && problem.contains("--url"), "{problem}");
-        let text = r#"{"url":"http://127.0.0.1:8080","client":"demo","key":"k","from":"09876543210","to":"08047112233"}"#;
+        let text =
+            r#"{"url":"http://127.0.0.1:8080","client":"demo","key":"k","from":"09876543210","to":"08047112233"}"#;
         std::fs::write(home.path().join("sandbox.json"), text).unwrap();
         let target = target(&args("--to 0801"), home.path()).unwrap();
         assert_eq!(target.voicebot, "http://127.0.0.1:8080/webhooks/exotel/demo/call-start?key=k");

@@ -175,7 +175,10 @@ async fn run_carrier(args: CarrierArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot listen on {}: choose another address with --bind", args.bind))?;
     println!("simulated Exotel at {}  (any key and token; end with ctrl-c)", server.url);
     println!("place a call: curl -u key:token -d From=09876543210 -d CallerId=08047112233 \\");
-    println!("  -d Url=http://my.exotel.com/sandbox1/exoml/start_voice/1 {}/v1/Accounts/sandbox1/Calls/connect.json", server.url);
+    println!(
+        "  -d Url=http://my.exotel.com/sandbox1/exoml/start_voice/1 {}/v1/Accounts/sandbox1/Calls/connect.json",
+        server.url
+    );
     println!("reports: {}/sandbox/reports", server.url);
     tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
     server.stop().await;

@@ -114,8 +114,7 @@ impl Shape {
 
     /// How alike `self[at..at+length]` and `other[other_at..]` are, -1 to 1.
     fn likeness(&self, at: usize, other: &Self, other_at: usize, length: usize) -> f32 {
-        let pair =
-            |a: &[f32], b: &[f32]| correlation(&a[at..at + length], &b[other_at..other_at + length]);
+        let pair = |a: &[f32], b: &[f32]| correlation(&a[at..at + length], &b[other_at..other_at + length]);
         0.5 * (pair(&self.band, &other.band) + pair(&self.treble, &other.treble))
     }
 
@@ -280,7 +279,8 @@ impl Library {
                 let begins = if lag <= SLACK { 1.0 } else { 0.94 };
                 let score = like * fits * begins;
                 if score >= SURE && best.as_ref().is_none_or(|b| score > b.score) {
-                    let heard = if lag <= SLACK { until as f32 / theirs as f32 } else { overlap as f32 / theirs as f32 };
+                    let heard =
+                        if lag <= SLACK { until as f32 / theirs as f32 } else { overlap as f32 / theirs as f32 };
                     let start_ms = u64::try_from(-lag).unwrap_or(0) * 20;
                     best = Some(Recognised { clip: Arc::clone(clip), score, heard, start_ms });
                 }
@@ -298,7 +298,8 @@ impl Library {
                 let (mut lag, mut aligned, mut reached) = (first, Shape::default(), 0usize);
                 for at in (0..shape.len()).step_by(BLOCK) {
                     let length = BLOCK.min(shape.len() - at);
-                    let from = |lag: i64| usize::try_from(at as i64 + lag).ok().filter(|f| f + length <= clip.shape.len());
+                    let from =
+                        |lag: i64| usize::try_from(at as i64 + lag).ok().filter(|f| f + length <= clip.shape.len());
                     let like = |lag: i64| from(lag).map(|f| shape.likeness(at, &clip.shape, f, length));
                     let lags = (lag - 2..=lag + 2).filter_map(|lag| Some((lag, like(lag)?)));
                     let Some((next, _)) = lags.max_by(|a, b| a.1.total_cmp(&b.1)) else { continue };
@@ -344,6 +345,7 @@ pub fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -133,11 +133,8 @@ impl Ear {
         let Some(start) = self.begun.take() else { return };
         let from = (start.saturating_sub(self.base) as usize).min(self.samples.len());
         let until = (end.saturating_sub(self.base) as usize).clamp(from, self.samples.len());
-        let found = if self.recognise {
-            library().recognise(Who::Agent, &self.samples[from..until])
-        } else {
-            Vec::new()
-        };
+        let found =
+            if self.recognise { library().recognise(Who::Agent, &self.samples[from..until]) } else { Vec::new() };
         let words: Vec<String> = found.iter().map(crate::sim::library::Recognised::words).collect();
         self.utterances.push(Utterance {
             start: time(start),
@@ -149,6 +146,7 @@ impl Ear {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -156,7 +156,8 @@ impl Call {
 
     async fn ask_dynamic(&mut self, mut url: Url) -> Result<Url, String> {
         url.query_pairs_mut().extend_pairs(self.call_parameters());
-        let answer = get(&url, Duration::from_secs(10), false).await.map_err(|error| format!("dynamic URL: {error}"))?;
+        let answer =
+            get(&url, Duration::from_secs(10), false).await.map_err(|error| format!("dynamic URL: {error}"))?;
         self.report.dynamic_url = Some(answer.took);
         if answer.status != 200 {
             return Err(format!("dynamic URL answered {}", answer.status));
@@ -363,10 +364,7 @@ impl Call {
 }
 
 /// Opens the stream's socket: user and password of the URL become Basic credentials.
-async fn upgrade(
-    url: &Url,
-    patience: Duration,
-) -> Result<impl super::stream::Wire + use<>, String> {
+async fn upgrade(url: &Url, patience: Duration) -> Result<impl super::stream::Wire + use<>, String> {
     let mut bare = url.clone();
     let (user, password) = (url.username().to_owned(), url.password().map(str::to_owned));
     // Only URLs without a host refuse this.
@@ -374,9 +372,11 @@ async fn upgrade(
     let _ = bare.set_password(None);
     let mut request = client().ws(bare.as_str()).max_frame_size(FRAME_MAX);
     if !user.is_empty() || password.is_some() {
-        let decode = |text: &str| form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
-            .next()
-            .map_or_else(String::new, |(_, value)| value.into_owned());
+        let decode = |text: &str| {
+            form_urlencoded::parse(format!("x={}", text.replace('+', "%2B")).as_bytes())
+                .next()
+                .map_or_else(String::new, |(_, value)| value.into_owned())
+        };
         request = request.basic_auth(decode(&user), password.as_deref().map(decode).as_deref());
     }
     match tokio::time::timeout(patience, request.connect()).await {
@@ -446,17 +446,27 @@ fn connect_problems(body: &Value) -> Vec<String> {
     };
     let absent_or = |key: &str, fits: fn(&Value) -> bool| map.get(key).is_none_or(fits);
     let known = [
-        "fetch_after_attempt", "destination", "outgoing_phone_number", "record", "recording_channels",
-        "max_ringing_duration", "max_conversation_duration", "music_on_hold", "start_call_playback",
-        "parallel_ringing", "dial_passthru_event_url", "custom_params",
+        "fetch_after_attempt",
+        "destination",
+        "outgoing_phone_number",
+        "record",
+        "recording_channels",
+        "max_ringing_duration",
+        "max_conversation_duration",
+        "music_on_hold",
+        "start_call_playback",
+        "parallel_ringing",
+        "dial_passthru_event_url",
+        "custom_params",
     ];
     for key in map.keys() {
         expect(known.contains(&key.as_str()), &format!("unknown field '{key}'"));
     }
     let e164 = |number: &Value| {
-        number.as_str().and_then(|text| text.strip_prefix('+')).is_some_and(|digits| {
-            (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())
-        })
+        number
+            .as_str()
+            .and_then(|text| text.strip_prefix('+'))
+            .is_some_and(|digits| (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()))
     };
     let numbers = &body["destination"]["numbers"];
     expect(numbers.is_array(), "destination.numbers is no array");
@@ -471,9 +481,8 @@ fn connect_problems(body: &Value) -> Vec<String> {
     expect(absent_or("max_ringing_duration", ringing), "max_ringing_duration is not 1 to 60");
     let talking = |value: &Value| value.as_u64().is_some_and(|seconds| seconds >= 1);
     expect(absent_or("max_conversation_duration", talking), "max_conversation_duration is no number of seconds");
-    let music = |value: &Value| {
-        matches!(value["type"].as_str(), Some("default_tone" | "operator_tone" | "custom_tone"))
-    };
+    let music =
+        |value: &Value| matches!(value["type"].as_str(), Some("default_tone" | "operator_tone" | "custom_tone"));
     expect(absent_or("music_on_hold", music), "music_on_hold.type is unknown");
     let playback = |value: &Value| {
         matches!(value["playback_to"].as_str(), Some("both" | "callee"))
@@ -485,6 +494,7 @@ fn connect_problems(body: &Value) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -11,6 +11,7 @@ mod rest;
 mod scenario;
 mod stream;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests;
 mod wire;
 

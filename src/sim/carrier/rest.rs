@@ -386,5 +386,7 @@ async fn reports(state: web::Data<State>) -> HttpResponse {
     let book = state.book();
     let list: Vec<Value> =
         book.order.iter().filter_map(|sid| book.calls.get(sid)?.ended.as_ref().map(|end| end.1.to_json())).collect();
-    HttpResponse::Ok().content_type("application/json").body(json!({"reports": list, "violations": state.violations.list()}).to_string())
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(json!({"reports": list, "violations": state.violations.list()}).to_string())
 }

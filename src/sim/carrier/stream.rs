@@ -227,7 +227,9 @@ impl<'a> Line<'a> {
             let end = (speech.at + wanted).min(speech.samples.len());
             frame.extend_from_slice(&speech.samples[speech.at..end]);
             speech.at = end;
-            if speech.samples.len() - end <= speech.tail && self.report.turns[speech.turn].end <= self.report.turns[speech.turn].start {
+            if speech.samples.len() - end <= speech.tail
+                && self.report.turns[speech.turn].end <= self.report.turns[speech.turn].start
+            {
                 self.report.turns[speech.turn].end = now;
             }
             if end == speech.samples.len() {

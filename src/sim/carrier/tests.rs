@@ -83,7 +83,10 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for BotSocket {
                 if let Some(engine) = &self.to_engine {
                     engine.send(audio::base64_decode(payload).unwrap()).ok();
                 } else if self.bot.engine.is_none() {
-                    context.text(json!({"event": "media", "stream_sid": self.stream_sid, "media": {"payload": payload}}).to_string());
+                    context.text(
+                        json!({"event": "media", "stream_sid": self.stream_sid, "media": {"payload": payload}})
+                            .to_string(),
+                    );
                 }
             }
             "start" => {
@@ -112,10 +115,14 @@ async fn bridge(
 ) {
     let request = awc::Client::new().ws(format!("{url}?model=gpt-realtime")).max_frame_size(1 << 20);
     let (_, mut engine) = request.bearer_auth("k").connect().await.unwrap();
-    let tool = |name: &str| json!({"type": "function", "name": name, "description": "d",
-        "parameters": {"type": "object", "properties": {"reason": {"type": "string"}}, "required": ["reason"]}});
+    let tool = |name: &str| {
+        json!({"type": "function", "name": name, "description": "d",
+        "parameters": {"type": "object", "properties": {"reason": {"type": "string"}}, "required": ["reason"]}})
+    };
+    let tools = ["transfer_to_human", "end_call", "request_callback", "order_status"].map(tool);
     let open = [
-        json!({"type": "session.update", "session": {"type": "realtime", "tools": [tool("transfer_to_human"), tool("end_call")],
+        json!({"type": "session.update", "session": {"type": "realtime",
+            "tools": tools,
             "audio": {"input": {"format": {"type": "audio/pcma"}, "turn_detection": {"type": "server_vad",
                 "silence_duration_ms": 300}}, "output": {"format": {"type": "audio/pcma"}}}}}),
         json!({"type": "response.create"}),
@@ -123,6 +130,7 @@ async fn bridge(
     for event in open {
         engine.send(awc::ws::Message::Text(event.to_string().into())).await.unwrap();
     }
+    let mut answer = None::<Value>;
     let (mut ending, mut sent) = (None::<tokio::time::Instant>, tokio::time::Instant::now());
     loop {
         tokio::select! {
@@ -148,6 +156,15 @@ async fn bridge(
                     "input_audio_buffer.speech_started" => {
                         sent = tokio::time::Instant::now();
                         carrier.do_send(ToCarrier::Text(json!({"event": "clear", "stream_sid": "$SID"}).to_string()));
+                    }
+                    "response.function_call_arguments.done" if event["name"] == "request_callback" || event["name"] == "order_status" => {
+                        answer = Some(json!({"type": "conversation.item.create", "item": {"type": "function_call_output",
+                            "call_id": event["call_id"], "output": "{\"status\":\"shipped\"}"}}));
+                    }
+                    "response.done" => {
+                        for event in answer.take().into_iter().flat_map(|item| [item, json!({"type": "response.create"})]) {
+                            engine.send(awc::ws::Message::Text(event.to_string().into())).await.unwrap();
+                        }
                     }
                     "response.function_call_arguments.done" => {
                         *bot.transfer.lock().unwrap() = event["name"] == "transfer_to_human";
@@ -177,10 +194,14 @@ async fn start(bot: Bot) -> String {
             bot.saw(format!("{} {} v={version} {}", request.method(), request.uri(), String::from_utf8_lossy(&body)));
             let host = request.connection_info().host().to_owned();
             match request.path() {
-                "/start" => HttpResponse::Ok().body(json!({"url": format!("ws://u:p%40ss@{host}/media?token=t1")}).to_string()),
+                "/start" => {
+                    HttpResponse::Ok().body(json!({"url": format!("ws://u:p%40ss@{host}/media?token=t1")}).to_string())
+                }
                 "/passthru" if *bot.transfer.lock().unwrap() => HttpResponse::Ok().finish(),
                 "/passthru" => HttpResponse::Found().finish(),
-                "/connect" => HttpResponse::Ok().body(json!({"destination": {"numbers": ["+919811112222"]}}).to_string()),
+                "/connect" => {
+                    HttpResponse::Ok().body(json!({"destination": {"numbers": ["+919811112222"]}}).to_string())
+                }
                 "/end" => HttpResponse::Ok().finish(),
                 _ => HttpResponse::NotFound().finish(),
             }
@@ -252,14 +273,33 @@ async fn a_short_call_ends_with_the_caller_hanging_up() {
 }
 
 #[actix_rt::test]
+async fn every_scenario_can_be_played_at_the_same_time() {
+    let names = crate::sim::library::scenario_names();
+    let runs = futures_util::future::join_all(names.iter().map(|name| with_engine(name))).await;
+    for (name, (report, _, engine)) in names.iter().zip(runs) {
+        assert!(report.ok, "{name}: {}", report.to_json());
+        let heard: Vec<&Vec<String>> = report.heard.iter().map(|said| &said.clips).collect();
+        assert!(heard.iter().all(|clips| clips.len() == 1), "{name}: {heard:?}");
+        assert_eq!(engine.violations(), Vec::<String>::new(), "{name}");
+    }
+}
+
+#[actix_rt::test]
 async fn an_echoing_bot_is_heard_and_recorded() {
     let host = start(Bot::default()).await;
     let folder = tempfile::tempdir().unwrap();
     let wav = folder.path().join("call.wav");
     let mut plan = plan(&host, "short");
-    plan.scenario = scenario("[[step]]\nsay = \"yes\"\n[[step]]\npress = \"5\"\n[[step]]\nwait_ms = 700\n[[step]]\nhang_up = true");
+    plan.scenario =
+        scenario("[[step]]\nsay = \"yes\"\n[[step]]\npress = \"5\"\n[[step]]\nwait_ms = 700\n[[step]]\nhang_up = true");
     plan.record = Some(wav.clone());
-    plan.knobs = Knobs { frame_ms: 100, callback_encoding: CallbackEncoding::Json, json_stream_style: true, omit_stop: true, ..Knobs::default() };
+    plan.knobs = Knobs {
+        frame_ms: 100,
+        callback_encoding: CallbackEncoding::Json,
+        json_stream_style: true,
+        omit_stop: true,
+        ..Knobs::default()
+    };
     let report = place_call(plan).await;
     assert!(report.ok, "{}", report.to_json());
     assert_eq!(report.heard.len(), 1, "its own voice came back: {:?}", report.heard);
@@ -317,7 +357,11 @@ async fn the_rest_side_checks_and_places_calls() {
     let server = serve(options).await.unwrap();
     let client = awc::Client::new();
     let connect = format!("{}/v1/Accounts/acme1/Calls/connect.json", server.url);
-    let form = |extra: &str| format!("From=%2B919876543210&CallerId=08047112233&StatusCallback=http%3A%2F%2F{host}%2Fend&StatusCallbackEvents%5B0%5D=terminal&CustomField=cf{extra}");
+    let form = |extra: &str| {
+        format!(
+            "From=%2B919876543210&CallerId=08047112233&StatusCallback=http%3A%2F%2F{host}%2Fend&StatusCallbackEvents%5B0%5D=terminal&CustomField=cf{extra}"
+        )
+    };
     let flow = "&Url=http%3A%2F%2Fmy.exotel.com%2Facme1%2Fexoml%2Fstart_voice%2F1";
     let post = async |user: &str, body: String| {
         let request = client.post(&connect).basic_auth(user, "token");
@@ -329,7 +373,10 @@ async fn the_rest_side_checks_and_places_calls() {
     assert_eq!(post("key", form("&Url=http%3A%2F%2Fexample.com")).await.1["RestException"]["Status"], 400);
     assert_eq!(post("key", form(&format!("{flow}&StreamUrl=wss%3A%2F%2Fx"))).await.0, 400);
     let (status, body) = post("key", form(flow)).await;
-    assert_eq!((status, &body["Call"]["Status"], &body["Call"]["To"]), (200, &json!("in-progress"), &json!("08047112233")));
+    assert_eq!(
+        (status, &body["Call"]["Status"], &body["Call"]["To"]),
+        (200, &json!("in-progress"), &json!("08047112233"))
+    );
     let sid = body["Call"]["Sid"].as_str().unwrap().to_owned();
     let details = format!("{}/v1/Accounts/acme1/Calls/{sid}.json?details=true", server.url);
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -349,4 +396,3 @@ async fn the_rest_side_checks_and_places_calls() {
     assert_eq!(server.reports().len(), 1);
     assert_eq!(server.violations().len(), 3);
 }
-

@@ -74,7 +74,13 @@ impl Writer {
         json!({"event": event, "stream_sid": self.stream_sid, "sequence_number": self.number(self.sequence)})
     }
 
-    pub(crate) fn start(&mut self, plan: &CallPlan, call_sid: &str, rate: u32, parameters: &[(String, String)]) -> String {
+    pub(crate) fn start(
+        &mut self,
+        plan: &CallPlan,
+        call_sid: &str,
+        rate: u32,
+        parameters: &[(String, String)],
+    ) -> String {
         let knobs = &plan.knobs;
         let mut message = self.message("start");
         let format = json!({"encoding": knobs.encoding, "sample_rate": rate.to_string(), "bit_rate": "128kbps"});
@@ -88,7 +94,8 @@ impl Writer {
         };
         if !parameters.is_empty() || knobs.empty_custom_parameters {
             let key = if self.camel { "customParameters" } else { "custom_parameters" };
-            start[key] = parameters.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>().into();
+            start[key] =
+                parameters.iter().map(|(k, v)| (k.clone(), json!(v))).collect::<serde_json::Map<_, _>>().into();
         }
         message["start"] = start;
         message.to_string()
@@ -131,7 +138,10 @@ impl Writer {
 /// What the bot wants.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wish {
-    Play { samples: Vec<i16>, ragged: bool },
+    Play {
+        samples: Vec<i16>,
+        ragged: bool,
+    },
     Mark(String),
     Clear,
     /// Too large: the stream is closed with 1009.
@@ -242,6 +252,7 @@ fn read_media(message: &Value, faults: &mut Faults) -> Wish {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -132,8 +132,7 @@ impl Conversation {
         let Some(end_ms) = end.as_u64() else {
             return Err(Refusal::value("audio_end_ms", end, "a non-negative integer"));
         };
-        let item =
-            self.items.iter_mut().find(|item| item.id == id).ok_or_else(|| absent("truncat", id, "truncate"))?;
+        let item = self.items.iter_mut().find(|item| item.id == id).ok_or_else(|| absent("truncat", id, "truncate"))?;
         if !item.is_assistant() || item.audio_ms == 0 || end_ms == 0 {
             let message = "Only model output audio messages can be truncated.";
             return Err(Refusal::new("unsupported_content_type", message, Some("item_id")));

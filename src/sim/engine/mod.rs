@@ -12,6 +12,7 @@ mod session;
 mod socket;
 mod speaking;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests;
 
 use std::net::SocketAddr;

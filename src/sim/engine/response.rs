@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::script::{Piece, Plan};
-use crate::sim::audio;
 use crate::sim::Dice;
+use crate::sim::audio;
 
 /// How a session's audio is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +134,8 @@ impl Running {
         let index = self.outputs.len();
         let (text, call, sound): (_, _, Arc<[u8]>) = match piece {
             Piece::Say { text, clip } if self.spoken => {
-                let samples = clip.as_ref().map_or_else(|| audio::murmur(text).into(), |clip| Arc::clone(&clip.samples));
+                let samples =
+                    clip.as_ref().map_or_else(|| audio::murmur(text).into(), |clip| Arc::clone(&clip.samples));
                 (text.clone(), None, self.format.encode(&samples).into())
             }
             Piece::Say { text, .. } => (text.clone(), None, Arc::from([])),
@@ -165,8 +166,7 @@ impl Running {
         self.steps.push_back((*at, Step::CloseItem(index)));
         let item_id = format!("item_{}", dice.word(20));
         let open = false;
-        self.outputs
-            .push(Output { item_id, call, text, text_sent: 0, sound, sound_sent: 0, open, closed: false });
+        self.outputs.push(Output { item_id, call, text, text_sent: 0, sound, sound_sent: 0, open, closed: false });
     }
 
     /// Puts a fault where half of the events have gone out.
@@ -202,7 +202,16 @@ impl Running {
             .outputs
             .iter()
             .filter(|output| output.open || output.closed)
-            .map(|output| self.item(output, if output.text_sent == output.text.len() && output.sound_sent == output.sound.len() { "completed" } else { item_status }))
+            .map(|output| {
+                self.item(
+                    output,
+                    if output.text_sent == output.text.len() && output.sound_sent == output.sound.len() {
+                        "completed"
+                    } else {
+                        item_status
+                    },
+                )
+            })
             .collect();
         let output = if status == "in_progress" { Vec::new() } else { output };
         json!({"object": "realtime.response", "id": self.id, "status": status, "status_details": details,

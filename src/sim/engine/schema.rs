@@ -239,9 +239,8 @@ fn reasoning(value: &Value, path: &str, model: &str) -> Checked {
     }
     let map = object(value, path)?;
     only(map, path, &["effort"])?;
-    map.get("effort").map_or(Ok(()), |effort| {
-        one_of(effort, &join(path, "effort"), &["minimal", "low", "medium", "high", "xhigh"])
-    })
+    map.get("effort")
+        .map_or(Ok(()), |effort| one_of(effort, &join(path, "effort"), &["minimal", "low", "medium", "high", "xhigh"]))
 }
 
 /// The session a new socket has.
@@ -276,8 +275,20 @@ pub(crate) struct Past {
 /// `session` with `update` laid over it, or why the whole update is refused.
 pub(crate) fn updated(session: &Value, update: &Value, past: Past) -> Checked<Value> {
     const ALLOWED: &[&str] = &[
-        "type", "model", "output_modalities", "instructions", "audio", "tools", "tool_choice", "parallel_tool_calls",
-        "reasoning", "max_output_tokens", "truncation", "prompt", "tracing", "include",
+        "type",
+        "model",
+        "output_modalities",
+        "instructions",
+        "audio",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning",
+        "max_output_tokens",
+        "truncation",
+        "prompt",
+        "tracing",
+        "include",
     ];
     let map = object(update, "session")?;
     let kind = text(map, "session", "type")?;
@@ -363,8 +374,18 @@ fn audio(current: &Value, update: &Value, past: Past) -> Checked<Value> {
 /// Checks the `response` of a `response.create`.
 pub(crate) fn response(value: &Value, model: &str) -> Checked {
     const ALLOWED: &[&str] = &[
-        "conversation", "input", "output_modalities", "instructions", "audio", "tools", "tool_choice",
-        "parallel_tool_calls", "reasoning", "max_output_tokens", "metadata", "prompt",
+        "conversation",
+        "input",
+        "output_modalities",
+        "instructions",
+        "audio",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning",
+        "max_output_tokens",
+        "metadata",
+        "prompt",
     ];
     let map = object(value, "response")?;
     only(map, "response", ALLOWED)?;

@@ -184,9 +184,10 @@ fn after_tools(script: &Script, ask: &Ask<'_>, language: &str) -> Vec<Piece> {
     let outputs = ask.items.iter().rev().take_while(|item| item.kind() == "function_call_output");
     let mut pieces = Vec::new();
     for item in outputs.collect::<Vec<_>>().into_iter().rev() {
-        let call = ask.items.iter().find(|other| {
-            other.kind() == "function_call" && other.wire["call_id"] == item.wire["call_id"]
-        });
+        let call = ask
+            .items
+            .iter()
+            .find(|other| other.kind() == "function_call" && other.wire["call_id"] == item.wire["call_id"]);
         let name = call.and_then(|call| call.wire["name"].as_str()).unwrap_or_default();
         let output = item.wire["output"].as_str().unwrap_or_default();
         let lower = output.to_lowercase();
@@ -292,7 +293,8 @@ fn told_words(instructions: &str) -> Option<Piece> {
     if !["say", "exactly", "greet"].iter().any(|hint| lower.contains(hint)) {
         return None;
     }
-    let (open, close) = [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open))?;
+    let (open, close) =
+        [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open))?;
     let rest = instructions.split_once(open)?.1;
     let quoted = rest.split_once(close)?.0.trim();
     (quoted.chars().count() >= 3).then(|| plain_words(quoted.to_owned()))
@@ -329,6 +331,7 @@ fn language_of(script: &Script, ask: &Ask<'_>) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
 mod tests {
     use super::*;
 

@@ -124,17 +124,17 @@ fn presented_key(request: &HttpRequest) -> Option<(String, bool)> {
 }
 
 /// Whether the key is good; the refusal otherwise.
-fn admitted(request: &HttpRequest, state: &State) -> Result<bool, HttpResponse> {
+fn admitted(request: &HttpRequest, state: &State) -> Result<bool, Box<HttpResponse>> {
     let Some((key, browser)) = presented_key(request).filter(|(key, _)| !key.is_empty()) else {
         state.shared.violations.add("request without an API key: 'Authorization: Bearer <key>' is missing");
         let message = "You didn't provide an API key.";
-        return Err(error(401, "invalid_request_error", "missing_api_key", message));
+        return Err(Box::new(error(401, "invalid_request_error", "missing_api_key", message)));
     };
     let ephemeral = || state.secrets.lock().unwrap_or_else(PoisonError::into_inner).contains(&key);
     if state.options.key.as_ref().is_none_or(|wanted| *wanted == key) || ephemeral() {
         return Ok(browser);
     }
-    Err(error(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided."))
+    Err(Box::new(error(401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided.")))
 }
 
 async fn upgrade(request: HttpRequest, stream: web::Payload, state: web::Data<State>) -> HttpResponse {
@@ -143,10 +143,9 @@ async fn upgrade(request: HttpRequest, stream: web::Payload, state: web::Data<St
     }
     let browser = match admitted(&request, &state) {
         Ok(browser) => browser,
-        Err(refusal) => return refusal,
+        Err(refusal) => return *refusal,
     };
-    let query: Vec<(String, String)> =
-        form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
+    let query: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
     let Some(model) = query.iter().find(|(key, _)| key == "model").map(|(_, value)| value.clone()) else {
         state.shared.violations.add("upgrade without the query parameter 'model'");
         return error(400, "invalid_request_error", "missing_model", "You must provide a model parameter.");
@@ -168,7 +167,7 @@ async fn upgrade(request: HttpRequest, stream: web::Payload, state: web::Data<St
 
 async fn client_secret(request: HttpRequest, body: web::Bytes, state: web::Data<State>) -> HttpResponse {
     if let Err(refusal) = admitted(&request, &state) {
-        return refusal;
+        return *refusal;
     }
     let body: Value = if body.is_empty() { json!({}) } else { serde_json::from_slice(&body).unwrap_or(Value::Null) };
     match secret_for(&body) {
@@ -193,9 +192,10 @@ fn secret_for(body: &Value) -> schema::Checked<(String, Value)> {
     schema::only(map, "", &["expires_after", "session"])?;
     let seconds = match body["expires_after"].get("seconds") {
         None => 600,
-        Some(value) => value.as_u64().filter(|s| (10..=7200).contains(s)).ok_or_else(|| {
-            schema::Refusal::value("expires_after.seconds", value, "an integer from 10 to 7200")
-        })?,
+        Some(value) => value
+            .as_u64()
+            .filter(|s| (10..=7200).contains(s))
+            .ok_or_else(|| schema::Refusal::value("expires_after.seconds", value, "an integer from 10 to 7200"))?,
     };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let mut dice = Dice::new(now.as_nanos() as u64);

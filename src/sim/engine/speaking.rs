@@ -57,8 +57,7 @@ impl Session {
             value => value,
         };
         let items = if request["input"].is_array() { &context[..] } else { self.conversation.items() };
-        let mut wire_audio =
-            json!({"format": self.config["audio"]["output"]["format"], "voice": self.config["audio"]["output"]["voice"]});
+        let mut wire_audio = json!({"format": self.config["audio"]["output"]["format"], "voice": self.config["audio"]["output"]["voice"]});
         for (key, value) in request["audio"]["output"].as_object().into_iter().flatten() {
             wire_audio[key] = value.clone();
         }
@@ -114,7 +113,8 @@ impl Session {
     /// Input tokens by the published rates: 100 ms of the caller, 50 ms of the assistant, about 4 characters of text.
     fn input_usage(&self, items: &[Item], tools: &Value, instructions: &Value) -> (Value, (u64, u64)) {
         let instructions = instructions.as_str().map_or(0, str::len);
-        let mut text = (instructions + if tools == &json!([]) { 0 } else { tools.to_string().len() }).div_ceil(4) as u64;
+        let mut text =
+            (instructions + if tools == &json!([]) { 0 } else { tools.to_string().len() }).div_ceil(4) as u64;
         let mut audio = 0;
         for item in items {
             if item.audio_ms == 0 {
@@ -125,8 +125,7 @@ impl Session {
         }
         // What the last response already saw is cached, in blocks of 64.
         let cached = |seen: u64, total: u64| seen.min(total) / 64 * 64;
-        let (text_cached, audio_cached) =
-            (cached(self.context_before.0, text), cached(self.context_before.1, audio));
+        let (text_cached, audio_cached) = (cached(self.context_before.0, text), cached(self.context_before.1, audio));
         let usage = json!({"total_tokens": 0, "input_tokens": text + audio, "output_tokens": 0,
             "input_token_details": {"text_tokens": text, "audio_tokens": audio, "image_tokens": 0,
                 "cached_tokens": text_cached + audio_cached,
@@ -192,7 +191,9 @@ impl Session {
         let output = &running.outputs[index];
         let (wire, item_id) = (running.item(output, "in_progress"), output.item_id.clone());
         let is_message = output.call.is_none();
-        self.emit(json!({"type": "response.output_item.added", "response_id": id, "output_index": index, "item": wire}));
+        self.emit(
+            json!({"type": "response.output_item.added", "response_id": id, "output_index": index, "item": wire}),
+        );
         if in_conversation {
             let previous = self.conversation.last_id();
             self.conversation.push(Item::new(item_id, wire.clone()));

@@ -148,8 +148,10 @@ fn barge_in_cancels_and_truncation_is_checked() {
     assert_eq!(done["response"]["status"], "cancelled");
     assert_eq!(done["response"]["status_details"]["reason"], "turn_detected");
     assert_eq!(done["response"]["output"][0]["status"], "incomplete");
-    let truncate = |ms: u64| json!({"type": "conversation.item.truncate", "event_id": "t1", "item_id": item,
-        "content_index": 0, "audio_end_ms": ms});
+    let truncate = |ms: u64| {
+        json!({"type": "conversation.item.truncate", "event_id": "t1", "item_id": item,
+        "content_index": 0, "audio_end_ms": ms})
+    };
     bench.send(truncate(60_000));
     let error = bench.error();
     assert!(error["message"].as_str().unwrap().contains("is already shorter than 60000ms"), "{error}");
@@ -177,7 +179,10 @@ fn manual_turns_need_a_commit_and_a_request() {
     bench.send(json!({"type": "response.create", "response": {"metadata": {"mine": "1"}}}));
     bench.wait(3000);
     assert_eq!(bench.find("response.created")["response"]["metadata"]["mine"], "1");
-    assert_eq!(bench.find("response.output_audio_transcript.done")["transcript"], "Call karne ke liye dhanyavaad, namaste.");
+    assert_eq!(
+        bench.find("response.output_audio_transcript.done")["transcript"],
+        "Call karne ke liye dhanyavaad, namaste."
+    );
 }
 
 #[test]
@@ -195,8 +200,10 @@ fn a_tool_is_called_and_its_outcome_is_spoken() {
     assert!(arguments["summary"].as_str().unwrap().contains("kisi insaan se"));
     let outputs = bench.find("response.done")["response"]["output"].as_array().unwrap().clone();
     assert_eq!((outputs[0]["type"].as_str(), outputs[1]["type"].as_str()), (Some("message"), Some("function_call")));
-    let output = |id: &Value| json!({"type": "conversation.item.create", "item": {"type": "function_call_output",
-        "call_id": id, "output": "{\"error\":\"nobody is there\"}"}});
+    let output = |id: &Value| {
+        json!({"type": "conversation.item.create", "item": {"type": "function_call_output",
+        "call_id": id, "output": "{\"error\":\"nobody is there\"}"}})
+    };
     bench.send(output(&json!("call_unknown")));
     assert_eq!(bench.error()["code"], "invalid_tool_call_id");
     bench.send(output(&call["call_id"]));
@@ -236,13 +243,30 @@ fn what_the_ga_protocol_forbids_is_refused_with_its_code() {
         (session(json!({"type": "realtime", "output_modalities": ["audio", "text"]})), "invalid_value"),
         (session(json!({"type": "realtime", "model": "gpt-4o"})), "invalid_value"),
         (session(json!({"type": "realtime", "reasoning": {"effort": "low"}})), "unknown_parameter"),
-        (session(json!({"type": "realtime", "tools": [{"type": "function", "function": {"name": "f"}}]})), "unknown_parameter"),
+        (
+            session(json!({"type": "realtime", "tools": [{"type": "function", "function": {"name": "f"}}]})),
+            "unknown_parameter",
+        ),
         (session(json!({"type": "realtime", "audio": {"input": {"format": "g711_alaw"}}})), "invalid_value"),
-        (session(json!({"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}}})), "invalid_value"),
+        (
+            session(json!({"type": "realtime", "audio": {"input": {"format": {"type": "audio/pcm", "rate": 8000}}}})),
+            "invalid_value",
+        ),
         (session(json!({"type": "realtime", "audio": {"output": {"voice": "nobody"}}})), "invalid_value"),
-        (session(json!({"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad", "threshold": 0.5}}}})), "unknown_parameter"),
-        (json!({"type": "conversation.item.create", "item": {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "x"}]}}), "invalid_value"),
-        (json!({"type": "conversation.item.create", "previous_item_id": "nope", "item": {"type": "message", "role": "user", "content": []}}), "invalid_value"),
+        (
+            session(
+                json!({"type": "realtime", "audio": {"input": {"turn_detection": {"type": "semantic_vad", "threshold": 0.5}}}}),
+            ),
+            "unknown_parameter",
+        ),
+        (
+            json!({"type": "conversation.item.create", "item": {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "x"}]}}),
+            "invalid_value",
+        ),
+        (
+            json!({"type": "conversation.item.create", "previous_item_id": "nope", "item": {"type": "message", "role": "user", "content": []}}),
+            "invalid_value",
+        ),
         (json!({"type": "conversation.item.retrieve", "item_id": "nope"}), "item_retrieve_invalid_item_id"),
         (json!({"type": "conversation.item.delete", "item_id": "nope"}), "item_delete_invalid_item_id"),
         (json!({"type": "response.create", "response": {"modalities": ["text"]}}), "unknown_parameter"),
@@ -271,7 +295,9 @@ fn an_update_changes_only_what_it_names_and_the_voice_only_before_speech() {
     assert_eq!((&session["audio"]["output"]["voice"], &session["instructions"]), (&json!("cedar"), &json!("be kind")));
     bench.send(json!({"type": "response.create"}));
     bench.wait(3000);
-    bench.send(json!({"type": "session.update", "session": {"type": "realtime", "audio": {"output": {"voice": "ash"}}}}));
+    bench.send(
+        json!({"type": "session.update", "session": {"type": "realtime", "audio": {"output": {"voice": "ash"}}}}),
+    );
     assert_eq!(bench.error()["code"], "cannot_update_voice");
 }
 
