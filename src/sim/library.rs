@@ -18,10 +18,11 @@ struct SandboxFiles;
 #[folder = "assets/phrases/"]
 struct PhraseFiles;
 
-/// Below this a segment is nothing known.
-const SURE: f32 = 0.72;
-/// A piece of a longer segment must fit better than a whole one.
-const SURE_PIECE: f32 = 0.80;
+/// The least likeness that counts: the shorter the sound, the easier it resembles something by chance.
+fn sure(frames: usize) -> f32 {
+    0.92 - 0.12 * ((frames as f32 - 25.0) / 75.0).clamp(0.0, 1.0)
+}
+
 /// Frames by which the beginnings may differ.
 const SLACK: i64 = 16;
 /// Segments shorter than this many frames (200 ms) say nothing.
@@ -278,7 +279,7 @@ impl Library {
                 let fits = (overlap as f32 / mine as f32).sqrt();
                 let begins = if lag <= SLACK { 1.0 } else { 0.94 };
                 let score = like * fits * begins;
-                if score >= SURE && best.as_ref().is_none_or(|b| score > b.score) {
+                if score >= sure(overlap as usize) && best.as_ref().is_none_or(|b| score > b.score) {
                     let heard =
                         if lag <= SLACK { until as f32 / theirs as f32 } else { overlap as f32 / theirs as f32 };
                     let start_ms = u64::try_from(-lag).unwrap_or(0) * 20;
@@ -312,7 +313,7 @@ impl Library {
                     continue;
                 }
                 let score = shape.likeness(0, &aligned, 0, aligned.len());
-                if score >= SURE_PIECE && best.as_ref().is_none_or(|b| score > b.score) {
+                if score >= sure(aligned.len()) && best.as_ref().is_none_or(|b| score > b.score) {
                     let heard = reached as f32 / clip.shape.len() as f32;
                     best = Some(Recognised { clip: Arc::clone(clip), score, heard, start_ms: 0 });
                 }
@@ -327,7 +328,7 @@ impl Library {
         for clip in self.clips.iter().filter(|clip| clip.who == who && clip.shape.len() <= shape.len()) {
             for lead in 0..=(SLACK as usize * 2).min(shape.len() - clip.shape.len()) {
                 let score = shape.likeness(lead, &clip.shape, 0, clip.shape.len());
-                if score >= SURE_PIECE && best.as_ref().is_none_or(|b| score > b.score) {
+                if score >= sure(clip.shape.len()) && best.as_ref().is_none_or(|b| score > b.score) {
                     let start_ms = lead as u64 * 20;
                     best = Some(Recognised { clip: Arc::clone(clip), score, heard: 1.0, start_ms });
                 }
@@ -395,6 +396,17 @@ mod tests {
         let names: Vec<String> =
             library().recognise(Who::Agent, &both).iter().map(|found| found.clip.name.clone()).collect();
         assert_eq!(names, ["greeting", "order_ask_number"]);
+    }
+
+    #[test]
+    fn one_speakers_words_are_not_taken_for_the_others() {
+        let wrong = |clip: &Arc<Clip>| {
+            let other = if clip.who == Who::Agent { Who::Caller } else { Who::Agent };
+            let found = library().recognise(other, &clip.samples);
+            found.first().map(|found| (clip.name.clone(), found.clip.name.clone(), found.score))
+        };
+        let taken: Vec<_> = library().iter().filter_map(wrong).collect();
+        assert!(taken.is_empty(), "{taken:?}");
     }
 
     #[test]

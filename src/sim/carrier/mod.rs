@@ -3,6 +3,7 @@
 //! One call: dynamic URL, WebSocket, conversation by a scenario, then Passthru, Connect and status callbacks. It is
 //! strict about what the bot sends and knows nothing of Caly: any server written for Exotel can be called.
 
+mod connect;
 mod ear;
 mod flow;
 mod playback;

@@ -278,8 +278,8 @@ async fn every_scenario_can_be_played_at_the_same_time() {
     let runs = futures_util::future::join_all(names.iter().map(|name| with_engine(name))).await;
     for (name, (report, _, engine)) in names.iter().zip(runs) {
         assert!(report.ok, "{name}: {}", report.to_json());
-        let heard: Vec<&Vec<String>> = report.heard.iter().map(|said| &said.clips).collect();
-        assert!(heard.iter().all(|clips| clips.len() == 1), "{name}: {heard:?}");
+        let first = report.heard[0].clips.first();
+        assert!(first.is_some_and(|clip| clip.starts_with("greeting")), "{name}: {:#}", report.to_json());
         assert_eq!(engine.violations(), Vec::<String>::new(), "{name}");
     }
 }

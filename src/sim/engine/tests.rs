@@ -339,3 +339,64 @@ fn faults_happen_where_they_were_asked_for() {
     unknown.wait(1000);
     assert_eq!(unknown.find("response.done")["response"]["status_details"]["error"]["code"], "model_not_found");
 }
+
+/// A raw client: connects with these headers and gives back the events until one of this type.
+async fn raw(url: &str, key: &str, send: &[Value], until: &str) -> Result<Vec<Value>, String> {
+    use futures_util::{SinkExt as _, StreamExt as _};
+    let request = awc::Client::new().ws(format!("{url}?model=gpt-realtime")).bearer_auth(key).max_frame_size(1 << 20);
+    let (_, mut socket) = request.connect().await.map_err(|error| error.to_string())?;
+    for event in send {
+        socket.send(awc::ws::Message::Text(event.to_string().into())).await.unwrap();
+    }
+    let mut events = Vec::new();
+    while let Ok(Some(Ok(frame))) = tokio::time::timeout(Duration::from_secs(10), socket.next()).await {
+        if let awc::ws::Frame::Text(text) = frame {
+            events.push(serde_json::from_slice::<Value>(&text).unwrap());
+            if events.last().is_some_and(|event| event["type"] == until) {
+                return Ok(events);
+            }
+        }
+    }
+    Err(format!("no {until} in {events:?}"))
+}
+
+#[actix_rt::test]
+async fn a_raw_client_gets_a_whole_answer_over_a_socket() {
+    let server = super::serve(EngineOptions::sandbox().unwrap()).await.unwrap();
+    let events = raw(&server.url, "k", &[json!({"type": "response.create"})], "response.done").await.unwrap();
+    assert_eq!(events[0]["type"], "session.created");
+    let bytes: usize = events
+        .iter()
+        .filter(|event| event["type"] == "response.output_audio.delta")
+        .map(|event| audio::base64_decode(event["delta"].as_str().unwrap()).unwrap().len())
+        .sum();
+    assert_eq!(bytes / 48, library().get("greeting").unwrap().millis() as usize);
+    assert_eq!((server.sessions(), server.violations().len()), (1, 0));
+    server.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_wrong_key_is_refused_and_a_client_secret_opens_a_session() {
+    let options = EngineOptions { key: Some("right".into()), ..EngineOptions::sandbox().unwrap() };
+    let server = super::serve(options).await.unwrap();
+    assert!(raw(&server.url, "wrong", &[], "session.created").await.is_err());
+    let secrets = format!("http://{}/v1/realtime/client_secrets", server.address);
+    let mut answer = awc::Client::new().post(&secrets).bearer_auth("right").send_body("{}").await.unwrap();
+    let secret = answer.json::<Value>().await.unwrap()["value"].as_str().unwrap().to_owned();
+    assert!(raw(&server.url, &secret, &[], "session.created").await.is_ok());
+    let mut refused = awc::Client::new().post(&secrets).bearer_auth("wrong").send_body("{}").await.unwrap();
+    assert_eq!(refused.status().as_u16(), 401);
+    assert_eq!(refused.json::<Value>().await.unwrap()["error"]["code"], "invalid_api_key");
+}
+
+#[actix_rt::test]
+async fn the_echo_mode_sends_each_chunk_back_as_it_came() {
+    let options = EngineOptions { echo: true, ..EngineOptions::sandbox().unwrap() };
+    let server = super::serve(options).await.unwrap();
+    let append = json!({"type": "input_audio_buffer.append", "audio": "AAECAw=="});
+    let events = raw(&server.url, "k", &[append], "response.output_audio.delta").await.unwrap();
+    let types: Vec<&str> = events.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types[..3], ["session.created", "response.created", "response.output_item.added"]);
+    let delta = events.last().unwrap();
+    assert_eq!((&delta["delta"], &delta["response_id"]), (&json!("AAECAw=="), &json!("resp_echo")));
+}
