@@ -2,6 +2,7 @@
 
 pub mod actions;
 pub mod agents;
+pub mod app;
 pub mod carriers;
 pub mod cli;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod outbound;
 pub mod phrases;
 pub mod record;
 pub mod redact;
+pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod tokens;

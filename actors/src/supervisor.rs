@@ -114,6 +114,9 @@ pub enum Refusal {
     /// The client carries as many calls as it may.
     #[error("client at capacity")]
     ClientAtCapacity,
+    /// The carrier said that this call is over before it began here.
+    #[error("the call is over")]
+    Over,
 }
 
 /// How many calls may be up.
@@ -164,6 +167,8 @@ pub struct Calls {
     limits: AdmissionLimits,
     by_carrier: DashMap<(Carrier, CarrierCallId), Arc<LiveCall>>,
     by_id: DashMap<CallId, Arc<LiveCall>>,
+    /// Calls whose end came before their start.
+    over: DashMap<(Carrier, CarrierCallId), Instant>,
     counts: Arc<Counts>,
     threads: Mutex<Vec<CallThread>>,
     draining: AtomicBool,
@@ -187,6 +192,7 @@ impl Calls {
             limits,
             by_carrier: DashMap::new(),
             by_id: DashMap::new(),
+            over: DashMap::new(),
             counts: Arc::default(),
             threads: Mutex::new(Vec::new()),
             draining: AtomicBool::new(false),
@@ -201,14 +207,19 @@ impl Calls {
 
     /// The call with this carrier id: the one known already, or a new one. Two requests at once get one call.
     ///
+    /// `client_limit` tightens the limit of the process for this client.
+    ///
     /// # Errors
     /// See [`Refusal`].
-    pub fn admit(self: &Arc<Self>, facts: CallFacts) -> Result<Admission, Refusal> {
+    pub fn admit(self: &Arc<Self>, facts: CallFacts, client_limit: Option<usize>) -> Result<Admission, Refusal> {
         let key = (facts.carrier, facts.carrier_call_id.clone());
+        if self.over.contains_key(&key) {
+            return Err(Refusal::Over);
+        }
         match self.by_carrier.entry(key) {
             Entry::Occupied(known) => Ok(Admission { call: Arc::clone(known.get()), fresh: false }),
             Entry::Vacant(vacant) => {
-                let call = self.start(facts)?;
+                let call = self.start(facts, client_limit)?;
                 vacant.insert(Arc::clone(&call));
                 self.by_id.insert(call.facts.call, Arc::clone(&call));
                 Ok(Admission { call, fresh: true })
@@ -216,11 +227,11 @@ impl Calls {
         }
     }
 
-    fn start(self: &Arc<Self>, facts: CallFacts) -> Result<Arc<LiveCall>, Refusal> {
+    fn start(self: &Arc<Self>, facts: CallFacts, client_limit: Option<usize>) -> Result<Arc<LiveCall>, Refusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
-        let (arbiter, slot) = self.take_slot(facts.client)?;
+        let (arbiter, slot) = self.take_slot(facts.client, client_limit)?;
         let facts = Arc::new(facts);
         let (sender, receiver) = channel::channel(MAILBOX);
         let live = Arc::new(LiveCall {
@@ -248,7 +259,7 @@ impl Calls {
         Ok(live)
     }
 
-    fn take_slot(&self, client: ClientId) -> Result<(ArbiterHandle, Slot), Refusal> {
+    fn take_slot(&self, client: ClientId, client_limit: Option<usize>) -> Result<(ArbiterHandle, Slot), Refusal> {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread =
             threads.iter().min_by_key(|thread| thread.calls.load(Ordering::Acquire)).ok_or(Refusal::AtCapacity)?;
@@ -256,7 +267,7 @@ impl Calls {
             return Err(Refusal::AtCapacity);
         }
         let mut of_client = self.counts.by_client.entry(client).or_insert(0);
-        if *of_client >= self.limits.client {
+        if *of_client >= client_limit.map_or(self.limits.client, |limit| limit.min(self.limits.client)) {
             return Err(Refusal::ClientAtCapacity);
         }
         *of_client += 1;
@@ -266,6 +277,13 @@ impl Calls {
         metrics::gauge!("caly_calls_live").increment(1.0);
         let slot = Slot { calls: Arc::clone(&self.counts), client, arbiter: Arc::clone(&thread.calls) };
         Ok((thread.arbiter.clone(), slot))
+    }
+
+    /// The carrier says that a call we do not know is over: a late start must not open it.
+    pub fn note_over(&self, carrier: Carrier, id: CarrierCallId) {
+        if self.over.len() < REMEMBER_MAX {
+            self.over.insert((carrier, id), Instant::now());
+        }
     }
 
     /// A call by the carrier's id, live or recently ended.
@@ -343,6 +361,7 @@ impl Calls {
         let old = |call: &Arc<LiveCall>| call.status().ended.is_some_and(|(_, at)| at.elapsed() > keep);
         self.by_carrier.retain(|_, call| !old(call));
         self.by_id.retain(|_, call| !old(call));
+        self.over.retain(|_, since| since.elapsed() < REMEMBER);
         metrics::gauge!("caly_calls_remembered").set(self.by_id.len() as f64);
     }
 }

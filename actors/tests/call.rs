@@ -309,7 +309,7 @@ async fn a_call_that_keeps_crashing_ends_cleanly_and_no_other_notices() {
     tokio::time::pause();
     let (calls, journal, _) = World::registry(TestActions::default(), vec![]);
     let all: Vec<_> =
-        (0..50).map(|n| calls.admit(facts(agent(), &format!("sid{n}"))).expect("admitted").call).collect();
+        (0..50).map(|n| calls.admit(facts(agent(), &format!("sid{n}")), None).expect("admitted").call).collect();
     tokio::time::sleep(SECOND).await;
     let children = all[7].children().expect("started");
     for _ in 0..4 {
@@ -371,15 +371,15 @@ async fn a_repeated_handshake_replaces_a_socket_that_has_not_started_and_no_othe
 #[actix::test]
 async fn two_requests_at_once_get_one_call_and_limits_hold() {
     let (calls, _, _) = World::registry(TestActions::default(), vec![]);
-    let one = calls.admit(facts(agent(), "same")).expect("admitted");
-    let two = calls.admit(facts(agent(), "same")).expect("known");
+    let one = calls.admit(facts(agent(), "same"), None).expect("admitted");
+    let two = calls.admit(facts(agent(), "same"), None).expect("known");
     assert!(one.fresh && !two.fresh && Arc::ptr_eq(&one.call, &two.call));
     for n in 0..99 {
-        assert!(calls.admit(facts(agent(), &format!("n{n}"))).is_ok());
+        assert!(calls.admit(facts(agent(), &format!("n{n}")), None).is_ok());
     }
-    assert!(calls.admit(facts(agent(), "too-many")).is_err());
+    assert!(calls.admit(facts(agent(), "too-many"), None).is_err());
     calls.start_draining();
-    assert!(!calls.admit(facts(agent(), "same")).expect("known calls are still answered").fresh);
+    assert!(!calls.admit(facts(agent(), "same"), None).expect("known calls are still answered").fresh);
 }
 
 #[actix::test]

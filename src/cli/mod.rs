@@ -1,4 +1,161 @@
 //! The command line: each command reads its options, asks the rooms, and writes results to standard output.
 
+pub mod call;
 pub mod check;
+pub mod client;
+pub mod key;
+pub mod sim;
 pub mod understand;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Config, LoadArgs};
+use crate::store::{Store, StoreOptions};
+
+/// Answers a business's phone: carrier in, realtime speech engine, actions exactly once.
+#[derive(Parser, Debug)]
+#[command(version, about, propagate_version = true)]
+pub struct Cli {
+    /// Configuration file; without it ./config.toml is read if it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the server. Without an engine key it uses the built-in sandbox engine and says so
+    Serve(ServeArgs),
+    /// Be the carrier: place simulated Exotel calls against any server
+    Call(Box<call::CallArgs>),
+    /// Run a simulated outside system as a server of its own
+    #[command(subcommand)]
+    Sim(sim::SimCommand),
+    /// Read the configuration, try each outside system, say what to fix
+    Check(CheckArgs),
+    /// API keys
+    Key(key::KeyArgs),
+    /// Clients, their numbers and agents
+    Client(client::ClientArgs),
+    /// Bring the database to the newest schema
+    Migrate,
+    /// Lines of text on standard input → intents and entities as JSON lines
+    Understand,
+}
+
+/// Options of `caly serve`.
+#[derive(Args, Clone, Debug)]
+pub struct ServeArgs {
+    /// Ring a sample call once the server is up, and show the conversation
+    #[arg(long)]
+    pub demo: bool,
+    /// Listen on this port
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+#[derive(Args, Debug)]
+struct CheckArgs {
+    /// For machines
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command given. Exit codes: 0 done, 1 failed, 2 usage.
+///
+/// # Errors
+/// What the operator is told, with what to do next.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let mut load = LoadArgs { file: cli.config, overrides: Vec::new() };
+    let system = actix_rt::System::new();
+    match cli.command {
+        Command::Serve(args) => {
+            if let Some(port) = args.port {
+                load.overrides.push(("server.port".to_owned(), port.to_string()));
+            }
+            let config = Config::load(&load)?;
+            system.block_on(crate::app::serve(config, args.demo))
+        }
+        Command::Call(args) => system.block_on(call::run(*args)),
+        Command::Sim(command) => system.block_on(sim::run(command)),
+        Command::Check(args) => system.block_on(check_command(&load, args.json)),
+        Command::Key(args) => done(system.block_on(key::run(args, &Config::load(&load)?))),
+        Command::Client(args) => done(system.block_on(client::run(args, &Config::load(&load)?))),
+        Command::Migrate => done(system.block_on(migrate(&Config::load(&load)?))),
+        Command::Understand => {
+            understand::run(std::io::stdin().lock(), std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn done(result: anyhow::Result<()>) -> anyhow::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Opens the database as configured, with its schema brought up to date.
+///
+/// # Errors
+/// It cannot be reached or migrated.
+pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    let store = connect(config).await?;
+    store.migrate().await.context("the database cannot be brought up to date: see `caly check`")?;
+    Ok(store)
+}
+
+/// Opens the database as configured, as it is.
+///
+/// # Errors
+/// The URL is unusable or the file cannot be made.
+pub async fn connect(config: &Config) -> anyhow::Result<Store> {
+    use secrecy::ExposeSecret as _;
+    let options = StoreOptions {
+        max_connections: config.database.max_connections,
+        acquire_timeout: config.database.acquire_timeout,
+        statement_timeout: config.database.statement_timeout,
+    };
+    let url = config.database.url.expose_secret();
+    Store::connect(url, options).await.context("the database cannot be opened: check DATABASE_URL")
+}
+
+#[allow(clippy::print_stdout, reason = "the result of the command")]
+async fn migrate(config: &Config) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    println!("the {} database is up to date", store.engine());
+    Ok(())
+}
+
+async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    let config = match Config::load(load) {
+        Ok(config) => config,
+        Err(errors) => {
+            check::refuse(&errors, json, &mut out)?;
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    let outbound = crate::outbound::Outbound::new(config.openai.ca_file.as_deref())?;
+    let mut probes = check::probes(&config, &outbound.client());
+    let database = config.clone();
+    probes.push(check::Probe::new("database", move || async move { try_database(&database).await }));
+    let sound = check::run(&config, probes, json, &mut out).await?;
+    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn try_database(config: &Config) -> check::Finding {
+    let tried = async {
+        let store = connect(config).await?;
+        store.migrate().await?;
+        store.ping().await?;
+        anyhow::Ok(store.engine())
+    };
+    match tried.await {
+        Ok(engine) => check::Finding::Works(format!("{engine} answers and its schema is current")),
+        Err(error) => check::Finding::broken(format!("{error:#}"), "check DATABASE_URL and that the server is up"),
+    }
+}

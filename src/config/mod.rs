@@ -40,6 +40,8 @@ pub struct Config {
     pub openai: OpenAi,
     /// The Exotel account.
     pub exotel: Exotel,
+    /// What agents can do.
+    pub actions: Actions,
     /// Rates.
     pub limits: Limits,
     /// Tokens.
@@ -62,10 +64,8 @@ pub struct Server {
     pub port: u16,
     /// How the carrier reaches us.
     pub public_url: PublicUrl,
-    /// HTTP threads; 0 = one per core.
+    /// Threads of requests and calls; 0 = one per core.
     pub workers: usize,
-    /// Threads for calls; 0 = one per core.
-    pub call_threads: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// Longest time for a request body.
@@ -161,10 +161,19 @@ pub struct Exotel {
     pub api_key: Option<SecretString>,
     /// REST password.
     pub api_token: Option<SecretString>,
+    /// Samples a second asked for on the media stream.
+    pub sample_rate: u32,
     /// Hosts a recording may be fetched from.
     pub recording_hosts: Vec<String>,
     /// Longest wait for a REST request.
     pub request_timeout: Duration,
+}
+
+/// Section `actions`.
+#[derive(Clone, Debug)]
+pub struct Actions {
+    /// `host:port` pairs that may be plain http or private.
+    pub trusted_hosts: Vec<String>,
 }
 
 /// Section `limits`.

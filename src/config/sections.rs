@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::layers::{Source, nearest};
 use super::read::{Network, PublicUrl, Reader};
 use super::{
-    AudioChoice, Calls, Config, Database, Engine, Exotel, Limits, Log, LogFormat, OpenAi, Provider, Recording,
+    Actions, AudioChoice, Calls, Config, Database, Engine, Exotel, Limits, Log, LogFormat, OpenAi, Provider, Recording,
     Security, Server, secrets,
 };
 
@@ -25,6 +25,7 @@ pub(super) fn all(r: &mut Reader<'_>, mut warnings: Vec<String>) -> Config {
         calls: calls(r),
         engine: engine(r, openai.key.is_some()),
         exotel: exotel(r, &mut warnings),
+        actions: Actions { trusted_hosts: r.list("actions.trusted_hosts") },
         limits: limits(r),
         security: security(r),
         recording: recording(r, &data_dir),
@@ -54,7 +55,6 @@ fn server(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Server {
         port,
         public_url: public_url(r, port, warnings),
         workers: r.count("server.workers", 0..=64) as usize,
-        call_threads: r.count("server.call_threads", 0..=256) as usize,
         trusted_proxies: networks(r),
         body_deadline: r.duration("server.body_deadline", Duration::from_millis(100)..=HOUR),
         drain_grace: r.duration("server.drain_grace", Duration::ZERO..=DAY),
@@ -196,11 +196,16 @@ fn exotel(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Exotel {
     if given.contains(&true) && given.contains(&false) {
         warnings.push("exotel: account_sid, api_key and api_token are needed together; REST stays off".to_owned());
     }
+    let sample_rate = u32::try_from(r.whole("exotel.sample_rate", 8000..=24_000)).unwrap_or(8000);
+    if ![8000, 16_000, 24_000].contains(&sample_rate) {
+        r.problem("exotel.sample_rate", "expected 8000, 16000 or 24000");
+    }
     Exotel {
         base_url,
         account_sid,
         api_key,
         api_token,
+        sample_rate,
         recording_hosts: r.list("exotel.recording_hosts"),
         request_timeout: r.duration("exotel.request_timeout", Duration::from_millis(100)..=HOUR),
     }

@@ -262,7 +262,7 @@ impl World {
     pub async fn with(agent: Agent, actions: TestActions, failures: Vec<EngineError>) -> Self {
         tokio::time::pause();
         let (calls, journal, actions) = Self::registry(actions, failures);
-        let call = calls.admit(facts(agent, "sid1")).expect("admitted").call;
+        let call = calls.admit(facts(agent, "sid1"), None).expect("admitted").call;
         Self { calls, call, journal, actions, epoch: Instant::now() }
     }
 

@@ -1,0 +1,2 @@
+//! TEMP
+pub fn configure(_: &mut actix_web::web::ServiceConfig) {}

@@ -1,0 +1,405 @@
+//! The media socket: a thin shell between WebSocket frames and a call's lanes. The only file that knows actix-web-actors.
+//!
+//! Owns one connection and the protocol's state on it. Started by the media door. It has no say: what the messages mean is
+//! the carrier room's business, what they do is the media child's. A peer that stops reading freezes this actor (it runs
+//! as the response's body); the [`KillSwitch`] and `TCP_USER_TIMEOUT` end it then.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use actix::prelude::*;
+use actix_http::ws::{CloseCode, CloseReason, Codec, Item, Message, ProtocolError};
+use actix_web::dev::Payload as DevPayload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
+use bytes::{Bytes, BytesMut};
+use caly_actors::audio::lane::{LaneReceiver, LaneSender};
+use caly_actors::domain::CarrierCallId;
+use caly_actors::ports::{CarrierCommand, CarrierEvent};
+
+use super::guard::{Guard, MESSAGE_BYTES_MAX, SharedVerdict};
+use super::problem::Problem;
+use crate::carriers::exotel::media::{Encoder, StartFacts};
+use crate::carriers::exotel::session::{Fault, Session};
+
+/// From the upgrade to `start` (telephony.md §1.1.5).
+const START_DEADLINE: Duration = Duration::from_secs(10);
+/// A peer that acknowledges nothing for this long is gone.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Events kept for a static URL while its call is being admitted: 2 s of frames.
+const EARLY_EVENTS_MAX: usize = 100;
+/// Control frames answered between two messages of the protocol; more is a flood.
+const CONTROL_FRAMES_MAX: u32 = 1000;
+
+/// Cuts a TCP connection from outside, frozen or not. Lives with the connection.
+#[derive(Clone)]
+pub struct KillSwitch(Arc<socket2::Socket>);
+
+/// A kill switch that does not keep its connection open.
+#[derive(Clone)]
+pub struct WeakKillSwitch(Weak<socket2::Socket>);
+
+impl KillSwitch {
+    /// For a connection just accepted; also sets what every connection needs. `None` if the system refuses.
+    #[must_use]
+    pub fn install(stream: &actix_web::rt::net::TcpStream) -> Option<Self> {
+        let socket = socket2::SockRef::from(stream);
+        // Best effort: without them the socket still works, only slower or longer.
+        let _ = socket.set_tcp_nodelay(true);
+        let _ = socket.set_tcp_user_timeout(Some(WRITE_TIMEOUT));
+        socket.try_clone().ok().map(|socket| Self(Arc::new(socket)))
+    }
+
+    /// Does not keep the connection open.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakKillSwitch {
+        WeakKillSwitch(Arc::downgrade(&self.0))
+    }
+
+    /// Ends the connection in both directions.
+    pub fn cut(&self) {
+        let _ = self.0.shutdown(std::net::Shutdown::Both);
+    }
+}
+
+impl WeakKillSwitch {
+    /// The switch, while the connection lives.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<KillSwitch> {
+        self.0.upgrade().map(KillSwitch)
+    }
+}
+
+/// A socket that serves a known call.
+pub struct Bound {
+    /// The call's id at the carrier.
+    pub expected: CarrierCallId,
+    /// To the call.
+    pub events: LaneSender<CarrierEvent>,
+    /// From the call.
+    pub commands: LaneReceiver<CarrierCommand>,
+}
+
+/// Finds the call of a stream from its `start`, or a close code.
+pub type Binding = Pin<Box<dyn Future<Output = Result<Bound, u16>>>>;
+
+/// A socket whose call is known only from `start`.
+pub struct Unbound {
+    /// Called once, with the start's facts.
+    pub bind: Box<dyn FnOnce(StartFacts) -> Binding>,
+}
+
+enum Owner {
+    Call(LaneSender<CarrierEvent>),
+    /// Waits for `start`.
+    Unknown(Unbound),
+    /// Being admitted; what comes meanwhile is kept.
+    Binding(Vec<CarrierEvent>),
+}
+
+/// Upgrades a request whose call has taken the socket.
+///
+/// # Errors
+/// The request is no WebSocket handshake.
+pub fn open(request: &HttpRequest, payload: web::Payload, bound: Bound) -> Result<HttpResponse, Problem> {
+    let session = Session::new(Some(bound.expected));
+    upgrade(request, payload, session, Owner::Call(bound.events), Some(bound.commands))
+}
+
+/// Upgrades a request whose call is not known yet.
+///
+/// # Errors
+/// The request is no WebSocket handshake.
+pub fn open_unbound(request: &HttpRequest, payload: web::Payload, unbound: Unbound) -> Result<HttpResponse, Problem> {
+    upgrade(request, payload, Session::new(None), Owner::Unknown(unbound), None)
+}
+
+fn upgrade(
+    request: &HttpRequest,
+    payload: web::Payload,
+    session: Session,
+    owner: Owner,
+    commands: Option<LaneReceiver<CarrierCommand>>,
+) -> Result<HttpResponse, Problem> {
+    let (guarded, verdict) = Guard::new(payload);
+    let mut guarded = DevPayload::Stream { payload: Box::pin(guarded) };
+    let stream = futures_util::FutureExt::now_or_never(web::Payload::from_request(request, &mut guarded))
+        .and_then(Result::ok)
+        .ok_or_else(Problem::malformed)?;
+    let actor = MediaSocket {
+        session,
+        owner,
+        commands,
+        encoder: None,
+        verdict,
+        partial: None,
+        events: Vec::new(),
+        control_frames: 0,
+        closed: false,
+    };
+    WsResponseBuilder::new(actor, request, stream)
+        .codec(Codec::new().max_size(MESSAGE_BYTES_MAX as usize))
+        .start()
+        .map_err(|_| Problem::malformed().detail("a WebSocket handshake is expected"))
+}
+
+/// See the module's text.
+struct MediaSocket {
+    session: Session,
+    owner: Owner,
+    commands: Option<LaneReceiver<CarrierCommand>>,
+    /// Made once the stream's id and rate are known.
+    encoder: Option<Encoder>,
+    verdict: SharedVerdict,
+    /// Fragments of one text (`true`) or binary message.
+    partial: Option<(bool, BytesMut)>,
+    events: Vec<CarrierEvent>,
+    control_frames: u32,
+    closed: bool,
+}
+
+type Ctx = WebsocketContext<MediaSocket>;
+
+impl Actor for MediaSocket {
+    type Context = Ctx;
+
+    fn started(&mut self, ctx: &mut Ctx) {
+        metrics::gauge!("caly_media_sockets").increment(1.0);
+        if let Some(commands) = self.commands.take() {
+            ctx.add_stream(commands);
+        }
+        ctx.run_later(START_DEADLINE, |this, ctx| {
+            if this.session.facts().is_none() {
+                this.close(1001, "no start in time", false, ctx);
+            }
+        });
+    }
+
+    fn stopping(&mut self, _: &mut Ctx) -> Running {
+        self.tell_closed(false);
+        Running::Stop
+    }
+}
+
+impl StreamHandler<Result<Message, ProtocolError>> for MediaSocket {
+    fn handle(&mut self, message: Result<Message, ProtocolError>, ctx: &mut Ctx) {
+        if self.closed {
+            return;
+        }
+        match message {
+            Ok(Message::Text(text)) => self.text(&text, ctx),
+            Ok(Message::Binary(_)) => self.binary(ctx),
+            Ok(Message::Continuation(item)) => self.fragment(item, ctx),
+            Ok(Message::Ping(payload)) => {
+                if self.control_frame(ctx) {
+                    ctx.pong(&payload);
+                }
+            }
+            Ok(Message::Pong(_)) => {
+                self.control_frame(ctx);
+            }
+            Ok(Message::Close(reason)) => {
+                ctx.close(reason);
+                self.tell_closed(false);
+                ctx.stop();
+            }
+            Ok(Message::Nop) => {}
+            Err(error) => self.broken(&error, ctx),
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Ctx) {
+        // The guard ends the stream itself when a limit is broken.
+        if let Some(verdict) = self.verdict.get() {
+            self.close(verdict.close_code(), verdict.reason(), true, ctx);
+        }
+        self.tell_closed(false);
+        ctx.stop();
+    }
+}
+
+impl StreamHandler<CarrierCommand> for MediaSocket {
+    fn handle(&mut self, command: CarrierCommand, ctx: &mut Ctx) {
+        if self.closed {
+            return;
+        }
+        match (command, &mut self.encoder) {
+            (CarrierCommand::Close(code), _) => self.close(code, "", false, ctx),
+            (CarrierCommand::Audio(pcm), Some(encoder)) => ctx.text(encoder.media(&pcm)),
+            (CarrierCommand::Mark(name), Some(encoder)) => ctx.text(encoder.mark(&name)),
+            (CarrierCommand::Clear, Some(encoder)) => ctx.text(encoder.clear()),
+            // Before `start` there is no stream to address.
+            (CarrierCommand::Audio(_) | CarrierCommand::Mark(_) | CarrierCommand::Clear, None) => {}
+        }
+    }
+
+    fn finished(&mut self, ctx: &mut Ctx) {
+        // The call let go of the socket.
+        self.close(1000, "", false, ctx);
+    }
+}
+
+impl MediaSocket {
+    fn text(&mut self, text: &str, ctx: &mut Ctx) {
+        self.control_frames = 0;
+        let mut events = std::mem::take(&mut self.events);
+        let outcome = self.session.text(text, &mut events);
+        for event in events.drain(..) {
+            self.tell(event, ctx);
+        }
+        self.events = events;
+        self.after(outcome, ctx);
+    }
+
+    fn binary(&mut self, ctx: &mut Ctx) {
+        let outcome = self.session.binary();
+        self.after(outcome, ctx);
+    }
+
+    fn after(&mut self, outcome: Result<(), Fault>, ctx: &mut Ctx) {
+        if let Err(fault) = outcome {
+            self.close(fault.close_code, fault.reason, true, ctx);
+        }
+    }
+
+    fn tell(&mut self, event: CarrierEvent, ctx: &mut Ctx) {
+        if let CarrierEvent::Started { stream, rate } = &event {
+            self.encoder = Some(Encoder::new(stream, *rate));
+        }
+        match &mut self.owner {
+            Owner::Call(events) => {
+                events.push(event);
+            }
+            Owner::Binding(early) => {
+                if early.len() < EARLY_EVENTS_MAX {
+                    early.push(event);
+                }
+            }
+            Owner::Unknown(_) => self.bind(event, ctx),
+        }
+    }
+
+    /// The first event of an unknown stream is its start: finds the call and hands over what came meanwhile.
+    fn bind(&mut self, first: CarrierEvent, ctx: &mut Ctx) {
+        let Some(facts) = self.session.facts().cloned() else { return };
+        let Owner::Unknown(unbound) = std::mem::replace(&mut self.owner, Owner::Binding(vec![first])) else { return };
+        let bound = (unbound.bind)(facts).into_actor(self).map(|bound, this, ctx| match bound {
+            Ok(bound) => {
+                let owner = std::mem::replace(&mut this.owner, Owner::Call(bound.events.clone()));
+                if let Owner::Binding(early) = owner {
+                    for event in early {
+                        bound.events.push(event);
+                    }
+                }
+                if this.closed {
+                    bound.events.push(CarrierEvent::Closed { protocol_error: false });
+                }
+                ctx.add_stream(bound.commands);
+            }
+            Err(code) => this.close(code, "the call was refused", false, ctx),
+        });
+        ctx.spawn(bound);
+    }
+
+    fn fragment(&mut self, item: Item, ctx: &mut Ctx) {
+        let (last, bytes) = match item {
+            Item::FirstText(bytes) => {
+                self.partial = Some((true, BytesMut::from(&bytes[..])));
+                return;
+            }
+            Item::FirstBinary(bytes) => {
+                self.partial = Some((false, BytesMut::from(&bytes[..])));
+                return;
+            }
+            Item::Continue(bytes) => (false, bytes),
+            Item::Last(bytes) => (true, bytes),
+        };
+        // The guard bounds the sum of the fragments and their number.
+        let Some((is_text, mut whole)) = self.partial.take() else { return };
+        whole.extend_from_slice(&bytes);
+        if !last {
+            self.partial = Some((is_text, whole));
+        } else if is_text {
+            self.whole_text(&whole.freeze(), ctx);
+        } else {
+            self.binary(ctx);
+        }
+    }
+
+    fn whole_text(&mut self, bytes: &Bytes, ctx: &mut Ctx) {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => self.text(text, ctx),
+            Err(_) => self.close(1007, "text is not UTF-8", true, ctx),
+        }
+    }
+
+    /// Counts a ping or pong; false when there were too many.
+    fn control_frame(&mut self, ctx: &mut Ctx) -> bool {
+        self.control_frames += 1;
+        if self.control_frames > CONTROL_FRAMES_MAX {
+            self.close(1008, "too many control frames", true, ctx);
+            return false;
+        }
+        true
+    }
+
+    fn broken(&mut self, error: &ProtocolError, ctx: &mut Ctx) {
+        let (code, reason) = match (self.verdict.get(), error) {
+            (Some(verdict), _) => (verdict.close_code(), verdict.reason()),
+            (None, ProtocolError::Overflow) => (1009, "message too big"),
+            // A reset or an abrupt end is how many streams end; nothing can be said any more.
+            (None, ProtocolError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
+                self.tell_closed(false);
+                return ctx.stop();
+            }
+            (None, ProtocolError::Io(_)) => (1007, "text is not UTF-8"),
+            (None, _) => (1002, "protocol error"),
+        };
+        self.close(code, reason, true, ctx);
+    }
+
+    /// Says why, then ends.
+    fn close(&mut self, code: u16, reason: &str, protocol_error: bool, ctx: &mut Ctx) {
+        if self.closed {
+            return;
+        }
+        let description = (!reason.is_empty()).then(|| reason.to_owned());
+        ctx.close(Some(CloseReason { code: CloseCode::from(code), description }));
+        self.tell_closed(protocol_error);
+        ctx.stop();
+    }
+
+    fn tell_closed(&mut self, protocol_error: bool) {
+        if !std::mem::replace(&mut self.closed, true)
+            && let Owner::Call(events) = &self.owner
+        {
+            events.push(CarrierEvent::Closed { protocol_error });
+        }
+    }
+}
+
+impl Drop for MediaSocket {
+    fn drop(&mut self) {
+        metrics::gauge!("caly_media_sockets").decrement(1.0);
+        self.tell_closed(false);
+        let counts = self.session.counts();
+        for (kind, count) in [
+            ("malformed", counts.malformed),
+            ("bad_payload", counts.bad_payloads),
+            ("binary", counts.binary),
+            ("ignored", counts.ignored),
+            ("second_start", counts.second_starts),
+            ("foreign", counts.foreign),
+            ("odd", counts.odd),
+            ("duplicate", counts.duplicates),
+            ("missing", counts.missing),
+            ("early_dropped", counts.early_dropped),
+        ] {
+            if count > 0 {
+                metrics::counter!("caly_media_oddities_total", "kind" => kind).increment(count);
+            }
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! What the simulated engine answers: rules from `sandbox/engine.toml`, decided by a plain function.
+//!
+//! It never invents a success: a tool's outcome is spoken from the tool's own output.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::items::Item;
+use crate::sim::library::{Clip, Who, library, plain};
+
+/// Something to say: one name or text for all languages, or one for each.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Say {
+    /// A clip's name, or words.
+    One(String),
+    /// By language: `en`, `hi`, `hi-Latn`.
+    Each(BTreeMap<String, String>),
+}
+
+/// What to do when a caller says certain words.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Any of these, in the lower-cased transcript.
+    pub when: Vec<String>,
+    /// Said; before the tool call when there is a tool.
+    pub say: Option<Say>,
+    /// Tool to call, if the session has it.
+    pub tool: Option<String>,
+    /// Its arguments; `{words}` and `{digits}` are the caller's.
+    #[serde(default)]
+    pub arguments: Map<String, Value>,
+    /// Said when the session lacks the tool.
+    pub without_tool: Option<Say>,
+    /// The response fails with this error code instead.
+    pub fail: Option<String>,
+}
+
+/// What to say once a tool has answered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    /// Which tool; absent means any.
+    pub tool: Option<String>,
+    /// Any of these, in the lower-cased output; empty means any output.
+    #[serde(default)]
+    pub output_has: Vec<String>,
+    /// Said; absent means silence (the call moves on by itself).
+    pub say: Option<Say>,
+}
+
+/// A whole script.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Script {
+    /// Spoken when nothing else says which.
+    pub default_language: String,
+    /// Said first.
+    pub greeting: Say,
+    /// Said when nothing was understood.
+    pub unclear: Say,
+    /// Said when the caller is silent.
+    pub still_there: Say,
+    /// Said when asked to go on without a new turn.
+    pub resume: Say,
+    /// First match counts.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
+    /// First match counts.
+    #[serde(default, rename = "after")]
+    pub afters: Vec<After>,
+}
+
+impl Script {
+    /// Reads a script.
+    ///
+    /// # Errors
+    /// The place and reason when it is not one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    /// The script inside the binary.
+    ///
+    /// # Errors
+    /// When the binary was built with a broken one.
+    pub fn built_in() -> Result<Self, String> {
+        let text = crate::sim::library::sandbox_file("engine.toml").ok_or("sandbox/engine.toml is missing")?;
+        Self::parse(&text)
+    }
+}
+
+/// One piece of a response.
+#[derive(Clone, Debug)]
+pub(crate) enum Piece {
+    /// Words, and their sound when there is a clip.
+    Say { text: String, clip: Option<Arc<Clip>> },
+    /// A function call with JSON arguments.
+    Call { name: String, arguments: String },
+}
+
+/// What a response will be.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Plan {
+    pub(crate) pieces: Vec<Piece>,
+    /// An error code: the response fails.
+    pub(crate) fail: Option<String>,
+}
+
+/// What a response is asked for.
+pub(crate) struct Ask<'a> {
+    pub(crate) items: &'a [Item],
+    /// Of the response itself, not of the session.
+    pub(crate) instructions: Option<&'a str>,
+    pub(crate) tools: &'a Value,
+    pub(crate) tool_choice: &'a Value,
+    /// Of the session's transcription, if set.
+    pub(crate) language: Option<&'a str>,
+    /// The response is written, not spoken.
+    pub(crate) text: bool,
+}
+
+/// Decides the response.
+pub(crate) fn decide(script: &Script, ask: &Ask<'_>) -> Plan {
+    let language = language_of(script, ask);
+    let speech = |say: &Say| speak(say, &language);
+    if let Some(call) = forced_call(ask) {
+        return Plan { pieces: vec![call], fail: None };
+    }
+    let last = ask.items.last();
+    if last.is_some_and(|item| item.kind() == "function_call_output") {
+        return Plan { pieces: after_tools(script, ask, &language), fail: None };
+    }
+    if let Some(said) = ask.instructions.and_then(told_words) {
+        return Plan { pieces: vec![said], fail: None };
+    }
+    let spoken = |item: &&Item| item.is_user() || item.is_assistant();
+    match ask.items.iter().rev().find(spoken) {
+        None => match ask.instructions {
+            Some(words) if ask.text => Plan { pieces: vec![plain_words(format!("I was asked: {words}"))], fail: None },
+            _ => Plan { pieces: vec![speech(&script.greeting)], fail: None },
+        },
+        Some(item) if item.is_assistant() => Plan { pieces: vec![speech(&script.resume)], fail: None },
+        Some(item) if item.silence => Plan { pieces: vec![speech(&script.still_there)], fail: None },
+        Some(item) if item.words.is_empty() => Plan { pieces: vec![speech(&script.unclear)], fail: None },
+        Some(item) => answer(script, ask, item, &language),
+    }
+}
+
+fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
+    let heard = item.words.to_lowercase();
+    let Some(rule) = script.rules.iter().find(|rule| rule.when.iter().any(|key| heard.contains(&key.to_lowercase())))
+    else {
+        let echoed = if item.language.is_some() {
+            speak(&script.unclear, language)
+        } else {
+            plain_words(format!("You said: {}", item.words))
+        };
+        return Plan { pieces: vec![echoed], fail: None };
+    };
+    let offered = rule.tool.as_deref().and_then(|name| tool(ask.tools, name)).filter(|_| ask.tool_choice != "none");
+    let mut pieces = Vec::new();
+    match (&rule.tool, offered) {
+        (Some(name), Some(offered)) => {
+            pieces.extend(rule.say.as_ref().map(|say| speak(say, language)));
+            let arguments = arguments(&rule.arguments, &offered["parameters"], &item.words);
+            pieces.push(Piece::Call { name: name.clone(), arguments });
+        }
+        (Some(_), None) => {
+            let say = rule.without_tool.as_ref().or(rule.say.as_ref()).unwrap_or(&script.unclear);
+            pieces.push(speak(say, language));
+        }
+        (None, _) => pieces.push(speak(rule.say.as_ref().unwrap_or(&script.unclear), language)),
+    }
+    Plan { pieces, fail: rule.fail.clone() }
+}
+
+/// Speaks from what the tools answered since the last turn.
+fn after_tools(script: &Script, ask: &Ask<'_>, language: &str) -> Vec<Piece> {
+    let outputs = ask.items.iter().rev().take_while(|item| item.kind() == "function_call_output");
+    let mut pieces = Vec::new();
+    for item in outputs.collect::<Vec<_>>().into_iter().rev() {
+        let call = ask
+            .items
+            .iter()
+            .find(|other| other.kind() == "function_call" && other.wire["call_id"] == item.wire["call_id"]);
+        let name = call.and_then(|call| call.wire["name"].as_str()).unwrap_or_default();
+        let output = item.wire["output"].as_str().unwrap_or_default();
+        let lower = output.to_lowercase();
+        let rule = script.afters.iter().find(|after| {
+            after.tool.as_deref().is_none_or(|tool| tool == name)
+                && (after.output_has.is_empty() || after.output_has.iter().any(|word| lower.contains(word.as_str())))
+        });
+        match rule {
+            Some(after) => pieces.extend(after.say.as_ref().map(|say| speak(say, language))),
+            None => pieces.push(plain_words(format!("The answer is: {}", spoken_output(output)))),
+        }
+    }
+    pieces
+}
+
+/// A tool's JSON as something that can be read aloud: its values, at most 200 characters.
+fn spoken_output(output: &str) -> String {
+    fn collect(value: &Value, into: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => map.values().for_each(|value| collect(value, into)),
+            Value::Array(list) => list.iter().for_each(|value| collect(value, into)),
+            Value::String(text) => into.push(text.clone()),
+            Value::Null => {}
+            other => into.push(other.to_string()),
+        }
+    }
+    let mut words = Vec::new();
+    match serde_json::from_str::<Value>(output) {
+        Ok(value) => collect(&value, &mut words),
+        Err(_) => words.push(output.to_owned()),
+    }
+    words.join(", ").chars().take(200).collect()
+}
+
+fn tool<'a>(tools: &'a Value, name: &str) -> Option<&'a Value> {
+    tools.as_array()?.iter().find(|tool| tool["type"] == "function" && tool["name"] == name)
+}
+
+/// The call that `tool_choice` demands, unless tools have just answered.
+fn forced_call(ask: &Ask<'_>) -> Option<Piece> {
+    let answered = ask.items.last().is_some_and(|item| item.kind() == "function_call_output");
+    let words = ask.items.iter().rev().find(|item| item.is_user()).map_or("", |item| item.words.as_str());
+    let wanted = match ask.tool_choice {
+        Value::Object(choice) => tool(ask.tools, choice.get("name")?.as_str()?)?,
+        choice if choice == "required" && !answered => {
+            ask.tools.as_array()?.iter().find(|tool| tool["type"] == "function")?
+        }
+        _ => return None,
+    };
+    let name = wanted["name"].as_str()?.to_owned();
+    Some(Piece::Call { name, arguments: arguments(&Map::new(), &wanted["parameters"], words) })
+}
+
+/// Arguments that fit the schema: the rule's where they fit, made up by type where one is required.
+fn arguments(from_rule: &Map<String, Value>, schema: &Value, words: &str) -> String {
+    let digits: String = words.chars().filter(char::is_ascii_digit).collect();
+    let fill = |value: &Value| match value {
+        Value::String(text) => json!(text.replace("{words}", words).replace("{digits}", &digits)),
+        other => other.clone(),
+    };
+    let empty = Map::new();
+    let known = schema["properties"].as_object().unwrap_or(&empty);
+    let mut built = Map::new();
+    for (key, value) in from_rule.iter().filter(|(key, _)| known.is_empty() || known.contains_key(*key)) {
+        built.insert(key.clone(), fill(value));
+    }
+    for key in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if !built.contains_key(key) {
+            built.insert(key.to_owned(), example(known.get(key).unwrap_or(&Value::Null), words, &digits));
+        }
+    }
+    Value::Object(built).to_string()
+}
+
+/// A value of the type a schema asks for.
+fn example(schema: &Value, words: &str, digits: &str) -> Value {
+    if let Some(first) = schema["enum"].as_array().and_then(|values| values.first()) {
+        return first.clone();
+    }
+    match schema["type"].as_str() {
+        Some("integer") => json!(digits.parse::<i64>().unwrap_or(1)),
+        Some("number") => json!(digits.parse::<f64>().unwrap_or(1.0)),
+        Some("boolean") => json!(true),
+        Some("array") => json!([]),
+        Some("object") => json!({}),
+        _ if !digits.is_empty() => json!(digits),
+        _ if words.is_empty() => json!("sandbox"),
+        _ => json!(words),
+    }
+}
+
+/// The words that instructions demand literally: a known clip's text, or a quotation after "say".
+fn told_words(instructions: &str) -> Option<Piece> {
+    let flat = plain(instructions);
+    let known = library()
+        .iter()
+        .filter(|clip| clip.who == Who::Agent && flat.contains(&plain(&clip.text)))
+        .max_by_key(|clip| clip.text.len());
+    if let Some(clip) = known {
+        return Some(Piece::Say { text: clip.text.clone(), clip: Some(Arc::clone(clip)) });
+    }
+    let lower = instructions.to_lowercase();
+    if !["say", "exactly", "greet"].iter().any(|hint| lower.contains(hint)) {
+        return None;
+    }
+    let (open, close) =
+        [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open))?;
+    let rest = instructions.split_once(open)?.1;
+    let quoted = rest.split_once(close)?.0.trim();
+    (quoted.chars().count() >= 3).then(|| plain_words(quoted.to_owned()))
+}
+
+fn plain_words(text: String) -> Piece {
+    let clip = library().saying(&text).cloned();
+    Piece::Say { text, clip }
+}
+
+fn speak(say: &Say, language: &str) -> Piece {
+    let name = match say {
+        Say::One(name) => name,
+        Say::Each(names) => match names.get(language).or_else(|| names.values().next()) {
+            Some(name) => name,
+            None => return plain_words(String::new()),
+        },
+    };
+    match library().get(name) {
+        Some(clip) => Piece::Say { text: clip.text.clone(), clip: Some(Arc::clone(clip)) },
+        None => plain_words(name.clone()),
+    }
+}
+
+/// The caller's language: of the last clip heard, of the letters written, else the script's.
+fn language_of(script: &Script, ask: &Ask<'_>) -> String {
+    let last = ask.items.iter().rev().find(|item| item.is_user() && !item.words.is_empty());
+    match last {
+        Some(Item { language: Some(language), .. }) => language.clone(),
+        Some(item) if item.words.chars().any(|c| ('\u{900}'..='\u{97f}').contains(&c)) => "hi".to_owned(),
+        _ if ask.language == Some("en") => "en".to_owned(),
+        _ => script.default_language.clone(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
+mod tests {
+    use super::*;
+
+    fn user(words: &str) -> Item {
+        Item::new("u".into(), json!({"type":"message","role":"user","content":[{"type":"input_text","text":words}]}))
+    }
+
+    fn plan(items: &[Item], tools: &Value, choice: &Value) -> Plan {
+        let script = Script::built_in().unwrap();
+        decide(&script, &Ask { items, instructions: None, tools, tool_choice: choice, language: None, text: false })
+    }
+
+    fn said(plan: &Plan) -> Vec<String> {
+        let text = |piece: &Piece| match piece {
+            Piece::Say { text, .. } => text.clone(),
+            Piece::Call { name, arguments } => format!("{name}{arguments}"),
+        };
+        plan.pieces.iter().map(text).collect()
+    }
+
+    #[test]
+    fn a_tool_is_called_only_when_the_session_has_it() {
+        let tools = json!([{"type":"function","name":"transfer_to_human","parameters":{"type":"object",
+            "properties":{"reason":{"type":"string"},"summary":{"type":"string"}},"required":["reason","summary"]}}]);
+        let asked = [user("mujhe kisi insaan se baat karni hai")];
+        assert!(said(&plan(&asked, &tools, &json!("auto"))).last().unwrap().starts_with("transfer_to_human{"));
+        assert!(said(&plan(&asked, &json!([]), &json!("auto"))).iter().all(|s| !s.starts_with("transfer_to_human")));
+        assert!(said(&plan(&asked, &tools, &json!("none"))).iter().all(|s| !s.starts_with("transfer_to_human")));
+    }
+
+    #[test]
+    fn a_demanded_call_gets_arguments_that_fit_its_schema() {
+        let tools = json!([{"type":"function","name":"f","parameters":{"type":"object","properties":{
+            "n":{"type":"integer"},"colour":{"type":"string","enum":["red","blue"]}},"required":["n","colour"]}}]);
+        let got = said(&plan(&[user("give me 42")], &tools, &json!("required")));
+        assert_eq!(got, [r#"f{"colour":"red","n":42}"#]);
+    }
+
+    #[test]
+    fn a_failed_tool_is_never_reported_as_a_success() {
+        let call = json!({"type":"function_call","name":"request_callback","call_id":"c","arguments":"{}"});
+        let output = |text: &str| json!({"type":"function_call_output","call_id":"c","output":text});
+        let run = |text: &str| {
+            let items = [user("call back"), Item::new("a".into(), call.clone()), Item::new("b".into(), output(text))];
+            said(&plan(&items, &json!([]), &json!("auto"))).join(" ")
+        };
+        assert!(run(r#"{"error":"no slots"}"#).contains("nahi ho paya"));
+        assert!(run(r#"{"status":"recorded"}"#).contains("likh liya"));
+    }
+
+    #[test]
+    fn unknown_words_are_said_back() {
+        assert_eq!(said(&plan(&[user("Say hello")], &json!([]), &json!("auto"))), ["You said: Say hello"]);
+    }
+
+    #[test]
+    fn instructions_that_quote_a_greeting_are_followed() {
+        let script = Script::built_in().unwrap();
+        let ask = Ask {
+            items: &[],
+            instructions: Some("Greet the caller. Say exactly: \"Namaste ji, Sharma Stores.\""),
+            tools: &json!([]),
+            tool_choice: &json!("auto"),
+            language: None,
+            text: false,
+        };
+        assert_eq!(said(&decide(&script, &ask)), ["Namaste ji, Sharma Stores."]);
+    }
+}
