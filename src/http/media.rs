@@ -130,7 +130,7 @@ async fn bind_by_start(
     let id = facts.call_sid.clone().ok_or(1008u16)?;
     let ends = Ends { caller: facts.caller.clone(), called: facts.called.clone(), direction: Direction::Inbound };
     let call: CallId = admit(app, &snapshot, client, id, &ends).await.map_err(|problem| match problem.status {
-        404 => 4404,
+        404 => 4404u16,
         503 | 429 => 1013,
         _ => 4403,
     })?;

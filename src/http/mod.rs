@@ -15,7 +15,7 @@ pub mod webhooks;
 use std::sync::Arc;
 use std::time::Instant;
 
-use actix_web::{HttpRequest, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use caly_actors::supervisor::Calls;
 
 use crate::carriers::exotel::webhook::RecordingHosts;
@@ -62,6 +62,12 @@ pub fn configure(routes: &mut web::ServiceConfig) {
         .default_service(web::to(nothing_here));
 }
 
-async fn nothing_here(request: HttpRequest) -> Problem {
-    Problem::not_found().detail(format!("no route {}", request.path().chars().take(100).collect::<String>()))
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    let path: String = request.path().chars().take(100).collect();
+    Problem::not_found().detail(format!("no route {path}")).error_response()
+}
+
+/// For a route that exists with another method.
+pub(crate) async fn wrong_method() -> HttpResponse {
+    Problem::method_not_allowed().error_response()
 }

@@ -12,12 +12,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use actix_http::ws::{CloseCode, CloseReason, Codec, Item, Message, ProtocolError};
 use actix_web::dev::Payload as DevPayload;
+use actix_web::error::PayloadError;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
 use bytes::{Bytes, BytesMut};
 use caly_actors::audio::lane::{LaneReceiver, LaneSender};
 use caly_actors::domain::CarrierCallId;
 use caly_actors::ports::{CarrierCommand, CarrierEvent};
+use futures_util::Stream;
 
 use super::guard::{Guard, MESSAGE_BYTES_MAX, SharedVerdict};
 use super::problem::Problem;
@@ -124,7 +126,8 @@ fn upgrade(
     commands: Option<LaneReceiver<CarrierCommand>>,
 ) -> Result<HttpResponse, Problem> {
     let (guarded, verdict) = Guard::new(payload);
-    let mut guarded = DevPayload::Stream { payload: Box::pin(guarded) };
+    let boxed: Pin<Box<dyn Stream<Item = Result<Bytes, PayloadError>>>> = Box::pin(guarded);
+    let mut guarded = DevPayload::Stream { payload: boxed };
     let stream = futures_util::FutureExt::now_or_never(web::Payload::from_request(request, &mut guarded))
         .and_then(Result::ok)
         .ok_or_else(Problem::malformed)?;

@@ -72,7 +72,7 @@ impl Both {
         web::resource(self.0)
             .route(web::get().to(handler.clone()))
             .route(web::post().to(handler))
-            .default_service(web::to(async || Problem::method_not_allowed()))
+            .default_service(web::to(super::wrong_method))
     }
 }
 
