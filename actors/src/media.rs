@@ -286,8 +286,9 @@ impl Media {
         }
         // What waits in the lane belongs to the answer that was cut.
         self.spec.from_engine.clear();
+        let playing = self.playout.as_ref().is_some_and(Playout::is_active);
         let cuts = self.playout.as_mut().map(|playout| playout.interrupt(now)).unwrap_or_default();
-        if let Some(link) = &self.link {
+        if let (true, Some(link)) = (playing, &self.link) {
             link.commands.push(CarrierCommand::Clear);
         }
         if let Some(tap) = &mut self.tap {

@@ -130,7 +130,7 @@ async fn engine(config: &Config) -> anyhow::Result<(Arc<dyn Engine>, Option<Engi
         }
         Provider::Sandbox => {
             let sandbox = sandbox::engine().await?;
-            (sandbox.url.clone(), SecretString::from("sandbox"), Some(sandbox))
+            (sandbox.url.trim_end_matches("/realtime").to_owned(), SecretString::from("sandbox"), Some(sandbox))
         }
     };
     let mut options = OpenAiOptions::new(Url::parse(&base_url).context("openai.base_url")?, key);

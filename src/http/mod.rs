@@ -7,6 +7,8 @@ pub mod client_address;
 pub mod guard;
 pub mod health;
 pub mod media;
+#[cfg(feature = "planned-panics")]
+mod planned;
 pub mod problem;
 pub mod shield;
 pub mod socket;
@@ -54,6 +56,8 @@ pub struct App {
 
 /// All routes.
 pub fn configure(routes: &mut web::ServiceConfig) {
+    #[cfg(feature = "planned-panics")]
+    routes.configure(planned::configure);
     routes
         .configure(health::configure)
         .configure(webhooks::configure)

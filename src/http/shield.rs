@@ -2,9 +2,10 @@
 
 use std::panic::AssertUnwindSafe;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::error::InternalError;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError};
 use futures_util::FutureExt;
@@ -28,28 +29,23 @@ fn name_of(request: &ServiceRequest) -> String {
 /// The middleware.
 ///
 /// # Errors
-/// Those of the handler.
+/// A panic of the handler, as the 500 it is answered with; other errors as they are.
 pub async fn shield<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+) -> Result<ServiceResponse<B>, Error> {
     let name = name_of(&request);
     request.extensions_mut().insert(RequestName(name.clone()));
-    let http_request = request.request().clone();
     let begun = std::time::Instant::now();
     // A panic would cut the connection without an answer; the handler's state is dropped with its future.
-    let outcome = AssertUnwindSafe(next.call(request)).catch_unwind().await;
-    let mut response = match outcome {
-        Ok(Ok(response)) => response.map_into_left_body(),
-        Ok(Err(error)) => {
-            let response = error.error_response();
-            ServiceResponse::new(http_request, response).map_into_right_body()
-        }
+    let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
+        Ok(outcome) => outcome?,
         Err(_) => {
             metrics::counter!("caly_http_panics_total").increment(1);
             tracing::error!(request = name, "a handler panicked");
-            let response = Problem::internal(&name).error_response();
-            ServiceResponse::new(http_request, response).map_into_right_body()
+            let mut response = Problem::internal(&name).error_response();
+            add_headers(response.headers_mut(), &name);
+            return Err(InternalError::from_response("a handler panicked", response).into());
         }
     };
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
@@ -62,8 +58,12 @@ pub async fn shield<B: MessageBody + 'static>(
     };
     metrics::counter!("caly_http_requests_total", "route" => route.clone(), "class" => class).increment(1);
     metrics::histogram!("caly_http_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&name) {
+    add_headers(response.headers_mut(), &name);
+    Ok(response)
+}
+
+fn add_headers(headers: &mut HeaderMap, name: &str) {
+    if let Ok(value) = HeaderValue::from_str(name) {
         headers.insert(HeaderName::from_static("x-request-id"), value);
     }
     for (header, value) in
@@ -71,5 +71,4 @@ pub async fn shield<B: MessageBody + 'static>(
     {
         headers.insert(HeaderName::from_static(header), HeaderValue::from_static(value));
     }
-    Ok(response)
 }

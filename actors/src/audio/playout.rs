@@ -14,6 +14,8 @@ use crate::domain::CallTime;
 
 /// Most audio the carrier may hold that the caller has not heard.
 pub const AHEAD_MAX: Duration = Duration::from_millis(400);
+/// How far ahead is sent by our own clock: the carrier begins to play a little later than we think.
+const AHEAD_TARGET: Duration = Duration::from_millis(350);
 /// Usual size of a message to the carrier.
 const MESSAGE: Duration = Duration::from_millis(100);
 /// Below this much audio at the carrier a short message is sent rather than waited for.
@@ -231,7 +233,7 @@ impl Playout {
         let ahead = self.ahead(now);
         let message = self.bytes(MESSAGE) / UNIT_BYTES * UNIT_BYTES;
         if self.queued_bytes >= message {
-            return (ahead + MESSAGE <= AHEAD_MAX).then_some(message);
+            return (ahead + MESSAGE <= AHEAD_TARGET).then_some(message);
         }
         if ahead > AHEAD_MIN {
             return None;
@@ -349,7 +351,7 @@ impl Playout {
     fn next_wake(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
         if self.queued_bytes > 0 {
             let message = self.bytes(MESSAGE);
-            let room_at = if self.queued_bytes >= message { AHEAD_MAX - MESSAGE } else { AHEAD_MIN };
+            let room_at = if self.queued_bytes >= message { AHEAD_TARGET - MESSAGE } else { AHEAD_MIN };
             let wait = self.ahead(now).saturating_sub(room_at);
             let padded = self.last_queued_at + MARK_QUIET / 2;
             return Some((now + wait).max(if self.queued_bytes < UNIT_BYTES { padded } else { CallTime::ZERO }));
