@@ -1,2 +1,0 @@
-//! TEMP
-pub fn configure(_: &mut actix_web::web::ServiceConfig) {}
