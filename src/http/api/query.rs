@@ -1,0 +1,125 @@
+//! Query parameters of lists, read by name: what is unknown, given twice or does not fit is refused with its name.
+
+use actix_web::HttpRequest;
+use caly_actors::domain::ClientId;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::super::App;
+use super::super::problem::Problem;
+use super::auth::Caller;
+use crate::store::rows::ClientRow;
+
+/// Rows of a page when nothing is asked for.
+const LIMIT_DEFAULT: u32 = 50;
+/// Most rows of a page.
+const LIMIT_MAX: u32 = 200;
+/// Longest value of a parameter, in bytes; a cursor has 32.
+const VALUE_BYTES_MAX: usize = 256;
+
+/// The parameters of one request.
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads the parameters a route knows. `limit` and `cursor` are known to every list.
+    ///
+    /// # Errors
+    /// 422 for a parameter that is unknown, given twice or too long.
+    pub fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+        let mut read: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
+            let wrong = |detail: String| Err(Problem::invalid().field(short(&name)).detail(detail));
+            if !known.contains(&&*name) && !["limit", "cursor"].contains(&&*name) {
+                return wrong(format!("there is no such parameter; there are limit, cursor, {}", known.join(", ")));
+            }
+            if read.iter().any(|(earlier, _)| *earlier == name) {
+                return wrong("given twice".to_owned());
+            }
+            if value.len() > VALUE_BYTES_MAX {
+                return wrong(format!("expected at most {VALUE_BYTES_MAX} bytes"));
+            }
+            read.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(read))
+    }
+
+    /// A parameter as given.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Where the page before ended.
+    #[must_use]
+    pub fn cursor(&self) -> Option<&str> {
+        self.text("cursor")
+    }
+
+    /// Rows of a page.
+    ///
+    /// # Errors
+    /// 422 for anything but 1 to 200.
+    pub fn limit(&self) -> Result<u32, Problem> {
+        let Some(text) = self.text("limit") else { return Ok(LIMIT_DEFAULT) };
+        let expected = || Problem::invalid().field("limit").detail(format!("expected 1 to {LIMIT_MAX}"));
+        text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(expected)
+    }
+
+    /// One of a set of words.
+    ///
+    /// # Errors
+    /// 422 for another word.
+    pub fn word(&self, name: &str, words: &[&str]) -> Result<Option<String>, Problem> {
+        match self.text(name) {
+            None => Ok(None),
+            Some(word) if words.contains(&word) => Ok(Some(word.to_owned())),
+            Some(_) => Err(Problem::invalid().field(name).detail(format!("expected one of {}", words.join(", ")))),
+        }
+    }
+
+    /// A moment.
+    ///
+    /// # Errors
+    /// 422 for anything but RFC 3339.
+    pub fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        // A plus sign that was not percent-encoded arrives as a space.
+        let text = text.replace(' ', "+");
+        let time = DateTime::parse_from_rfc3339(&text).map_err(|_| {
+            Problem::invalid().field(name).detail("expected a time in RFC 3339, as 2026-01-31T09:30:00Z")
+        })?;
+        Ok(Some(time.with_timezone(&Utc)))
+    }
+
+    /// Whose things to list: the client asked for, or the key's own.
+    ///
+    /// # Errors
+    /// 404 for a client that does not exist or that the key may not see; 503.
+    pub async fn client(&self, caller: &Caller, app: &App) -> Result<Option<ClientId>, Problem> {
+        match self.text("client") {
+            None => Ok(caller.client()),
+            Some(name) => match client(name, caller, app).await {
+                Ok(row) => Ok(Some(ClientId(row.id))),
+                Err(problem) => Err(if problem.status == 404 { problem.field("client") } else { problem }),
+            },
+        }
+    }
+}
+
+/// A client by its id or slug, if the key may see it.
+///
+/// # Errors
+/// 404, 503.
+pub async fn client(name: &str, caller: &Caller, app: &App) -> Result<ClientRow, Problem> {
+    let row = match Uuid::try_parse(name) {
+        Ok(id) => Some(caller.ask(app.store.client(ClientId(id))).await?),
+        Err(_) => caller.ask(app.store.client_by_slug(name)).await?,
+    };
+    let row = row.ok_or_else(Problem::not_found)?;
+    caller.may_see(row.id)?;
+    Ok(row)
+}
+
+fn short(name: &str) -> String {
+    name.chars().take(64).collect()
+}

@@ -1,0 +1,242 @@
+//! Two clients with a call each, keys of every kind, and ports that do nothing.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceResponse};
+use actix_web::http::header::HeaderMap;
+use actix_web::test::TestRequest;
+use actix_web::{App as ActixApp, test, web};
+use bytes::Bytes;
+use caly_actors::domain::*;
+use caly_actors::ports::*;
+use caly_actors::supervisor::{AdmissionLimits, Calls};
+use futures_util::future::LocalBoxFuture;
+use serde_json::{Value, json};
+
+use crate::carriers::exotel::webhook::RecordingHosts;
+use crate::config::{Config, LoadArgs};
+use crate::directory::Directory;
+use crate::http::{App, api, health};
+use crate::limits::RateLimits;
+use crate::store::recorder::{Recorder, RecorderOptions};
+use crate::store::{NewClient, Role, Store, StoreOptions};
+use crate::telemetry::{Metrics, init_metrics};
+use crate::tokens::Tokens;
+
+pub const SOON: Duration = Duration::from_secs(20);
+
+struct Nothing;
+
+impl Engine for Nothing {
+    fn open(&self, _: EngineSpec, _: EngineLanes) -> LocalBoxFuture<'static, Result<EngineSession, EngineError>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+impl ActionRunner for Nothing {
+    fn catalogue(&self, _: &Agent) -> Vec<ActionSpec> {
+        Vec::new()
+    }
+    fn run(&self, _: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
+        Box::pin(async { Err(ActionError::Refused("nothing to do".to_owned())) })
+    }
+}
+
+impl Phrases for Nothing {
+    fn audio(&self, _: Phrase, _: Language) -> Pcm {
+        Pcm { rate: 8000, bytes: Bytes::from_static(&[0; 320]) }
+    }
+    fn words(&self, phrase: Phrase, _: Language) -> &'static str {
+        phrase.as_str()
+    }
+}
+
+impl Recordings for Nothing {
+    fn open(&self, _: &CallFacts, _: u32) -> Option<Box<dyn RecordingTap>> {
+        None
+    }
+}
+
+fn metrics() -> Metrics {
+    static METRICS: OnceLock<Metrics> = OnceLock::new();
+    METRICS.get_or_init(|| init_metrics().unwrap()).clone()
+}
+
+pub struct World {
+    pub app: web::Data<App>,
+    pub shop: ClientId,
+    pub other: ClientId,
+    pub arbiter: actix_rt::Arbiter,
+    _directory: tempfile::TempDir,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.arbiter.stop();
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With settings of the environment.
+    pub async fn with(settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = database(&directory).await;
+        store.migrate().await.unwrap();
+        let made = |slug| store.create_client(NewClient::named(slug, slug));
+        let shop = ClientId(made("shop").await.unwrap().client.id);
+        let other = ClientId(made("other").await.unwrap().client.id);
+        let (app, arbiter) = app(store, &directory, settings);
+        app.directory.reload(&app.store).await.unwrap();
+        Self { app, shop, other, arbiter, _directory: directory }
+    }
+
+    /// A database that nobody has migrated.
+    pub async fn unmigrated() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (app, arbiter) = app(database(&directory).await, &directory, &[]);
+        Self { app, shop: ClientId::new(), other: ClientId::new(), arbiter, _directory: directory }
+    }
+
+    pub async fn key(&self, role: Role, client: Option<ClientId>) -> String {
+        self.app.store.create_key("test", role, client).await.unwrap().1
+    }
+
+    /// A call that is only in the database.
+    pub async fn stored_call(&self, client: ClientId) -> CallId {
+        let facts = facts(client, "shop");
+        let call = facts.call;
+        self.app.recorder.record(SystemTime::now(), JournalEntry::Admitted(Arc::new(facts)));
+        assert!(self.app.recorder.flush(SOON).await);
+        call
+    }
+
+    pub async fn door(&self) -> impl Service<actix_http::Request, Response = ServiceResponse, Error = actix_web::Error> {
+        let routes = ActixApp::new().app_data(self.app.clone()).configure(health::configure).configure(api::configure);
+        test::init_service(routes).await
+    }
+}
+
+async fn database(directory: &tempfile::TempDir) -> Store {
+    let url = format!("sqlite://{}/caly.db", directory.path().display());
+    Store::connect(&url, StoreOptions::default()).await.unwrap()
+}
+
+fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -> (web::Data<App>, actix_rt::Arbiter) {
+    let file = directory.path().join("empty.toml");
+    std::fs::write(&file, "").unwrap();
+    let generous = [("CALY__LIMITS__API_PER_KEY_PER_SECOND", "1000"), ("CALY__CALLS__TEARDOWN", "500ms")];
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in generous.iter().filter(|(name, _)| settings.iter().all(|(given, _)| given != name)) {
+        env.push(((*name).to_owned(), (*value).to_owned()));
+    }
+    env.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    let config = Config::load_from(&LoadArgs { file: Some(file), overrides: Vec::new() }, &env).unwrap();
+    let recorder = Recorder::start(store.clone(), &directory.path().join("spool"), RecorderOptions::default());
+    let ports = Ports {
+        engine: Arc::new(Nothing),
+        actions: Arc::new(Nothing),
+        journal: Arc::clone(&recorder) as Arc<dyn Journal>,
+        phrases: Arc::new(Nothing),
+        recordings: Arc::new(Nothing),
+    };
+    let calls = Calls::new(ports, EngineAudio::ALaw, AdmissionLimits { process: 10, client: 10 });
+    let arbiter = actix_rt::Arbiter::new();
+    calls.add_thread(arbiter.handle());
+    let app = App {
+        started: Instant::now(),
+        store,
+        recorder,
+        directory: Directory::new(config.calls.limits),
+        calls,
+        tokens: Tokens::new(&[7; 32]),
+        limits: RateLimits::new(&config.limits),
+        metrics: metrics(),
+        recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
+        config: Arc::new(config),
+    };
+    (web::Data::new(app), arbiter)
+}
+
+pub fn facts(client: ClientId, slug: &str) -> CallFacts {
+    let call = CallId::new();
+    CallFacts {
+        call,
+        client,
+        client_slug: slug.into(),
+        agent: Arc::new(
+            crate::agents::read(AgentId::new(), 1, "test", &json!({}), &CallLimits::default()).unwrap(),
+        ),
+        carrier: Carrier::Exotel,
+        carrier_call_id: CarrierCallId::parse(&call.to_string()).unwrap(),
+        caller: Party::Number(PhoneNumber::parse("+919876543210").unwrap()),
+        called: Party::Number(PhoneNumber::parse("+912248966200").unwrap()),
+        direction: Direction::Inbound,
+        admitted_at: SystemTime::now(),
+    }
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The last word of the problem's type, and that it is a proper problem.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json", "{} {}", self.status, self.body);
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status);
+        assert!(problem["title"].is_string());
+        problem["type"].as_str().unwrap().strip_prefix("/problems/").unwrap().to_owned()
+    }
+}
+
+/// Sends a request from an address of the test's own.
+pub async fn send<S, B>(door: &S, request: TestRequest) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    let request = request.peer_addr(SocketAddr::from(([192, 0, 2, 1], 4000))).to_request();
+    let response = test::call_service(door, request).await;
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let body = test::read_body(response).await;
+    Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
+}
+
+pub async fn get<S, B>(door: &S, path: &str, key: &str) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    send(door, with_key(TestRequest::get().uri(path), key)).await
+}
+
+pub async fn post<S, B>(door: &S, path: &str, key: &str) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    send(door, with_key(TestRequest::post().uri(path), key)).await
+}
+
+fn with_key(request: TestRequest, key: &str) -> TestRequest {
+    if key.is_empty() { request } else { request.insert_header(("Authorization", format!("Bearer {key}"))) }
+}
