@@ -424,13 +424,7 @@ async fn number_of(
     Ok(())
 }
 
-async fn switch(
-    store: &Store,
-    slug: &str,
-    disabled: bool,
-    as_json: bool,
-    voice: &mut Voice<'_>,
-) -> anyhow::Result<()> {
+async fn switch(store: &Store, slug: &str, disabled: bool, as_json: bool, voice: &mut Voice<'_>) -> anyhow::Result<()> {
     let id = ClientId(by_slug(store, slug).await?.id);
     store.set_client_disabled(id, disabled).await.context("nothing was changed")?;
     let action = if disabled { "client_disabled" } else { "client_enabled" };

@@ -84,8 +84,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Call(args) => system.block_on(call::run(*args)),
         Command::Sim(command) => system.block_on(sim::run(command)),
         Command::Check(args) => system.block_on(check_command(&load, args.json)),
-        Command::Key(args) => done(system.block_on(key::run(args, &Config::load(&load)?))),
-        Command::Client(args) => done(system.block_on(client::run(args, &Config::load(&load)?))),
+        Command::Key(args) => {
+            let config = Config::load(&load)?;
+            done(system.block_on(key::run(args, &config, &mut std::io::stdout(), &mut std::io::stderr())))
+        }
+        Command::Client(args) => {
+            let (config, input) = (Config::load(&load)?, &mut std::io::stdin());
+            done(system.block_on(client::run(args, &config, input, &mut std::io::stdout(), &mut std::io::stderr())))
+        }
         Command::Migrate => done(system.block_on(migrate(&Config::load(&load)?))),
         Command::Understand => {
             understand::run(std::io::stdin().lock(), std::io::stdout().lock())?;
