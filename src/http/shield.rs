@@ -56,6 +56,8 @@ pub async fn shield<B: MessageBody + 'static>(
         400..=499 => "4xx",
         _ => "5xx",
     };
+    // The pattern, not the path: paths and queries hold tokens.
+    tracing::debug!(request = name, route, status = response.status().as_u16(), "answered");
     metrics::counter!("caly_http_requests_total", "route" => route.clone(), "class" => class).increment(1);
     metrics::histogram!("caly_http_seconds", "route" => route).record(begun.elapsed().as_secs_f64());
     add_headers(response.headers_mut(), &name);

@@ -3,6 +3,7 @@
 pub mod actor;
 pub mod clock;
 mod conversation;
+mod doing;
 mod ending;
 pub mod event;
 pub mod ledger;

@@ -1,0 +1,130 @@
+//! Tool calls and actions: what to run, whom to tell, what it changes about the call.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::ending::LastWords;
+use super::event::Effect;
+use super::ledger::Asked;
+use super::state::{CallState, EngineStage, Phase};
+use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase};
+use crate::ports::{ActionError, ActionOutput, CallChange, EngineCommand, JournalEntry};
+
+/// Tool calls in a row without a word to the caller.
+const TOOL_CHAIN_MAX: u32 = 5;
+
+impl CallState {
+    pub(super) fn on_tool_called(
+        &mut self,
+        tool_call: &Arc<str>,
+        name: &str,
+        arguments: &str,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        if self.tool_chain >= TOOL_CHAIN_MAX {
+            let output = json!({ "error": "too many tool calls in a row; speak to the caller first" });
+            self.answer_tool(tool_call, &output.to_string().into(), now, out);
+            return;
+        }
+        self.tool_chain += 1;
+        match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments) {
+            Asked::Run(action) => self.run_action(action, out),
+            Asked::Wait => {}
+            Asked::Answer(output) => self.answer_tool(tool_call, &output, now, out),
+        }
+    }
+
+    pub(super) fn run_action(&self, id: ActionId, out: &mut Vec<Effect>) {
+        let Some(entry) = self.ledger.get(id) else { return };
+        let (call, client) = (self.facts.call, self.facts.client);
+        out.push(Effect::Record(JournalEntry::Action { call, client, action: entry.action.clone() }));
+        out.push(Effect::RunAction {
+            action: id,
+            spec: Arc::clone(&entry.spec),
+            arguments: Arc::clone(&entry.arguments),
+            idempotency_key: Arc::clone(&entry.action.idempotency_key),
+        });
+    }
+
+    fn answer_tool(&mut self, tool_call: &Arc<str>, output: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        let (tool_call, output) = (Arc::clone(tool_call), Arc::clone(output));
+        out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
+        self.outputs_owed = true;
+        self.answer_outputs(now, out);
+    }
+
+    /// One answer for all the tool outputs of a response, once the last of them is there.
+    fn answer_outputs(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let closing = matches!(self.phase, Phase::Closing(_));
+        if self.outputs_owed && self.ledger.waiting() == 0 && !closing {
+            self.outputs_owed = false;
+            self.want_answer(None, now, out);
+        }
+    }
+
+    pub(super) fn on_action_finished(
+        &mut self,
+        id: ActionId,
+        attempts: u32,
+        result: &Result<ActionOutput, ActionError>,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((action, waiting)) = self.ledger.finish(now, id, attempts, result) else { return };
+        let (call, client) = (self.facts.call, self.facts.client);
+        let output = action.output.clone().unwrap_or_default();
+        let name = Arc::clone(&action.name);
+        out.push(Effect::Record(JournalEntry::Action { call, client, action }));
+        if matches!(self.phase, Phase::Tearing(_)) {
+            return;
+        }
+        if self.engine == EngineStage::Ready {
+            if waiting.is_empty() {
+                let text = format!("The tool {name} has finished. Its output: {output}");
+                out.push(Effect::Engine(EngineCommand::Note(text.into())));
+                self.outputs_owed = true;
+            }
+            for tool_call in &waiting {
+                let (tool_call, output) = (Arc::clone(tool_call), Arc::clone(&output));
+                out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
+                self.outputs_owed = true;
+            }
+        }
+        match result.as_ref().ok().and_then(|output| output.change.clone()) {
+            Some(change) => self.change(change, now, out),
+            None => self.answer_outputs(now, out),
+        }
+    }
+
+    fn change(&mut self, change: CallChange, now: CallTime, out: &mut Vec<Effect>) {
+        match change {
+            CallChange::End => {
+                let words = LastWords::Engine("Say a short, warm goodbye now. Do not ask anything.", Phrase::Goodbye);
+                self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
+            }
+            CallChange::Transfer { summary } => {
+                let words = LastWords::Engine(
+                    "Tell the caller in one short sentence that you are connecting them to a person now.",
+                    Phrase::HandOff,
+                );
+                self.close(EndReason::Transferred, AfterStream::Transfer, &summary, words, now, out);
+            }
+        }
+    }
+
+    /// Running actions of a crashed child: what only reads is run again, what writes may have happened.
+    pub(super) fn reconcile(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let running: Vec<(ActionId, bool)> =
+            self.ledger.running().map(|entry| (entry.action.id, entry.spec.writes)).collect();
+        for (id, writes) in running {
+            if writes {
+                let lost = Err(ActionError::Unknown("its outcome was lost".to_owned()));
+                self.on_action_finished(id, 1, &lost, now, out);
+            } else {
+                self.run_action(id, out);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! How calls are conducted: agents, languages, phrases, limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{AgentId, InvalidValue, PhoneNumber};
+
+/// A language an agent can speak.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Language {
+    /// English as spoken in India.
+    English,
+    /// Hindi, written in Devanagari.
+    Hindi,
+    /// Hindi and English mixed, written in Latin letters.
+    Hinglish,
+}
+
+impl Language {
+    /// BCP 47: `en`, `hi`, `hi-Latn`.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Hindi => "hi",
+            Self::Hinglish => "hi-Latn",
+        }
+    }
+
+    /// # Errors
+    /// A code other than `en`, `hi`, `hi-Latn`.
+    pub fn parse(code: &str) -> Result<Self, InvalidValue> {
+        match code {
+            "en" | "en-IN" => Ok(Self::English),
+            "hi" | "hi-IN" => Ok(Self::Hindi),
+            "hi-Latn" | "hinglish" => Ok(Self::Hinglish),
+            _ => Err(InvalidValue("a language: en, hi or hi-Latn")),
+        }
+    }
+}
+
+/// Sentences Caly can say without the engine, from audio shipped inside the binary.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phrase {
+    /// "One moment please": the engine was lost and is being replaced.
+    Bridge,
+    /// "Sorry, we cannot take your call right now": the call ends without hand-off.
+    Apology,
+    /// "I am connecting you to a person".
+    HandOff,
+    /// "Thank you for calling, goodbye".
+    Goodbye,
+    /// "Our time is up": maximum duration reached.
+    TimeUp,
+    /// "Are you still there?"
+    StillThere,
+}
+
+impl Phrase {
+    /// All of them, for tests and for the audio store.
+    pub const ALL: [Self; 6] =
+        [Self::Bridge, Self::Apology, Self::HandOff, Self::Goodbye, Self::TimeUp, Self::StillThere];
+
+    /// The name used for its audio file and in the journal.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Apology => "apology",
+            Self::HandOff => "hand_off",
+            Self::Goodbye => "goodbye",
+            Self::TimeUp => "time_up",
+            Self::StillThere => "still_there",
+        }
+    }
+}
+
+/// How the engine decides that the caller has finished a turn.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum TurnDetection {
+    /// Silence of a given length ends a turn.
+    Silence {
+        /// 0.0 to 1.0; louder lines want more.
+        threshold: f32,
+        /// Audio kept before the detected onset, ms.
+        prefix_padding_ms: u32,
+        /// Silence that ends the turn, ms.
+        silence_duration_ms: u32,
+    },
+    /// The engine's own judgement of whether the sentence is finished.
+    Semantic {
+        /// `low`, `medium`, `high` or `auto`.
+        eagerness: &'static str,
+    },
+}
+
+impl Default for TurnDetection {
+    fn default() -> Self {
+        Self::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }
+    }
+}
+
+/// Time limits of one call. Every one is a timer of the call; none may be unbounded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CallLimits {
+    /// From admission to the media stream's `start`.
+    pub answer: Duration,
+    /// Without any media frame from the carrier.
+    pub idle_media: Duration,
+    /// Without speech from either side; half of it passes before the caller is asked whether they are there.
+    pub idle_speech: Duration,
+    /// A caller turn or a tool result without any sign of life from the engine.
+    pub engine_progress: Duration,
+    /// The whole call.
+    pub max_duration: Duration,
+    /// From the decision to end until everything of the call is gone.
+    pub teardown: Duration,
+    /// Longest wait for the last words to be heard before the stream is closed.
+    pub last_words: Duration,
+}
+
+impl Default for CallLimits {
+    fn default() -> Self {
+        Self {
+            answer: Duration::from_secs(45),
+            idle_media: Duration::from_secs(15),
+            idle_speech: Duration::from_secs(60),
+            engine_progress: Duration::from_secs(8),
+            max_duration: Duration::from_secs(30 * 60),
+            teardown: Duration::from_secs(5),
+            last_words: Duration::from_secs(8),
+        }
+    }
+}
+
+/// How calls for a client are conducted. One version; never changed once a call uses it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Agent {
+    /// Identity of this version.
+    pub id: AgentId,
+    /// 1, 2, 3 … per client.
+    pub version: i64,
+    /// Shown to operators.
+    pub name: Arc<str>,
+    /// What the engine is told to be and do.
+    pub instructions: Arc<str>,
+    /// What the agent says first; `None` lets the engine choose.
+    pub greeting: Option<Arc<str>>,
+    /// The engine's voice name.
+    pub voice: Arc<str>,
+    /// The language stored phrases use until the caller's is known.
+    pub language: Language,
+    /// How a turn ends.
+    pub turn_detection: TurnDetection,
+    /// Whether the caller may interrupt the agent.
+    pub barge_in: bool,
+    /// The people a call can be handed to, in order of trial.
+    pub handoff_numbers: Vec<PhoneNumber>,
+    /// Actions of this agent, as the catalogue knows them, by name.
+    pub tools: Vec<Arc<str>>,
+    /// A client's own HTTPS actions.
+    pub http_tools: Vec<HttpTool>,
+    /// Time limits.
+    pub limits: CallLimits,
+}
+
+/// A client's own HTTPS endpoint offered to the engine as a tool.
+#[derive(Clone, PartialEq, Debug)]
+pub struct HttpTool {
+    /// Tool name, `[a-z0-9_]{1,64}`.
+    pub name: Arc<str>,
+    /// What it does, for the engine.
+    pub description: Arc<str>,
+    /// JSON Schema of the arguments, as text.
+    pub schema: Arc<str>,
+    /// `GET` or `POST`.
+    pub method: Arc<str>,
+    /// URL with `{argument}` places, each percent-encoded when filled.
+    pub url: Arc<str>,
+    /// JSON body with `{argument}` places inside strings; `None` sends the arguments as they are.
+    pub body: Option<Arc<str>>,
+    /// Longest wait for one attempt.
+    pub deadline: Duration,
+    /// Whether it changes something in the world.
+    pub writes: bool,
+}

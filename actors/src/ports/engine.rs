@@ -1,0 +1,314 @@
+//! The engine as a call wants it: sessions that hear, speak and call tools.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::LocalBoxStream;
+
+use crate::audio::lane::{LaneReceiver, LaneSender};
+use crate::domain::{Agent, CallId, Usage};
+
+/// How audio is written between Caly and the engine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum EngineAudio {
+    /// PCM16 little-endian mono at 24 kHz.
+    Pcm24,
+    /// G.711 A-law at 8 kHz, one byte a sample.
+    ALaw,
+    /// G.711 µ-law at 8 kHz, one byte a sample.
+    MuLaw,
+}
+
+impl EngineAudio {
+    /// Bytes of one millisecond.
+    #[must_use]
+    pub fn bytes_per_ms(self) -> usize {
+        match self {
+            Self::Pcm24 => 48,
+            Self::ALaw | Self::MuLaw => 8,
+        }
+    }
+}
+
+/// A tool as the engine is told of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct ToolSpec {
+    /// Catalogue name.
+    pub name: Arc<str>,
+    /// What it does and when to use it.
+    pub description: Arc<str>,
+    /// JSON Schema of the arguments, as text.
+    pub schema: Arc<str>,
+}
+
+/// One line of what was said or done before a session began, to rebuild its context.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ContextItem {
+    /// The caller's words.
+    Caller(Arc<str>),
+    /// The agent's words, as far as they were heard.
+    Agent(Arc<str>),
+    /// A tool that ran and what it answered.
+    Tool {
+        /// Its name.
+        name: Arc<str>,
+        /// JSON arguments.
+        arguments: Arc<str>,
+        /// JSON output.
+        output: Arc<str>,
+    },
+    /// A fact for the engine, not spoken by anybody.
+    Note(Arc<str>),
+}
+
+/// Everything needed to open a session.
+#[derive(Clone, Debug)]
+pub struct EngineSpec {
+    /// For logs and for the vendor's safety identifier.
+    pub call: CallId,
+    /// Instructions, voice, turn detection.
+    pub agent: Arc<Agent>,
+    /// What the engine may call.
+    pub tools: Arc<[ToolSpec]>,
+    /// What happened so far; empty for a first session.
+    pub context: Vec<ContextItem>,
+    /// Format of both lanes.
+    pub audio: EngineAudio,
+}
+
+/// The audio lanes of a call; they outlive any one session.
+#[derive(Clone)]
+pub struct EngineLanes {
+    /// Caller audio for the engine, in the spec's format.
+    pub caller: LaneReceiver<Bytes>,
+    /// Agent audio from the engine.
+    pub agent: LaneSender<AgentAudio>,
+}
+
+impl std::fmt::Debug for EngineLanes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EngineLanes")
+    }
+}
+
+/// A piece of the agent's speech.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AgentAudio {
+    /// The response it belongs to.
+    pub response: Arc<str>,
+    /// The item it belongs to, for truncation.
+    pub item: Arc<str>,
+    /// Encoded as the spec says.
+    pub bytes: Bytes,
+}
+
+/// What the inside asks of a session.
+#[derive(Clone, PartialEq, Debug)]
+pub enum EngineCommand {
+    /// Speak. `instructions` holds for this one answer.
+    CreateResponse {
+        /// Sent as metadata and echoed, so that the answer can be told from others.
+        wish: u64,
+        /// `None`: follow the session's.
+        instructions: Option<Arc<str>>,
+    },
+    /// Stop the answer in progress.
+    CancelResponse,
+    /// The caller heard only this much of an item; at least 1 ms.
+    Truncate {
+        /// Which item.
+        item: Arc<str>,
+        /// Milliseconds heard, never more than were received.
+        heard_ms: u64,
+    },
+    /// The caller heard nothing of an item.
+    DeleteItem {
+        /// Which item.
+        item: Arc<str>,
+    },
+    /// The answer to a tool call.
+    ToolOutput {
+        /// The engine's id of the call.
+        tool_call: Arc<str>,
+        /// JSON text.
+        output: Arc<str>,
+    },
+    /// A fact, as a system message.
+    Note(Arc<str>),
+    /// Text typed or pressed by the caller, as a user message.
+    CallerText(Arc<str>),
+}
+
+/// How a response ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ResponseOutcome {
+    /// All of it was made.
+    Completed,
+    /// Cut short: by the caller or by us.
+    Cancelled,
+    /// Cut short by a limit of the engine.
+    Incomplete,
+    /// The engine failed.
+    Failed(EngineError),
+}
+
+/// What a session tells the inside. Audio does not come this way.
+#[derive(Clone, PartialEq, Debug)]
+pub enum EngineEvent {
+    /// Configured, context replayed; it listens.
+    Ready,
+    /// The caller began to speak; `item` will be the turn's.
+    SpeechStarted {
+        /// The future item.
+        item: Arc<str>,
+        /// Milliseconds of caller audio appended in this session.
+        at_ms: u64,
+    },
+    /// The caller stopped.
+    SpeechStopped {
+        /// The turn's item.
+        item: Arc<str>,
+        /// As above.
+        at_ms: u64,
+    },
+    /// The turn is part of the conversation and wants an answer.
+    TurnCommitted {
+        /// The turn's item.
+        item: Arc<str>,
+    },
+    /// What the caller said, as far as the engine's recogniser understood; may come late.
+    CallerTranscript {
+        /// The turn's item.
+        item: Arc<str>,
+        /// The words.
+        text: Arc<str>,
+    },
+    /// The recogniser failed for this turn.
+    CallerTranscriptFailed {
+        /// The turn's item.
+        item: Arc<str>,
+    },
+    /// An answer is being made.
+    ResponseCreated {
+        /// Its id.
+        response: Arc<str>,
+        /// The wish it fulfils, if it is ours.
+        wish: Option<u64>,
+    },
+    /// More words of the agent.
+    AgentWords {
+        /// The response.
+        response: Arc<str>,
+        /// The item.
+        item: Arc<str>,
+        /// Words to append.
+        delta: Arc<str>,
+    },
+    /// All the words of an item.
+    AgentTranscript {
+        /// The item.
+        item: Arc<str>,
+        /// The words.
+        text: Arc<str>,
+    },
+    /// The engine wants an action.
+    ToolCalled {
+        /// The response it came in.
+        response: Arc<str>,
+        /// The engine's id of the call.
+        tool_call: Arc<str>,
+        /// Catalogue name as the engine wrote it.
+        name: Arc<str>,
+        /// JSON text as the engine wrote it.
+        arguments: Arc<str>,
+    },
+    /// An answer is over.
+    ResponseDone {
+        /// Its id.
+        response: Arc<str>,
+        /// How.
+        outcome: ResponseOutcome,
+        /// What it cost.
+        usage: Usage,
+    },
+    /// A wish was refused because another answer is still being made.
+    ResponseRefused,
+    /// Something went wrong; the session goes on.
+    Warned(EngineError),
+    /// The session is over; nothing follows.
+    Lost(EngineError),
+}
+
+/// Why the engine failed, by what can be done about it.
+#[derive(Clone, PartialEq, Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The key, the model or the account is refused: no retry can help.
+    #[error("engine refused: {0}")]
+    Refused(String),
+    /// No credit left: no retry can help.
+    #[error("engine quota exhausted: {0}")]
+    Quota(String),
+    /// Busy or rate-limited; may be tried after this long.
+    #[error("engine busy: {reason}")]
+    Busy {
+        /// What it said.
+        reason: String,
+        /// `Retry-After`, if given.
+        after: Option<Duration>,
+    },
+    /// Not reachable, or the socket dropped.
+    #[error("engine connection lost: {0}")]
+    Connection(String),
+    /// Reachable, but no sign of life within a deadline.
+    #[error("engine stalled: {0}")]
+    Stalled(&'static str),
+    /// The session reached its age limit.
+    #[error("engine session expired")]
+    Expired,
+    /// It answered something we cannot use.
+    #[error("engine protocol error: {0}")]
+    Protocol(String),
+}
+
+impl EngineError {
+    /// Whether another attempt can help.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Refused(_) | Self::Quota(_) => false,
+            Self::Busy { .. } | Self::Connection(_) | Self::Stalled(_) | Self::Expired | Self::Protocol(_) => true,
+        }
+    }
+
+    /// A short stable word for metrics and the journal.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Refused(_) => "refused",
+            Self::Quota(_) => "quota",
+            Self::Busy { .. } => "busy",
+            Self::Connection(_) => "connection",
+            Self::Stalled(_) => "stalled",
+            Self::Expired => "expired",
+            Self::Protocol(_) => "protocol",
+        }
+    }
+}
+
+/// An open session. Dropping it closes the socket and ends every task it has.
+pub struct EngineSession {
+    /// Commands, sent in order.
+    pub commands: LaneSender<EngineCommand>,
+    /// Events, ending with [`EngineEvent::Lost`].
+    pub events: LocalBoxStream<'static, EngineEvent>,
+}
+
+/// Opens engine sessions on the thread it is called on.
+pub trait Engine: Send + Sync {
+    /// Connects, configures and replays the context. The session says [`EngineEvent::Ready`] when it listens.
+    /// The future has its own deadline.
+    fn open(&self, spec: EngineSpec, lanes: EngineLanes)
+    -> LocalBoxFuture<'static, Result<EngineSession, EngineError>>;
+}
