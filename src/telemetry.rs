@@ -228,7 +228,8 @@ fn log_panics() {
         let message: String = redact(message).chars().take(LONGEST_PANIC).collect();
         let location = panic.location().map(ToString::to_string).unwrap_or_default();
         let thread = std::thread::current();
-        let label = tracing::Span::current().metadata().map_or("", tracing::Metadata::name);
+        let label = caly_actors::supervise::current_label();
+        let label = label.as_deref().unwrap_or_default();
         tracing::error!(thread = thread.name().unwrap_or("unnamed"), label, location, message, "panicked");
     }));
 }

@@ -24,6 +24,8 @@ use tokio::time::{Instant, Sleep, sleep};
 /// The parts of a call that live and die on their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Child {
+    /// Sweeps the registry; one per process.
+    Supervisor,
     /// The call itself.
     Call,
     /// Audio in and out.
@@ -44,6 +46,7 @@ impl Child {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Supervisor => "supervisor",
             Self::Call => "call",
             Self::Media => "media",
             Self::Realtime => "realtime",

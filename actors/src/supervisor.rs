@@ -383,7 +383,7 @@ impl CallSupervisor {
     /// Starts sweeping on the current arbiter.
     pub fn start(calls: Arc<Calls>) -> Addr<Self> {
         let endless = RestartPolicy { crashes_max: usize::MAX, ..RestartPolicy::default() };
-        supervise::start(Self { calls }, Child::Call, "the supervisor", endless, |_| {})
+        supervise::start(Self { calls }, Child::Supervisor, "the process", endless, |_| {})
     }
 }
 

@@ -19,7 +19,7 @@ use crate::audio::lane::lane;
 use crate::domain::{CallFacts, CallTime, EndReason};
 use crate::intent::{Intent, Understand};
 use crate::media::{AttachLink, Media, MediaSnapshot, MediaSpec};
-use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, Ports, ToolSpec};
+use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, JournalEntry, Ports, ToolSpec};
 use crate::realtime::{CloseSession, OpenSession, Realtime, RealtimeSnapshot, RealtimeSpec};
 use crate::supervise::{self, Child, Fate, RestartPolicy};
 use crate::supervisor::{LiveCall, Slot};
@@ -242,7 +242,14 @@ impl CallActor {
                     ctx.notify(Heard(CallEvent::ActionFinished { action, attempts: 0, result }));
                 }
             }
-            Effect::Record(entry) => self.ports.journal.record(std::time::SystemTime::now(), entry),
+            Effect::Record(entry) => {
+                if let JournalEntry::Turn { turn, .. } = &entry
+                    && let Some(latency) = turn.latency
+                {
+                    metrics::histogram!("caly_turn_latency_seconds").record(latency.as_secs_f64());
+                }
+                self.ports.journal.record(std::time::SystemTime::now(), entry);
+            }
             Effect::Decide { after, summary } => self.live.decide(after, summary),
             Effect::Finish(reason) => self.finish(reason, ctx),
         }
@@ -257,7 +264,7 @@ impl CallActor {
             "call ended"
         );
         metrics::counter!("caly_calls_ended_total", "reason" => reason.as_str()).increment(1);
-        metrics::histogram!("caly_call_seconds").record(self.clock.now().as_secs_f64());
+        metrics::histogram!("caly_call_duration_seconds").record(self.clock.now().as_secs_f64());
         if let Some(children) = &self.children {
             children.stop();
         }

@@ -384,7 +384,7 @@ impl CallState {
                 self.on_engine_lost(EngineError::Connection("its actor crashed".to_owned()), now, out);
             }
             Child::Action => self.reconcile(now, out),
-            Child::Call | Child::Media | Child::Intent => {}
+            Child::Supervisor | Child::Call | Child::Media | Child::Intent => {}
         }
     }
 
@@ -403,7 +403,7 @@ impl CallState {
                     }
                 }
             }
-            Child::Call => {}
+            Child::Supervisor | Child::Call => {}
         }
     }
 
