@@ -231,9 +231,10 @@ pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
         return Err(Problem::internal(&id));
     };
     let name: Arc<str> = key.id.to_string().into();
-    app.limits.api_keys.check(&name).map_err(|limit| {
-        Problem::too_many().detail("too many requests with this key").retry_after(limit.seconds())
-    })?;
+    app.limits
+        .api_keys
+        .check(&name)
+        .map_err(|limit| Problem::too_many().detail("too many requests with this key").retry_after(limit.seconds()))?;
     Ok(Some(Caller { key, role, app, remote, request: id, route }))
 }
 

@@ -41,10 +41,7 @@ fn resources() -> Vec<(&'static str, Resource)> {
     vec![
         ("/calls", get("/calls").route(web::get().to(calls::list_calls))),
         ("/calls/{id}", get("/calls/{id}").route(web::get().to(calls::get_call))),
-        (
-            "/calls/{id}/hangup",
-            only(web::resource("/calls/{id}/hangup"), "POST").route(web::post().to(calls::hang_up)),
-        ),
+        ("/calls/{id}/hangup", only(web::resource("/calls/{id}/hangup"), "POST").route(web::post().to(calls::hang_up))),
         ("/actions", get("/actions").route(web::get().to(calls::list_actions))),
         ("/clients", get("/clients").route(web::get().to(clients::list_clients))),
         ("/clients/{id}", get("/clients/{id}").route(web::get().to(clients::get_client))),

@@ -69,7 +69,8 @@ impl Modify for Bearer {
 fn refusals(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
     let response = |status: &u16| {
         let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-        let response = ResponseBuilder::new().description(meaning(*status)).content("application/problem+json", content);
+        let response =
+            ResponseBuilder::new().description(meaning(*status)).content("application/problem+json", content);
         let response = match status {
             429 | 503 => response.header("Retry-After", seconds()),
             _ => response,

@@ -52,7 +52,8 @@ async fn each_role_and_each_client_gets_what_is_theirs() {
     for (method, path, expected) in &table {
         for (key, expected) in keys.iter().zip(expected) {
             let path = format!("/api/v1{path}");
-            let answer = if method == Method::GET { get(&door, &path, key).await } else { post(&door, &path, key).await };
+            let answer =
+                if method == Method::GET { get(&door, &path, key).await } else { post(&door, &path, key).await };
             assert_eq!(answer.status, *expected, "{method} {path} {key:.6}: {}", answer.body);
             assert_eq!(answer.header("cache-control"), "no-store");
             let word = match expected {

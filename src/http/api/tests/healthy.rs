@@ -25,7 +25,10 @@ async fn a_sound_process_is_ok_live_and_ready() {
     assert_eq!(get(&door, "/health/live", "").await.json(), json!({ "status": "live" }));
     let ready = get(&door, "/health/ready", "").await;
     assert_eq!((ready.status, ready.json()), (200, json!({ "status": "ready", "reasons": [] })));
-    assert_eq!(send(&door, TestRequest::default().method(actix_web::http::Method::HEAD).uri("/health")).await.status, 200);
+    assert_eq!(
+        send(&door, TestRequest::default().method(actix_web::http::Method::HEAD).uri("/health")).await.status,
+        200
+    );
     let metrics = get(&door, "/metrics", "").await;
     assert_eq!((metrics.status, metrics.header("content-type")), (200, "text/plain; version=0.0.4"));
 }

@@ -39,7 +39,10 @@ async fn an_operator_ends_a_live_call_once() {
     assert_eq!((again.status, again.problem().as_str()), (409, "conflict"));
     assert!(world.app.recorder.flush(SOON).await);
     let detail = get(&door, &format!("/api/v1/calls/{}", live.facts.call), &admin).await.json();
-    assert_eq!((&detail["call"]["state"], &detail["call"]["end_reason"]), (&json!("ended"), &json!("operator_hung_up")));
+    assert_eq!(
+        (&detail["call"]["state"], &detail["call"]["end_reason"]),
+        (&json!("ended"), &json!("operator_hung_up"))
+    );
     for part in ["turns", "intents", "actions", "events", "recordings"] {
         assert!(detail[part].is_array(), "{part}");
     }

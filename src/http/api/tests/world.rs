@@ -117,7 +117,9 @@ impl World {
         call
     }
 
-    pub async fn door(&self) -> impl Service<actix_http::Request, Response = ServiceResponse, Error = actix_web::Error> {
+    pub async fn door(
+        &self,
+    ) -> impl Service<actix_http::Request, Response = ServiceResponse, Error = actix_web::Error> {
         let routes = ActixApp::new().app_data(self.app.clone()).configure(health::configure).configure(api::configure);
         test::init_service(routes).await
     }
@@ -170,9 +172,7 @@ pub fn facts(client: ClientId, slug: &str) -> CallFacts {
         call,
         client,
         client_slug: slug.into(),
-        agent: Arc::new(
-            crate::agents::read(AgentId::new(), 1, "test", &json!({}), &CallLimits::default()).unwrap(),
-        ),
+        agent: Arc::new(crate::agents::read(AgentId::new(), 1, "test", &json!({}), &CallLimits::default()).unwrap()),
         carrier: Carrier::Exotel,
         carrier_call_id: CarrierCallId::parse(&call.to_string()).unwrap(),
         caller: Party::Number(PhoneNumber::parse("+919876543210").unwrap()),
