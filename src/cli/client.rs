@@ -455,3 +455,6 @@ async fn secret(
     }
     audit(store, "webhook_secret_rotated", Some(id), json!({}), voice.hints).await
 }
+
+#[cfg(test)]
+pub(super) mod tests;

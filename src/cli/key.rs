@@ -161,3 +161,69 @@ async fn revoke(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use super::*;
+    use crate::cli::client::tests::config;
+    use clap::Parser;
+    use serde_json::Value;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: KeyArgs,
+    }
+
+    async fn key(config: &Config, line: &[&str]) -> anyhow::Result<(String, String)> {
+        let args = Line::try_parse_from([&["key"], line].concat())?.args;
+        let (mut out, mut hints) = (Vec::new(), Vec::new());
+        run(args, config, &mut out, &mut hints).await?;
+        Ok((String::from_utf8(out)?, String::from_utf8(hints)?))
+    }
+
+    #[actix_rt::test]
+    async fn a_key_is_printed_once_works_and_can_be_revoked() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&directory);
+        let (out, hints) = key(&config, &["create", "--role", "operator", "--name", "front desk"]).await.unwrap();
+        let made = out.strip_suffix('\n').unwrap();
+        assert!(made.starts_with("caly_o_") && !made.contains(char::is_whitespace), "only the key: {out}");
+        assert!(!hints.contains(made) && hints.contains("caly key revoke"), "{hints}");
+        let row = open(&config).await.unwrap().find_key(made).await.unwrap().unwrap();
+        assert_eq!((row.role.as_str(), row.name.as_str()), ("operator", "front desk"));
+
+        let (list, _) = key(&config, &["list"]).await.unwrap();
+        assert!(list.contains(&row.id.to_string()) && list.contains("active") && !list.contains(made), "{list}");
+        let id = row.id.to_string();
+        key(&config, &["revoke", &id]).await.unwrap();
+        assert!(key(&config, &["list"]).await.unwrap().0.contains("revoked"));
+        assert!(open(&config).await.unwrap().find_key(made).await.unwrap().is_none());
+        let audit = open(&config).await.unwrap().list_audit(None, None, 10).await.unwrap().items;
+        assert_eq!(audit.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(), ["key_revoked", "key_created"]);
+    }
+
+    #[actix_rt::test]
+    async fn machines_read_json() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&directory);
+        let (out, _) = key(&config, &["create", "--role", "admin", "--json"]).await.unwrap();
+        let made: Value = serde_json::from_str(&out).unwrap();
+        assert!(made["key"].as_str().unwrap().starts_with("caly_a_"));
+        let list: Value = serde_json::from_str(&key(&config, &["list", "--json"]).await.unwrap().0).unwrap();
+        assert_eq!(list["items"][0]["id"], made["id"]);
+    }
+
+    #[actix_rt::test]
+    async fn what_does_not_exist_is_told_with_the_next_step() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = config(&directory);
+        let unknown = key(&config, &["revoke", "0190b5a2-7c1e-7000-8000-000000000000"]).await.unwrap_err();
+        assert!(unknown.to_string().contains("caly key list"), "{unknown}");
+        let client = key(&config, &["create", "--role", "viewer", "--client", "nobody"]).await.unwrap_err();
+        assert!(client.to_string().contains("caly client list"), "{client}");
+        assert!(key(&config, &["create", "--role", "king"]).await.is_err());
+        assert!(key(&config, &["list"]).await.unwrap().1.contains("caly key create"));
+    }
+}

@@ -254,8 +254,7 @@ async fn find(app: &web::Data<App>, memory: &KeyMemory, key: &str, id: &str) -> 
 /// Notes the use of a key that was just read. The row says when it was last noted, so other workers and processes count.
 fn touch(app: &web::Data<App>, key: &KeyRow) {
     let (id, now, store) = (key.id, Utc::now(), app.store.clone());
-    let fresh = |at: DateTime<Utc>| (now - at).to_std().is_ok_and(|age| age < TOUCH_EVERY);
-    if key.last_used_at.is_some_and(fresh) {
+    if !is_touch_due(key.last_used_at, now) {
         return;
     }
     actix_rt::spawn(async move {
@@ -263,6 +262,12 @@ fn touch(app: &web::Data<App>, key: &KeyRow) {
             tracing::debug!(%error, "the use of a key was not noted");
         }
     });
+}
+
+/// Whether a key's use is to be noted again.
+pub(super) fn is_touch_due(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+    // A time that lies ahead, after a clock was set back, counts as just now: the row would not be changed anyway.
+    last.is_none_or(|at| (now - at).to_std().is_ok_and(|age| age >= TOUCH_EVERY))
 }
 
 /// Counts and audits a wrong key. A right one never comes here, so nobody can lock its holder out.
