@@ -257,10 +257,11 @@ async fn measure(server: &Server, engine: &Engine, shared: Rc<Shared>, calls: us
     sleep(WARM_UP).await;
     let length = Duration::from_secs(seconds);
     let (server_before, harness_before) = (Processor::of(server.id())?, Processor::of(std::process::id())?);
-    let began = Instant::now();
+    let (began, busy_before) = (Instant::now(), server::machine_busy());
     shared.measure(length);
     sleep(length).await;
     let (server_after, harness_after) = (Processor::of(server.id())?, Processor::of(std::process::id())?);
+    let busy = server::machine_busy().saturating_sub(busy_before).as_secs_f64();
     let elapsed = began.elapsed().as_secs_f64();
     let busy_kib = server::resident_kib(server.id())?;
     let carried = shared.carrying.get();
@@ -277,6 +278,7 @@ async fn measure(server: &Server, engine: &Engine, shared: Rc<Shared>, calls: us
     let expected = sent.max(calls as u64 * seconds * 1000 / BLOCK.as_millis() as u64);
     let lost = expected.saturating_sub(delays.len() as u64);
     let cpu = server_after.since(&server_before).as_secs_f64();
+    let own = harness_after.since(&harness_before).as_secs_f64();
     Ok(Rung {
         calls,
         cpu_ms: cpu * 1000.0 / elapsed / calls as f64,
@@ -284,7 +286,8 @@ async fn measure(server: &Server, engine: &Engine, shared: Rc<Shared>, calls: us
         delay: Delay::of(&delays),
         memory_kib: (busy_kib as f64 - idle_kib as f64) / calls as f64,
         lost_percent: lost as f64 * 100.0 / expected as f64,
-        harness_percent: harness_after.since(&harness_before).as_secs_f64() / elapsed * 100.0,
+        harness_percent: own / elapsed * 100.0,
+        others_percent: (busy - cpu - own).max(0.0) / elapsed * 100.0,
         failed: failures.count.max(silent),
         failure: failure.or_else(|| (silent > 0).then(|| "no block came back".to_owned())),
     })

@@ -176,6 +176,16 @@ pub fn self_check() -> Result<(), String> {
     if accept("dGhlIHNhbXBsZSBub25jZQ==") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
         return Err("framing: the accept key of RFC 6455 §1.3".to_owned());
     }
+    let mut masked = Vec::new();
+    push_client(&mut masked, TEXT, &[b"Hel", b"lo"], [0x37, 0xfa, 0x21, 0x3d]);
+    if masked != [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58] {
+        return Err("framing: the masked message of RFC 6455 §5.7".to_owned());
+    }
+    let mut wide = [0; 21];
+    mask(&mut wide, [1, 2, 3, 4]);
+    if wide.iter().zip([1, 2, 3, 4].into_iter().cycle()).any(|(byte, key)| *byte != key) {
+        return Err("framing: a long mask".to_owned());
+    }
     let lengths = [0, 1, 7, 125, 126, 580, 65_535, 65_536, 200_001];
     let messages: Vec<Vec<u8>> =
         lengths.iter().map(|length| (0..*length).map(|at| (at * 31 % 251) as u8).collect()).collect();

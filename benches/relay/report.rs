@@ -32,6 +32,8 @@ pub struct Rung {
     pub lost_percent: f64,
     /// The harness itself, of one core: near 100 the delays are its own.
     pub harness_percent: f64,
+    /// Everything else on the machine, of one core: what is above a few per cent spoils the figures.
+    pub others_percent: f64,
     /// Calls that did not come up or ended by themselves, and why the first did.
     pub failed: usize,
     pub failure: Option<String>,
@@ -85,10 +87,21 @@ pub fn table(setting: &Setting, rungs: &[Rung]) -> String {
         None => "server and harness not bound: figures are rough".to_owned(),
     };
     let mut text = format!(
-        "\n{}, {} cores; {binding}\n20 ms blocks both ways, every call talking all the time; engine audio {}; {} s a rung\n\n",
+        "\n{}, {} cores; {binding}\n20 ms blocks both ways, every call talking all the time; engine speaks {}; {} s a rung\n\n",
         setting.processor, setting.cores, setting.engine_audio, setting.seconds
     );
-    let columns = ["calls", "CPU ms/call-s", "core %", "p50 ms", "p99 ms", "max ms", "KiB/call", "lost %", "harness %"];
+    let columns = [
+        "calls",
+        "CPU ms/call-s",
+        "core %",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "KiB/call",
+        "lost %",
+        "harness %",
+        "others %",
+    ];
     line(&mut text, &columns.map(str::to_owned));
     for rung in rungs {
         let delay = |pick: fn(&Delay) -> f64| rung.delay.as_ref().map_or("-".to_owned(), |d| format!("{:.2}", pick(d)));
@@ -104,6 +117,7 @@ pub fn table(setting: &Setting, rungs: &[Rung]) -> String {
                 format!("{:.0}", rung.memory_kib),
                 format!("{:.2}", rung.lost_percent),
                 format!("{:.0}", rung.harness_percent),
+                format!("{:.0}", rung.others_percent),
             ],
         );
     }
@@ -122,6 +136,7 @@ pub fn table(setting: &Setting, rungs: &[Rung]) -> String {
             memory,
             dash(),
             dash(),
+            dash(),
         ],
     );
     for rung in rungs.iter().filter(|rung| rung.failed > 0) {
@@ -131,12 +146,15 @@ pub fn table(setting: &Setting, rungs: &[Rung]) -> String {
     if rungs.iter().any(|rung| rung.harness_percent > 80.0) {
         text.push_str("\nThe harness was near the end of its core: its delays are partly its own.\n");
     }
+    if rungs.iter().any(|rung| rung.others_percent > 10.0) {
+        text.push_str("\nSomething else was running: delays and losses are not the server's alone. Run it again.\n");
+    }
     text.push_str("\nThe mark is that of a typical hand-written relay at 200 calls. With one call, what the\nidle server does weighs on that call.\n");
     text
 }
 
-fn line(text: &mut String, cells: &[String; 9]) {
-    const WIDTHS: [usize; 9] = [6, 14, 8, 9, 9, 9, 9, 8, 10];
+fn line(text: &mut String, cells: &[String; 10]) {
+    const WIDTHS: [usize; 10] = [6, 14, 8, 9, 9, 9, 9, 8, 10, 9];
     for (cell, width) in cells.iter().zip(WIDTHS) {
         let _ = write!(text, "{cell:>width$}");
     }
@@ -158,6 +176,7 @@ pub fn json(setting: &Setting, rungs: &[Rung]) -> Value {
                 "memory_kib_per_call": rung.memory_kib,
                 "lost_percent": rung.lost_percent,
                 "harness_core_percent": rung.harness_percent,
+                "others_core_percent": rung.others_percent,
                 "calls_failed": rung.failed,
                 "first_failure": rung.failure,
             })

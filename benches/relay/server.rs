@@ -191,6 +191,15 @@ fn running_ns(thread: &Path) -> Option<u64> {
     fs::read_to_string(thread.join("schedstat")).ok()?.split(' ').next()?.parse().ok()
 }
 
+/// Time for which any processor of the machine was busy, with others' work too, or taken away by its host.
+pub fn machine_busy() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    // cpu user nice system idle iowait irq softirq steal …
+    let fields = stat.lines().next().unwrap_or("").split_whitespace().skip(1).take(8).enumerate();
+    let ticks = fields.filter(|(at, _)| !matches!(at, 3 | 4)).filter_map(|(_, field)| field.parse::<u64>().ok());
+    Duration::from_nanos(ticks.sum::<u64>() * TICK_NS)
+}
+
 /// Resident memory of a process, in KiB.
 ///
 /// # Errors
