@@ -334,15 +334,36 @@ async fn totals(app: &App, lately: &Lately) -> Arc<Observed> {
 
 /// Asks calls, the oldest first, of one client or of all.
 async fn observe(app: &App, client: Option<ClientId>) -> Observed {
-    let mut live = app.calls.live();
+    let live = app.calls.live();
     let calls = CallTotals {
         live: live.len(),
         slots_taken: app.calls.slots_taken(),
         capacity: app.calls.capacity(),
         draining: app.calls.is_draining(),
     };
+    let wanted = |call: &&Arc<LiveCall>| client.is_none_or(|client| call.facts.client == client);
+    let mut some: Vec<&Arc<LiveCall>> = live.iter().filter(wanted).collect();
+    some.sort_by_key(|call| call.facts.call);
+    some.truncate(OBSERVED_MAX);
+    let ask = |call: &Arc<LiveCall>| {
+        let asked = call.actor.send(Observe::<CallSnapshot>::default());
+        async move { tokio::time::timeout(OBSERVE_DEADLINE, asked).await.ok().and_then(Result::ok) }
+    };
+    let answers: Vec<Option<CallSnapshot>> = join_all(some.iter().map(|call| ask(call))).await;
+    // Counted after the answers: a call that was just admitted has its children by then.
+    let actors = actors(&live, calls.slots_taken);
+    let mut restarts = BTreeMap::new();
+    for (kind, count) in answers.iter().flatten().flat_map(restarts_of) {
+        *restarts.entry(kind).or_default() += count;
+    }
+    let silent = answers.iter().filter(|answer| answer.is_none()).count();
+    let tree = some.iter().zip(&answers).map(|(call, answer)| node(call, answer.as_ref())).collect();
+    Observed { calls, actors, restarts, asked: answers.len(), silent, tree }
+}
+
+fn actors(live: &[Arc<LiveCall>], call_actors: usize) -> BTreeMap<&'static str, usize> {
     let mut actors: BTreeMap<_, _> = Child::OF_A_CALL.map(|child| (child.as_str(), 0)).into();
-    actors.insert(Child::Call.as_str(), calls.slots_taken);
+    actors.insert(Child::Call.as_str(), call_actors);
     for children in live.iter().filter_map(|call| call.children()) {
         for (child, connected) in Child::OF_A_CALL.into_iter().zip([
             children.media.connected(),
@@ -353,21 +374,7 @@ async fn observe(app: &App, client: Option<ClientId>) -> Observed {
             *actors.entry(child.as_str()).or_default() += usize::from(connected);
         }
     }
-    live.retain(|call| client.is_none_or(|client| call.facts.client == client));
-    live.sort_by_key(|call| call.facts.call);
-    live.truncate(OBSERVED_MAX);
-    let ask = |call: &Arc<LiveCall>| {
-        let asked = call.actor.send(Observe::<CallSnapshot>::default());
-        async move { tokio::time::timeout(OBSERVE_DEADLINE, asked).await.ok().and_then(Result::ok) }
-    };
-    let answers: Vec<Option<CallSnapshot>> = join_all(live.iter().map(ask)).await;
-    let mut restarts = BTreeMap::new();
-    for (kind, count) in answers.iter().flatten().flat_map(restarts_of) {
-        *restarts.entry(kind).or_default() += count;
-    }
-    let silent = answers.iter().filter(|answer| answer.is_none()).count();
-    let tree = live.iter().zip(&answers).map(|(call, answer)| node(call, answer.as_ref())).collect();
-    Observed { calls, actors, restarts, asked: answers.len(), silent, tree }
+    actors
 }
 
 fn restarts_of(snapshot: &CallSnapshot) -> impl Iterator<Item = (&'static str, u32)> {
