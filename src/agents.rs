@@ -119,6 +119,19 @@ fn all_tools() -> Vec<String> {
     BUILT_IN_TOOLS.iter().map(|name| (*name).to_owned()).collect()
 }
 
+/// Settings that work for any business, until its own are written.
+#[must_use]
+pub fn plain(name: &str) -> Value {
+    serde_json::json!({
+        "instructions": format!(
+            "You answer the phone of {name}. Speak the caller's language, Hindi, Hinglish or English, in short, kind sentences. \
+             You know nothing about orders, prices or stock unless a tool tells you: never invent an answer. \
+             If you cannot help, offer to note a call-back."
+        ),
+        "greeting": format!("Namaste! {name} mein aapka swagat hai. Main aapki kya madad kar sakti hoon?"),
+    })
+}
+
 /// Reads settings into an agent.
 ///
 /// # Errors

@@ -11,9 +11,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::carriers::exotel::numbers::did_key;
-use crate::config::Config;
+use crate::config::{Config, Network};
 use crate::store::rows::{AgentRow, ClientRow, NumberRow};
-use crate::store::{AuditEntry, NewClient, Store, StoreError, StoreOptions};
+use crate::store::{AuditEntry, Basic, NewClient, Store, StoreError, StoreOptions};
 
 /// Longest file of agent settings.
 const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
@@ -106,9 +106,24 @@ struct Create {
     /// In E.164, as +919876543210; may be given more than once
     #[arg(long, value_name = "+91…")]
     number: Vec<String>,
-    /// A JSON file with agent settings, or - for standard input
+    /// A JSON file with agent settings, or - for standard input; without it a plain agent is published
     #[arg(long, value_name = "FILE.json")]
     agent: Option<PathBuf>,
+    /// Also make Basic credentials with this user name, for static stream URLs and applets that send them
+    #[arg(long, value_name = "USER")]
+    basic: Option<String>,
+    /// Answer call-start with the XML form
+    #[arg(long)]
+    exoml: bool,
+    /// Calls at once
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    max_calls: Option<u32>,
+    /// Address or network its webhooks may come from; may be given more than once
+    #[arg(long, value_name = "NETWORK")]
+    allow_ip: Vec<String>,
+    /// Key of the X-Exotel-Signature header, for deployments whose proxy adds it: read from this file
+    #[arg(long, value_name = "FILE")]
+    signature_key_file: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -257,9 +272,14 @@ async fn create(
 ) -> anyhow::Result<()> {
     // Whatever may be wrong is found before anything is made.
     let numbers: Vec<PhoneNumber> = new.number.iter().map(|text| phone_number(text)).collect::<Result<_, _>>()?;
-    let settings = new.agent.as_deref().map(|file| settings(file, config, input)).transpose()?;
+    let own_agent = new.agent.is_some();
+    let settings = match new.agent.as_deref() {
+        Some(file) => settings(file, config, input)?,
+        None => crate::agents::plain(&new.name),
+    };
     all_free(store, &numbers).await?;
-    let made = match store.create_client(NewClient::named(&new.slug, &new.name)).await {
+    let (row, stream) = new_client(&new, config)?;
+    let made = match store.create_client(row).await {
         Err(StoreError::Conflict(_)) => {
             bail!("there is a client {0} already; see it with: caly client show {0}", new.slug)
         }
@@ -269,6 +289,9 @@ async fn create(
     audit(store, "client_created", Some(client), json!({ "slug": new.slug }), voice.hints).await?;
     // The secret is told before anything else can fail: it cannot be told again.
     let urls = webhooks(config, &new.slug, &made.webhook_secret);
+    if let (Some(stream), false) = (&stream, new.json) {
+        writeln!(voice.out, "Static stream URL for a Voicebot applet:\n  {stream}")?;
+    }
     if !new.json {
         writeln!(voice.out, "client {} ({}), id {}", new.slug, new.name, client)?;
         tell_urls(&urls, config, voice)?;
@@ -277,26 +300,52 @@ async fn create(
     if new.json {
         let (numbers, agent) = completed.as_ref().map(|(n, a)| (json!(n), json!(a))).unwrap_or_default();
         let made = json!({ "client": made.client, "webhook_secret": made.webhook_secret, "webhooks": object(&urls),
-            "numbers": numbers, "agent": agent });
+            "numbers": numbers, "agent": agent, "stream_url": stream });
         writeln!(voice.out, "{made}")?;
     }
-    let (numbers, agent) = completed?;
+    let (numbers, _) = completed?;
     if numbers.is_empty() {
         writeln!(voice.hints, "Next: caly client number {} +91…", new.slug)?;
     }
-    if agent.is_none() {
-        writeln!(voice.hints, "Next: caly client agent {} FILE.json; without an agent calls are refused", new.slug)?;
+    if !own_agent {
+        writeln!(voice.hints, "A plain agent answers. Write your own: caly client agent {} FILE.json", new.slug)?;
     }
     Ok(())
+}
+
+/// The row to be made, and the URL of its static stream if it has Basic credentials: the password is told this once.
+fn new_client(new: &Create, config: &Config) -> anyhow::Result<(NewClient, Option<String>)> {
+    if let Some(bad) = new.allow_ip.iter().find(|text| Network::parse(text).is_none()) {
+        bail!("--allow-ip {bad}: expected an address or a network like 10.0.0.0/8");
+    }
+    let mut row = NewClient::named(&new.slug, &new.name);
+    row.max_calls = new.max_calls.map(i64::from);
+    row.ip_allow_list.clone_from(&new.allow_ip);
+    if new.exoml {
+        "exoml".clone_into(&mut row.answer_style);
+    }
+    if let Some(file) = &new.signature_key_file {
+        let key = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+        row.signature_secret = Some(key.trim().into());
+    }
+    let Some(user) = &new.basic else { return Ok((row, None)) };
+    if user.is_empty() || !user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
+        bail!("--basic {user}: letters, digits, '-' and '_' only");
+    }
+    let password = crate::tokens::random_secret().map_err(|_| anyhow::anyhow!("no random numbers"))?;
+    let public = config.server.public_url.ws();
+    let stream = public.replacen("://", &format!("://{user}:{password}@"), 1);
+    row.basic = Some(Basic { user: user.clone(), password });
+    Ok((row, Some(format!("{stream}/media/exotel/client/{}", new.slug))))
 }
 
 async fn complete(
     store: &Store,
     client: &ClientRow,
     numbers: &[PhoneNumber],
-    settings: Option<Value>,
+    settings: Value,
     voice: &mut Voice<'_>,
-) -> anyhow::Result<(Vec<NumberRow>, Option<AgentRow>)> {
+) -> anyhow::Result<(Vec<NumberRow>, AgentRow)> {
     let mut rows = Vec::new();
     for number in numbers {
         let added = store.add_number(ClientId(client.id), number, None).await;
@@ -304,15 +353,10 @@ async fn complete(
             format!("the client was made, but not its number: caly client number {} {}", client.slug, number.as_e164())
         })?);
     }
-    let agent = match settings {
-        Some(settings) => {
-            let published = publish(store, client, None, settings, voice).await;
-            Some(published.with_context(|| {
-                format!("the client was made, but not its agent: caly client agent {} FILE.json", client.slug)
-            })?)
-        }
-        None => None,
-    };
+    let published = publish(store, client, None, settings, voice).await;
+    let agent = published.with_context(|| {
+        format!("the client was made, but not its agent: caly client agent {} FILE.json", client.slug)
+    })?;
     Ok((rows, agent))
 }
 

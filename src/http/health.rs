@@ -425,6 +425,6 @@ fn queues(child: Child, snapshot: &CallSnapshot) -> BTreeMap<&'static str, u64> 
             .actions
             .as_ref()
             .map_or_else(BTreeMap::new, |actions| BTreeMap::from([("running", actions.running as u64)])),
-        Child::Call | Child::Intent => BTreeMap::new(),
+        Child::Call | Child::Intent | Child::Supervisor => BTreeMap::new(),
     }
 }
