@@ -21,10 +21,7 @@ const LONGEST_FILE: usize = 500;
 const LONGEST_FUNCTION: usize = 70;
 
 /// Files over [`LONGEST_FILE`] lines today. Lower the number when one shrinks; never add or raise without a reason.
-const LARGE_FILES: &[(&str, usize)] = &[
-    ("actors/src/domain.rs", 710), // the nouns of every room in one place
-    ("actors/src/ports.rs", 624),  // the outside as the inside wants it
-];
+const LARGE_FILES: &[(&str, usize)] = &[];
 
 /// Functions over [`LONGEST_FUNCTION`] lines today, as `file::function`.
 const LARGE_FUNCTIONS: &[(&str, usize)] = &[];
@@ -136,19 +133,23 @@ const ARROWS: &[Arrow] = &[
 /// Rooms of `src/` and the other rooms each may name. `app`, `main` and `cli` put rooms together and may name all.
 /// A room that is not listed here has to be added, with as few neighbours as it can live with.
 const ROOMS: &[(&str, &[&str])] = &[
-    ("actions", &["store", "config"]),
-    ("carriers", &["config"]),
+    ("actions", &["directory", "outbound"]),
+    ("agents", &["redact"]),
+    ("carriers", &[]),
     ("config", &["redact"]),
     ("dashboard", &["config"]),
-    ("engines", &["config"]),
-    ("http", &["store", "config", "limits", "redact", "telemetry", "dashboard", "carriers", "record"]),
+    ("directory", &["agents", "carriers", "config", "store"]),
+    ("engines", &["outbound"]),
+    ("http", &["store", "config", "limits", "telemetry", "dashboard", "carriers", "directory", "tokens"]),
     ("limits", &["config"]),
+    ("outbound", &[]),
     ("phrases", &[]),
     ("record", &[]),
     ("redact", &[]),
     ("sim", &[]),
-    ("store", &["config"]),
+    ("store", &[]),
     ("telemetry", &["config", "redact"]),
+    ("tokens", &[]),
 ];
 const COMPOSERS: &[&str] = &["app", "main", "cli", "lib"];
 
