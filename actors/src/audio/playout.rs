@@ -18,8 +18,6 @@ pub const AHEAD_MAX: Duration = Duration::from_millis(400);
 const AHEAD_TARGET: Duration = Duration::from_millis(350);
 /// Usual size of a message to the carrier.
 const MESSAGE: Duration = Duration::from_millis(100);
-/// Below this much audio at the carrier a short message is sent rather than waited for.
-const AHEAD_MIN: Duration = Duration::from_millis(60);
 /// Audio between two marks while speech flows.
 const MARK_EVERY: Duration = Duration::from_millis(400);
 /// Quiet after which what was sent is marked, so that the end of speech is confirmed.
@@ -230,17 +228,11 @@ impl Playout {
         if self.queued_bytes == 0 {
             return None;
         }
-        let ahead = self.ahead(now);
-        let message = self.bytes(MESSAGE) / UNIT_BYTES * UNIT_BYTES;
-        if self.queued_bytes >= message {
-            return (ahead + MESSAGE <= AHEAD_TARGET).then_some(message);
-        }
-        if ahead > AHEAD_MIN {
-            return None;
-        }
-        let whole = self.queued_bytes / UNIT_BYTES * UNIT_BYTES;
-        if whole > 0 {
-            return Some(whole);
+        // What is there is sent at once, in messages of the usual size where there is that much: waiting for more would
+        // only add delay to an engine that speaks in real time.
+        let message = self.bytes(MESSAGE).min(self.queued_bytes) / UNIT_BYTES * UNIT_BYTES;
+        if message > 0 {
+            return (self.ahead(now) + self.time(message as u64 / 2) <= AHEAD_TARGET).then_some(message);
         }
         // Less than one unit: only when nothing more has come for a while, padded with silence.
         (now >= self.last_queued_at + MARK_QUIET / 2).then_some(UNIT_BYTES)
@@ -350,11 +342,12 @@ impl Playout {
 
     fn next_wake(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
         if self.queued_bytes > 0 {
-            let message = self.bytes(MESSAGE);
-            let room_at = if self.queued_bytes >= message { AHEAD_TARGET - MESSAGE } else { AHEAD_MIN };
-            let wait = self.ahead(now).saturating_sub(room_at);
-            let padded = self.last_queued_at + MARK_QUIET / 2;
-            return Some((now + wait).max(if self.queued_bytes < UNIT_BYTES { padded } else { CallTime::ZERO }));
+            if self.queued_bytes < UNIT_BYTES {
+                return Some((self.last_queued_at + MARK_QUIET / 2).max(now));
+            }
+            let message = self.bytes(MESSAGE).min(self.queued_bytes);
+            let room_at = AHEAD_TARGET.saturating_sub(self.time(message as u64 / 2));
+            return Some(now + self.ahead(now).saturating_sub(room_at));
         }
         if self.drained {
             return None;
