@@ -29,13 +29,13 @@ test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
 	if settings=$$($(POSTGRES) start); then eval "$$settings"; \
 	else echo "PostgreSQL could not be started: only SQLite is tested" >&2; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --workspace --locked --no-fail-fast; \
-	else $(CARGO) test --workspace --locked --no-fail-fast --lib --bins --tests; fi; \
+	then $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
+	else $(CARGO) test --workspace --features planned-panics --locked --no-fail-fast --lib --bins --tests; fi; \
 	$(CARGO) test --workspace --locked --doc --quiet
 
 check: tools ## everything that must hold before a commit: format, lints, docs, tests
 	$(CARGO) fmt --all -- --check
-	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features planned-panics --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --locked
 	@if $(CARGO) deny --version >/dev/null 2>&1; \
 	then $(CARGO) deny --offline check licenses bans sources; \

@@ -352,12 +352,13 @@ impl MediaSocket {
         let (code, reason) = match (self.verdict.get(), error) {
             (Some(verdict), _) => (verdict.close_code(), verdict.reason()),
             (None, ProtocolError::Overflow) => (1009, "message too big"),
+            // actix-web-actors keeps of a UTF-8 error only its words, and gives it the kind that a lost connection has.
+            (None, ProtocolError::Io(error)) if error.to_string().contains("utf-8") => (1007, "text is not UTF-8"),
             // A reset or an abrupt end is how many streams end; nothing can be said any more.
-            (None, ProtocolError::Io(error)) if error.kind() != std::io::ErrorKind::InvalidData => {
+            (None, ProtocolError::Io(_)) => {
                 self.tell_closed(false);
                 return ctx.stop();
             }
-            (None, ProtocolError::Io(_)) => (1007, "text is not UTF-8"),
             (None, _) => (1002, "protocol error"),
         };
         self.close(code, reason, true, ctx);

@@ -1,0 +1,35 @@
+//! The whole program from outside: the real binary as a child process on a port, a data directory and a database of its
+//! own, spoken to only over HTTP, WebSocket and the command line. Nothing here knows how Caly is made inside.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(dead_code, unreachable_pub, reason = "the harness offers more than one test needs; it is shared")]
+
+#[path = "support/postgres.rs"]
+mod postgres;
+
+#[path = "program/line.rs"]
+mod line;
+#[path = "program/server.rs"]
+mod server;
+#[path = "program/web.rs"]
+mod web;
+
+#[path = "program/bad_webhooks.rs"]
+mod bad_webhooks;
+#[path = "program/command_line.rs"]
+mod command_line;
+#[path = "program/conversations.rs"]
+mod conversations;
+#[path = "program/database.rs"]
+mod database;
+#[path = "program/ending.rs"]
+mod ending;
+#[path = "program/engine_trouble.rs"]
+mod engine_trouble;
+#[path = "program/media_abuse.rs"]
+mod media_abuse;
+#[path = "program/media_door.rs"]
+mod media_door;
+#[path = "program/panics.rs"]
+mod panics;
+#[path = "program/webhooks.rs"]
+mod webhooks;

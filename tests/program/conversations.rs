@@ -1,0 +1,163 @@
+//! Whole calls by the simulated carrier, and what an operator finds afterwards.
+
+use std::time::Duration;
+
+use caly::sim::carrier::Outcome;
+use caly::sim::engine::{EngineOptions, serve};
+use futures_util::future::join_all;
+use serde_json::Value;
+
+use crate::server::{Database, PERSON, SOON, Server, Settings};
+use crate::web;
+
+fn rows<'a>(detail: &'a Value, kind: &str) -> &'a Vec<Value> {
+    detail[kind].as_array().unwrap_or_else(|| panic!("{kind} in {detail}"))
+}
+
+fn turns_of<'a>(detail: &'a Value, speaker: &str) -> Vec<&'a Value> {
+    rows(detail, "turns").iter().filter(|turn| turn["speaker"] == speaker).collect()
+}
+
+/// The words of a clip, without what a transcript may write differently.
+fn words_of(clip: &str) -> String {
+    caly::sim::library::plain(&caly::sim::library::library().get(clip).unwrap().text)
+}
+
+async fn demo_call(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let report = server.place("demo").await;
+    assert!(report.ok, "{report:#?}");
+    assert_eq!(report.outcome, Outcome::Transferred(PERSON.to_owned()));
+    let detail = server.ended_call(&report.call_sid).await;
+    assert_eq!(server.calls().await.len(), 1);
+    let call = &detail["call"];
+    assert_eq!((call["state"].as_str(), call["end_reason"].as_str()), (Some("ended"), Some("transferred")));
+    assert_eq!(call["after_stream"], "transfer");
+
+    let caller = turns_of(&detail, "caller");
+    assert!(caller.len() >= 2, "{detail:#}");
+    for clip in ["order_where", "want_human"] {
+        let heard =
+            |turn: &&&Value| caly::sim::library::plain(turn["text"].as_str().unwrap()).contains(&words_of(clip));
+        assert!(caller.iter().any(|turn| heard(&turn)), "{clip} in {caller:#?}");
+    }
+    let agent = turns_of(&detail, "agent");
+    assert!(agent.len() >= 3, "{agent:#?}");
+    let began: Vec<i64> = rows(&detail, "turns").iter().map(|turn| turn["started_ms"].as_i64().unwrap()).collect();
+    assert!(began.is_sorted(), "{began:?}");
+    assert!(rows(&detail, "turns").iter().all(|turn| turn["ended_ms"].as_i64() >= turn["started_ms"].as_i64()));
+    let cut = agent.iter().find(|turn| turn["interrupted"] == true).unwrap_or_else(|| panic!("{agent:#?}"));
+    assert!(!cut["unheard"].as_str().unwrap().is_empty(), "{cut}");
+    let long = words_of("order_long");
+    let both = format!("{} {}", cut["text"].as_str().unwrap(), cut["unheard"].as_str().unwrap());
+    assert_eq!(caly::sim::library::plain(&both), long, "what was heard and what was not are the whole answer");
+
+    assert!(rows(&detail, "intents").iter().any(|intent| intent["intent"] == "talk_to_human"), "{detail:#}");
+    let handed = rows(&detail, "actions").iter().find(|action| action["name"] == "transfer_to_human").unwrap();
+    assert_eq!(handed["state"], "done", "{handed}");
+    assert!(!rows(&detail, "events").is_empty(), "{detail:#}");
+    assert_recorded(&server, &detail);
+    server.nothing_left(Duration::from_secs(5)).await;
+}
+
+fn assert_recorded(server: &Server, detail: &Value) {
+    let row = rows(detail, "recordings").iter().find(|row| row["source"] == "caly").expect("a recording");
+    let path = server.directory.path().join("data/recordings").join(row["location"].as_str().unwrap());
+    let mut wav = hound::WavReader::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!((wav.spec().channels, wav.spec().sample_rate), (2, 8000));
+    let seconds = f64::from(wav.duration()) / 8000.0;
+    let called = detail["call"]["duration_ms"].as_f64().unwrap() / 1000.0;
+    assert!((seconds - called).abs() < 1.0, "the recording has {seconds} s, the call {called} s");
+    let samples: Vec<i16> = wav.samples::<i16>().map(Result::unwrap).collect();
+    for (channel, who) in [(0, "caller"), (1, "agent")] {
+        let loud = samples.iter().skip(channel).step_by(2).filter(|sample| sample.abs() > 1000).count();
+        assert!(loud > 2000, "{who}: {loud} loud samples");
+    }
+}
+
+#[actix_rt::test]
+async fn the_demo_call_is_handed_over_and_on_record_on_sqlite() {
+    demo_call(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn the_demo_call_is_handed_over_and_on_record_on_postgres() {
+    demo_call(Database::Postgres).await;
+}
+
+async fn callback(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let report = server.place("callback").await;
+    assert!(report.ok, "{report:#?}");
+    let detail = server.ended_call(&report.call_sid).await;
+    assert_eq!(detail["call"]["end_reason"], "agent_ended");
+    let listed = server.api("/actions?name=request_callback").await;
+    let wishes = listed["items"].as_array().unwrap();
+    assert_eq!(wishes.len(), 1, "{listed}");
+    assert_eq!(wishes[0]["state"], "done");
+    assert_eq!(wishes[0]["call_id"], detail["call"]["id"]);
+    let when = wishes[0]["arguments"]["when"].as_str().unwrap_or_else(|| panic!("{listed}"));
+    assert!(when.contains("paanch baje"), "{when}");
+}
+
+#[actix_rt::test]
+async fn a_wish_to_be_called_back_is_listed_on_sqlite() {
+    callback(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn a_wish_to_be_called_back_is_listed_on_postgres() {
+    callback(Database::Postgres).await;
+}
+
+#[actix_rt::test]
+async fn twenty_calls_at_a_time_leave_forty_whole_records_and_nothing_else() {
+    let server = Server::start(Settings::default()).await;
+    let output = server
+        .cli(&[
+            "call",
+            "--scenario",
+            "short",
+            "--count",
+            "40",
+            "--parallel",
+            "20",
+            "--ramp-ms",
+            "30",
+            "--deaf",
+            "--json",
+        ])
+        .await;
+    let reports: Vec<Value> =
+        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(reports.len(), 40);
+    for report in &reports {
+        assert!(report["ok"] == true, "{report:#}");
+    }
+    assert!(output.status.success());
+    server.nothing_left(Duration::from_secs(5)).await;
+    for report in &reports {
+        let detail = server.ended_call(report["call_sid"].as_str().unwrap()).await;
+        assert_eq!(detail["call"]["end_reason"], "caller_hung_up");
+        assert!(turns_of(&detail, "agent").len() >= 2, "{:#}", detail["turns"]);
+        let said = turns_of(&detail, "caller");
+        assert_eq!(said.len(), 1, "{:#}", detail["turns"]);
+        assert_eq!(caly::sim::library::plain(said[0]["text"].as_str().unwrap()), words_of("shop_hours"));
+    }
+    assert_eq!(server.calls().await.len(), 40);
+}
+
+#[actix_rt::test]
+async fn the_engine_has_nothing_to_complain_about() {
+    let engine = serve(EngineOptions::sandbox().unwrap()).await.unwrap();
+    let base = engine.url.trim_end_matches("/realtime");
+    let server = Server::start(Settings::default().engine(base)).await;
+    let scenarios = ["demo", "callback", "order_status", "hindi", "english", "goodbye", "short"];
+    for report in join_all(scenarios.map(|scenario| server.place(scenario))).await {
+        assert!(report.ok, "{report:#?}");
+        server.ended_call(&report.call_sid).await;
+    }
+    assert_eq!(engine.violations(), Vec::<String>::new());
+    web::until("no session is left open", SOON, || async { (engine.open_sessions() == 0).then_some(()) }).await;
+    assert_eq!(engine.sessions(), 7, "one session for each call");
+}
