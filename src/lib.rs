@@ -1,5 +1,7 @@
 //! The world around a call: HTTP, carriers, engines, storage and the command line.
 
+#![forbid(unsafe_code)]
+
 pub mod actions;
 pub mod agents;
 pub mod app;

@@ -13,6 +13,8 @@
 //!
 //! Absent on purpose: HTTP, SQL, TLS, vendor JSON, files, environment. A whole call runs in a test without a socket.
 
+#![forbid(unsafe_code)]
+
 pub mod action;
 pub mod audio;
 pub mod call;
