@@ -13,7 +13,7 @@ use crate::supervise::Child;
 /// Longest wait for the transcript of the caller's last words once the call is over.
 const LAST_TRANSCRIPT: Duration = Duration::from_millis(1500);
 /// Last words after the hard cap are shorter than others, so that the cap is never overrun by 5 s.
-const TIME_UP_WORDS_MAX: Duration = Duration::from_secs(4);
+const TIME_UP_WORDS_MAX: Duration = Duration::from_millis(3300);
 /// Room for the actor to carry out the end within the teardown limit.
 const TEARDOWN_MARGIN: Duration = Duration::from_millis(500);
 

@@ -431,3 +431,7 @@ impl CallState {
 pub(super) fn is_phrase(item: &str) -> bool {
     item.starts_with("phrase:")
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;
