@@ -410,18 +410,20 @@ fn every_limit_ends_in_its_own_reason() {
         if expected != "no_media" {
             let _ = state.on(CallEvent::MediaResumed, at(3));
         }
-        let mut now = 3;
+        // Tenths of a second, as fine as the limits are checked against.
+        let (mut tenths, seconds): (u64, u64) = (30, seconds);
+        let at = |tenths: u64| Duration::from_millis(tenths * 100);
         let mut ended = None;
-        while ended.is_none() && now < seconds + 12 {
-            now += 1;
-            for effect in state.on(CallEvent::TimePassed, at(now)) {
+        while ended.is_none() && tenths < seconds * 10 + 120 {
+            tenths += 1;
+            for effect in state.on(CallEvent::TimePassed, at(tenths)) {
                 match effect {
                     // Somebody speaks now and then, so that only the limit in question is reached.
-                    Effect::Finish(reason) => ended = Some((now, reason.as_str())),
+                    Effect::Finish(reason) => ended = Some((tenths, reason.as_str())),
                     Effect::Media(MediaWish::Interrupt { .. }) => {
-                        for effect in state.on(CallEvent::PlayoutCut(vec![]), at(now)) {
+                        for effect in state.on(CallEvent::PlayoutCut(vec![]), at(tenths)) {
                             if let Effect::Finish(reason) = effect {
-                                ended = Some((now, reason.as_str()));
+                                ended = Some((tenths, reason.as_str()));
                             }
                         }
                     }
@@ -429,12 +431,12 @@ fn every_limit_ends_in_its_own_reason() {
                 }
             }
             if expected == "max_duration" && ended.is_none() && state.phase() == &Phase::Live {
-                let _ = state.on(engine(EngineEvent::SpeechStarted { item: "u".into(), at_ms: 0 }), at(now));
-                let _ = state.on(engine(EngineEvent::SpeechStopped { item: "u".into(), at_ms: 0 }), at(now));
+                let _ = state.on(engine(EngineEvent::SpeechStarted { item: "u".into(), at_ms: 0 }), at(tenths));
+                let _ = state.on(engine(EngineEvent::SpeechStopped { item: "u".into(), at_ms: 0 }), at(tenths));
             }
         }
         let (when, reason) = ended.expect(expected);
         assert_eq!(reason, expected);
-        assert!((seconds..=seconds + 5).contains(&when), "{expected} after {when} s");
+        assert!((seconds * 10..=seconds * 10 + 50).contains(&when), "{expected} after {when} tenths of a second");
     }
 }
