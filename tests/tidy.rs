@@ -24,7 +24,14 @@ const LONGEST_FUNCTION: usize = 70;
 const LARGE_FILES: &[(&str, usize)] = &[];
 
 /// Functions over [`LONGEST_FUNCTION`] lines today, as `file::function`.
-const LARGE_FUNCTIONS: &[(&str, usize)] = &[];
+const LARGE_FUNCTIONS: &[(&str, usize)] = &[
+    // Tables: a row each, nothing to split.
+    ("actors/src/call/state_tests.rs::rows_of_actions_and_ends", 107),
+    ("actors/src/call/state_tests.rs::rows_of_conversation", 98),
+    ("tests/store.rs::", 101),
+    ("benches/relay/report.rs::table", 71),
+    ("src/sim/carrier/tests.rs::bridge", 72),
+];
 
 /// A text that may stand only in some files.
 struct Arrow {
@@ -140,7 +147,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dashboard", &["config"]),
     ("directory", &["agents", "carriers", "config", "store"]),
     ("engines", &["outbound"]),
-    ("http", &["store", "config", "limits", "telemetry", "dashboard", "carriers", "directory", "tokens"]),
+    ("http", &["store", "config", "limits", "redact", "telemetry", "dashboard", "carriers", "directory", "tokens"]),
     ("limits", &["config"]),
     ("outbound", &[]),
     ("phrases", &[]),

@@ -90,12 +90,13 @@ pub(super) fn announce(config: &Config, port: u16, engine: &str) {
 pub(super) fn ring_demo(config: &Config, port: u16) {
     let path = file(config);
     let recordings = config.recording.dir.display().to_string();
+    let data_dir = config.data_dir.clone();
     let ring = move || {
         let Some(args) = demo_args(&path) else {
             tracing::error!("the demo call needs the sandbox: start without OPENAI_API_KEY");
             return;
         };
-        let outcome = actix_rt::System::new().block_on(crate::cli::call::run(args));
+        let outcome = actix_rt::System::new().block_on(crate::cli::call::run(args, &data_dir));
         if let Err(error) = outcome {
             tracing::error!(error = %format!("{error:#}"), "the demo call could not be placed");
         }

@@ -106,13 +106,13 @@ struct Target {
     to: Option<String>,
 }
 
-/// Runs the command. Needs an actix system or a tokio `LocalSet` around it.
+/// Runs the command; without `--url` the sandbox described in `data_dir` is called. Needs an actix system or a tokio `LocalSet` around it.
 ///
 /// # Errors
 /// The target or the scenario cannot be made out; the text says what to do.
-pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
+pub async fn run(args: CallArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
     let scenario = Scenario::load(&args.scenario).map_err(anyhow::Error::msg)?;
-    let target = target(&args, &data_dir())?;
+    let target = target(&args, data_dir)?;
     let reports = if args.count == 1 {
         vec![one(&args, &target, scenario).await]
     } else {
@@ -122,11 +122,6 @@ pub async fn run(args: CallArgs) -> anyhow::Result<ExitCode> {
         print_summary(&reports);
     }
     Ok(if reports.iter().all(|report| report.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-#[allow(clippy::disallowed_methods, reason = "the command finds the server's directory as the server does")]
-fn data_dir() -> PathBuf {
-    std::env::var_os("CALY__DATA_DIR").map_or_else(|| PathBuf::from("data"), PathBuf::from)
 }
 
 fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {

@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use caly_actors::domain::{AgentId, ClientId, PhoneNumber};
 use clap::{Args, Subcommand};
-use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
 use crate::carriers::exotel::numbers::did_key;
 use crate::config::{Config, Network};
 use crate::store::rows::{AgentRow, ClientRow, NumberRow};
-use crate::store::{AuditEntry, Basic, NewClient, Store, StoreError, StoreOptions};
+use crate::store::{AuditEntry, Basic, NewClient, Store, StoreError};
 
 /// Longest file of agent settings.
 const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
@@ -146,7 +145,7 @@ pub async fn run(
     out: &mut dyn Write,
     hints: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let store = open(config).await?;
+    let store = super::open_store(config).await?;
     let done = carry_out(args.command, config, &store, input, &mut Voice { out, hints }).await;
     store.close().await;
     done
@@ -181,22 +180,6 @@ async fn carry_out(
         ClientCommand::Enable { slug, json } => switch(store, &slug, false, json, voice).await,
         ClientCommand::Secret { slug, json } => secret(config, store, &slug, json, voice).await,
     }
-}
-
-/// Opens the database of the configuration and brings its schema up to date.
-///
-/// # Errors
-/// What is wrong with the database, and what to try.
-pub(super) async fn open(config: &Config) -> anyhow::Result<Store> {
-    let options = StoreOptions {
-        max_connections: config.database.max_connections,
-        acquire_timeout: config.database.acquire_timeout,
-        statement_timeout: config.database.statement_timeout,
-    };
-    let help = "the database cannot be used: check DATABASE_URL and that the server is up; `caly check` tells more";
-    let store = Store::connect(config.database.url.expose_secret(), options).await.context(help)?;
-    store.migrate().await.context(help)?;
-    Ok(store)
 }
 
 /// # Errors

@@ -8,7 +8,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::client::{audit, by_slug, open};
+use super::client::{audit, by_slug};
+use super::open_store;
 use crate::config::Config;
 use crate::store::rows::KeyRow;
 use crate::store::{Role, Store, StoreError};
@@ -75,7 +76,7 @@ impl From<RoleWord> for Role {
 /// # Errors
 /// The database is away, or there is no such client or key; the text says what to do.
 pub async fn run(args: KeyArgs, config: &Config, out: &mut dyn Write, hints: &mut dyn Write) -> anyhow::Result<()> {
-    let store = open(config).await?;
+    let store = open_store(config).await?;
     let done = match args.command {
         KeyCommand::Create { role, name, client, json } => {
             create(&store, role.into(), &name, client.as_deref(), json, out, hints).await
@@ -191,7 +192,7 @@ mod tests {
         let made = out.strip_suffix('\n').unwrap();
         assert!(made.starts_with("caly_o_") && !made.contains(char::is_whitespace), "only the key: {out}");
         assert!(!hints.contains(made) && hints.contains("caly key revoke"), "{hints}");
-        let row = open(&config).await.unwrap().find_key(made).await.unwrap().unwrap();
+        let row = open_store(&config).await.unwrap().find_key(made).await.unwrap().unwrap();
         assert_eq!((row.role.as_str(), row.name.as_str()), ("operator", "front desk"));
 
         let (list, _) = key(&config, &["list"]).await.unwrap();
@@ -199,8 +200,8 @@ mod tests {
         let id = row.id.to_string();
         key(&config, &["revoke", &id]).await.unwrap();
         assert!(key(&config, &["list"]).await.unwrap().0.contains("revoked"));
-        assert!(open(&config).await.unwrap().find_key(made).await.unwrap().is_none());
-        let audit = open(&config).await.unwrap().list_audit(None, None, 10).await.unwrap().items;
+        assert!(open_store(&config).await.unwrap().find_key(made).await.unwrap().is_none());
+        let audit = open_store(&config).await.unwrap().list_audit(None, None, 10).await.unwrap().items;
         assert_eq!(audit.iter().map(|entry| entry.action.as_str()).collect::<Vec<_>>(), ["key_revoked", "key_created"]);
     }
 

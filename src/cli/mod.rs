@@ -81,7 +81,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             let config = Config::load(&load)?;
             system.block_on(crate::app::serve(config, args.demo))
         }
-        Command::Call(args) => system.block_on(call::run(*args)),
+        Command::Call(args) => {
+            let data_dir = Config::load(&load)?.data_dir;
+            system.block_on(call::run(*args, &data_dir))
+        }
         Command::Sim(command) => system.block_on(sim::run(command)),
         Command::Check(args) => system.block_on(check_command(&load, args.json)),
         Command::Key(args) => {

@@ -1,3 +1,5 @@
+//! Playout by the clock: pacing, marks, interruptions.
+
 use super::*;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;

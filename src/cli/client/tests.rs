@@ -1,5 +1,6 @@
 //! The client commands against a real database file.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+use super::super::open_store;
 use super::*;
 use crate::config::LoadArgs;
 use crate::store::hash_secret;
@@ -31,7 +32,7 @@ async fn client(config: &Config, input: &str, line: &[&str]) -> anyhow::Result<(
 }
 
 async fn webhook_hash(config: &Config, slug: &str) -> Vec<u8> {
-    let rows = open(config).await.unwrap().load_directory().await.unwrap();
+    let rows = open_store(config).await.unwrap().load_directory().await.unwrap();
     rows.clients.into_iter().find(|c| c.client.slug == slug).unwrap().secrets.webhook_secret_hash
 }
 
@@ -105,7 +106,7 @@ async fn a_client_is_changed_step_by_step() {
     let (shown, _) = client(&config, "", &["show", "shop", "--json"]).await.unwrap();
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["agent"]["settings"]["voice"], &shown["client"]["disabled"]), (&json!("cedar"), &json!(false)));
-    let actions: Vec<_> = open(&config).await.unwrap().list_audit(None, None, 50).await.unwrap().items;
+    let actions: Vec<_> = open_store(&config).await.unwrap().list_audit(None, None, 50).await.unwrap().items;
     assert_eq!(actions.len(), 7, "every change is audited");
     assert!(client(&config, "", &["show", "nobody"]).await.unwrap_err().to_string().contains("caly client list"));
 }
