@@ -90,8 +90,9 @@ async fn a_client_is_changed_step_by_step() {
     assert!(hints.contains("caly client number shop") && hints.contains("caly client agent shop"), "{hints}");
     client(&config, "", &["number", "shop", "+912248966200", "--label", "front"]).await.unwrap();
     client(&config, "{}", &["agent", "shop", "-"]).await.unwrap();
-    let (second, _) = client(&config, r#"{"voice":"cedar"}"#, &["agent", "shop", "-"]).await.unwrap();
-    assert!(second.contains("version 2"), "{second}");
+    // Version 1 is the plain agent a new client begins with.
+    let (third, _) = client(&config, r#"{"voice":"cedar"}"#, &["agent", "shop", "-"]).await.unwrap();
+    assert!(third.contains("version 3"), "{third}");
     let refused = client(&config, r#"{"tools":["fly"]}"#, &["agent", "shop", "-"]).await.unwrap_err();
     assert!(format!("{refused:#}").contains("nothing was changed"), "{refused:#}");
     client(&config, "", &["disable", "shop"]).await.unwrap();
