@@ -62,7 +62,7 @@ async fn what_is_missing_is_named_while_the_process_stays_live() {
 async fn the_tree_is_shown_to_the_holder_of_a_key_and_only_of_their_client() {
     let world = World::new().await;
     let door = world.door().await;
-    let admit = |client, slug| Arc::clone(&world.app.calls.admit(facts(client, slug)).unwrap().call);
+    let admit = |client, slug| Arc::clone(&world.app.calls.admit(facts(client, slug), None).unwrap().call);
     let (mine, theirs) = (admit(world.shop, "shop"), admit(world.other, "other"));
     let totals = get(&door, "/health/supervisor", "").await.json();
     assert!(totals.get("tree").is_none(), "{totals}");

@@ -16,7 +16,7 @@ async fn an_operator_ends_a_live_call_once() {
     let foreign = world.key(Role::Admin, Some(world.other)).await;
     let viewer = world.key(Role::Viewer, None).await;
     let mut events = world.app.recorder.subscribe();
-    let live = Arc::clone(&world.app.calls.admit(facts(world.shop, "shop")).unwrap().call);
+    let live = Arc::clone(&world.app.calls.admit(facts(world.shop, "shop"), None).unwrap().call);
     let path = format!("/api/v1/calls/{}/hangup", live.facts.call);
     assert_eq!(post(&door, &path, &foreign).await.status, 404);
     assert_eq!(post(&door, &path, &viewer).await.status, 403);
