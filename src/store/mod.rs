@@ -138,7 +138,12 @@ impl Store {
     /// # Errors
     /// As every query.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        self.all::<(i64,)>("SELECT CAST(1 AS BIGINT)", Vec::new()).await.map(drop)
+        // The database first: one that is away must not be told as one without migrations.
+        let one = |db: Arc<Db>| async move {
+            db.fetch_all::<(i64,)>("SELECT CAST(1 AS BIGINT)".into_sql_str(), Vec::new()).await.map(drop)
+        };
+        self.attempt(one).await?;
+        self.schema_ready()
     }
 
     /// `sqlite` or `postgres`.
@@ -200,6 +205,15 @@ impl Store {
         F: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
         self.schema_ready()?;
+        self.attempt(work).await
+    }
+
+    /// As [`Store::run`], whatever the state of the schema.
+    async fn attempt<T, F>(&self, work: impl Fn(Arc<Db>) -> F + Send + Sync + 'static) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let db = Arc::clone(&self.0.db);
         let back_off = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(20))

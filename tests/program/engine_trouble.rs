@@ -1,1 +1,129 @@
-//! (to come)
+//! The speech engine refuses, is away, breaks off, falls silent or sends garbage: the caller hears something each time.
+
+use std::time::Duration;
+
+use caly::sim::carrier::{CallReport, Outcome};
+use caly::sim::engine::{EngineOptions, EngineServer, Faults, serve};
+use serde_json::Value;
+
+use crate::line::Line;
+use crate::server::{PERSON, SOON, Server, Settings};
+use crate::web::until;
+
+/// The caller only listens.
+const LISTENER: &str = "name = \"listener\"\ntitle = \"listens\"\nexpect = \"transferred\"\n\
+    [[step]]\nwait_end = true\ntimeout_ms = 40000\n";
+
+async fn engine(faults: Faults) -> (EngineServer, String) {
+    let engine = serve(EngineOptions { faults, ..EngineOptions::sandbox().unwrap() }).await.unwrap();
+    let base = engine.url.trim_end_matches("/realtime").to_owned();
+    (engine, base)
+}
+
+fn spoken(detail: &Value) -> Vec<&str> {
+    let turns = detail["turns"].as_array().unwrap().iter();
+    turns.filter(|turn| turn["speaker"] == "agent").map(|turn| turn["text"].as_str().unwrap()).collect()
+}
+
+/// The caller is told that something is wrong within seconds, and handed to a person.
+async fn assert_handed_over(server: &Server, report: &CallReport) {
+    assert!(report.ok, "{report:#?}");
+    assert_eq!(report.outcome, Outcome::Transferred(PERSON.to_owned()));
+    let first = report.first_audio.expect("the caller hears a sentence");
+    assert!(first < Duration::from_secs(7), "silence for {first:?}");
+    let detail = server.ended_call(&report.call_sid).await;
+    assert!(!spoken(&detail).is_empty(), "what was said is on record: {detail:#}");
+    assert_eq!(detail["call"]["after_stream"], "transfer");
+    server.nothing_left(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
+async fn an_engine_that_refuses_the_key_hands_the_caller_to_a_person() {
+    let (_engine, base) = engine(Faults { refuse: Some(401), ..Faults::default() }).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
+    let report = server.place(LISTENER).await;
+    assert_handed_over(&server, &report).await;
+    let first = report.first_audio.unwrap();
+    assert!(first < Duration::from_secs(2), "a key does not get better by trying again: {first:?}");
+}
+
+#[actix_rt::test]
+async fn an_engine_that_is_away_hands_the_caller_to_a_person() {
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let server = Server::start(Settings::default().engine(&format!("ws://127.0.0.1:{closed}/v1"))).await;
+    let report = server.place(LISTENER).await;
+    assert_handed_over(&server, &report).await;
+}
+
+/// One session goes wrong in the second answer; the caller asks again and is answered by the next session.
+async fn one_bad_session(name: &str, faults: Faults, sessions: u64) {
+    let (engine, base) = engine(Faults { sessions: Some(1), ..faults }).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
+    let line = Line::call(&server, name).await;
+    line.agent_said(300, 0).await;
+    let before = line.sound_ms();
+    line.say("order_where");
+    until("the answer has begun", SOON, || async { (line.sound_ms() > before + 300).then_some(()) }).await;
+    until("the engine is back", SOON * 2, || async { (engine.sessions() >= sessions).then_some(()) }).await;
+    line.ask("shop_hours").await;
+    assert!(!line.is_over());
+    line.say("thanks_bye");
+    assert_eq!(line.closed(SOON).await, Some(1000));
+    let detail = server.ended_call(&line.sid).await;
+    assert_eq!(detail["call"]["end_reason"], "agent_ended", "{name}");
+    let greeted = spoken(&detail).iter().filter(|text| text.starts_with("Namaste, boliye")).count();
+    assert_eq!(greeted, 1, "{name}: {:#?}", spoken(&detail));
+    assert_eq!(engine.sessions(), sessions, "{name}");
+    assert_eq!(engine.violations(), Vec::<String>::new(), "{name}");
+    server.nothing_left(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
+async fn a_session_that_drops_in_an_answer_is_replaced() {
+    one_bad_session("drop", Faults { drop_on_turn: Some(2), ..Faults::default() }, 2).await;
+}
+
+#[actix_rt::test]
+async fn a_session_that_falls_silent_in_an_answer_is_replaced() {
+    one_bad_session("stall", Faults { stall_on_turn: Some(2), ..Faults::default() }, 2).await;
+}
+
+#[actix_rt::test]
+async fn garbage_from_the_engine_does_not_cost_the_call() {
+    let (engine, base) = engine(Faults { garbage_on_turn: Some(2), ..Faults::default() }).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
+    let line = Line::call(&server, "garbage").await;
+    line.agent_said(300, 0).await;
+    line.ask("order_where").await;
+    line.ask("shop_hours").await;
+    line.say("thanks_bye");
+    assert_eq!(line.closed(SOON).await, Some(1000));
+    assert_eq!(server.ended_call(&line.sid).await["call"]["end_reason"], "agent_ended");
+    assert_eq!(engine.violations(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn a_session_at_its_end_is_renewed_and_an_empty_account_hands_over() {
+    let spent = Faults { fail_on_turn: Some(2), fail_code: "insufficient_quota".to_owned(), ..Faults::default() };
+    let (_engine, base) = engine(spent).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
+    let line = Line::call(&server, "quota").await;
+    line.agent_said(300, 0).await;
+    line.say("shop_hours");
+    assert_eq!(line.closed(SOON).await, Some(1000));
+    let detail = server.ended_call(&line.sid).await;
+    assert_eq!(detail["call"]["after_stream"], "transfer", "{:#}", detail["call"]);
+
+    let (engine, base) = engine_with_short_sessions().await;
+    let server = Server::start(Settings::default().engine(&base)).await;
+    let line = Line::call(&server, "expire").await;
+    line.agent_said(300, 0).await;
+    until("the session is renewed", SOON, || async { (engine.sessions() >= 2).then_some(()) }).await;
+    line.ask("shop_hours").await;
+    line.hang_up();
+    assert_eq!(server.ended_call(&line.sid).await["call"]["end_reason"], "caller_hung_up");
+}
+
+async fn engine_with_short_sessions() -> (EngineServer, String) {
+    engine(Faults { max_session: Some(Duration::from_secs(5)), sessions: Some(1), ..Faults::default() }).await
+}

@@ -64,8 +64,8 @@ pub fn start_message(sid: &str, stream: &str, rate: &str) -> Value {
 }
 
 pub fn media_message(stream: &str, number: u64, pcm: &[u8]) -> Value {
-    json!({"event": "media", "stream_sid": stream, "sequence_number": (number + 1).to_string(),
-        "media": {"chunk": number.to_string(), "timestamp": ((number - 1) * 20).to_string(),
+    json!({"event": "media", "stream_sid": stream, "sequence_number": number.saturating_add(1).to_string(),
+        "media": {"chunk": number.to_string(), "timestamp": (number.saturating_sub(1).saturating_mul(20)).to_string(),
             "payload": STANDARD.encode(pcm)}})
 }
 
@@ -164,15 +164,14 @@ impl Line {
         .await
     }
 
-    /// Says a clip and waits for an answer in sound.
+    /// Says a clip, if need be into the agent's words, and waits for an answer in sound.
     pub async fn ask(&self, clip: &'static str) {
-        let before = self.sound_ms();
         self.say(clip);
         until("the clip is said", Duration::from_secs(10), || async {
             (!self.seen.borrow().saying || self.is_over()).then_some(())
         })
         .await;
-        self.agent_said(300, before).await;
+        self.agent_said(300, self.sound_ms()).await;
     }
 }
 

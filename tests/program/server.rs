@@ -108,6 +108,11 @@ impl Server {
         server
     }
 
+    /// Only the directory, the database and the environment, for commands.
+    pub async fn prepared(settings: Settings) -> Self {
+        Self::prepare(&settings).await
+    }
+
     async fn prepare(settings: &Settings) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let postgres = match settings.database {

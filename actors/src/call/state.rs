@@ -338,6 +338,10 @@ impl CallState {
         self.turns.heard_all(now);
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
+        // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
+        if self.engine == EngineStage::Ready && !self.responses.is_idle() {
+            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+        }
         if let Phase::Closing(reason) = self.phase
             && self.responses.is_idle()
         {
