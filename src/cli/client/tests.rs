@@ -108,7 +108,7 @@ async fn a_client_is_changed_step_by_step() {
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!((&shown["agent"]["settings"]["voice"], &shown["client"]["disabled"]), (&json!("cedar"), &json!(false)));
     let actions: Vec<_> = open_store(&config).await.unwrap().list_audit(None, None, 50).await.unwrap().items;
-    assert_eq!(actions.len(), 7, "every change is audited");
+    assert_eq!(actions.len(), 8, "every change is audited");
     assert!(client(&config, "", &["show", "nobody"]).await.unwrap_err().to_string().contains("caly client list"));
 }
 
