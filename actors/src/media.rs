@@ -362,6 +362,13 @@ impl Media {
         if self.playout.is_none() {
             return;
         }
+        for (queue, depth) in [
+            ("caller_audio", self.spec.to_engine.depth()),
+            ("agent_audio", self.spec.from_engine.depth()),
+            ("socket", self.link.as_ref().map_or(0, |link| link.commands.depth())),
+        ] {
+            metrics::histogram!("caly_queue_depth", "queue" => queue).record(depth as f64);
+        }
         let now = self.spec.clock.now();
         let silence = now.saturating_sub(self.last_frame);
         if !self.silent && silence >= SILENCE.min(self.spec.facts.agent.limits.idle_media / 2) {
