@@ -1,6 +1,7 @@
 //! The whole program from outside: the real binary as a child process on a port, a data directory and a database of its
 //! own, spoken to only over HTTP, WebSocket and the command line. Nothing here knows how Caly is made inside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "a failing test shows what the server said last")]
 #![allow(dead_code, unreachable_pub, reason = "the harness offers more than one test needs; it is shared")]
 
 #[path = "support/postgres.rs"]
