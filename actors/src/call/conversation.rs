@@ -177,6 +177,7 @@ impl CallState {
         self.outputs_owed = false;
         self.ledger.session_lost();
         self.turns.answers_complete();
+        self.gone_items = self.turns.agent_items();
         self.caller_speaking = false;
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);

@@ -19,6 +19,8 @@ use crate::supervise::Child;
 
 /// Keys pressed within this time of each other belong together.
 const DTMF_GAP: Duration = Duration::from_millis(1500);
+/// A carrier whose socket closed before `start` tries again within this, or not at all.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
 /// Keys kept until they are told to the engine.
 const DTMF_MAX: usize = 32;
 /// A socket without media for this long may be taken over by another.
@@ -117,6 +119,8 @@ pub struct CallState {
     pub(super) keys: String,
     pub(super) asked_still_there: bool,
     pub(super) cut_pending: bool,
+    /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
+    pub(super) gone_items: Vec<Arc<str>>,
     pub(super) last_intent: Option<IntentKind>,
 }
 
@@ -154,6 +158,7 @@ impl CallState {
             keys: String::new(),
             asked_still_there: false,
             cut_pending: false,
+            gone_items: Vec::new(),
             last_intent: None,
         }
     }
@@ -297,8 +302,9 @@ impl CallState {
             let reason = if let Phase::Closing(reason) = self.phase { reason } else { EndReason::CallerHungUp };
             self.end(reason, now, out);
         } else {
-            // It never began to carry the call; the carrier tries once more.
+            // It never began to carry the call; the carrier tries once more, at once.
             self.socket = None;
+            self.timers.set_sooner(Timer::Answer, now + RETRY_WAIT);
         }
     }
 
@@ -354,7 +360,8 @@ impl CallState {
         self.unheard_words = false;
         self.turns.heard_part(now, cuts);
         if self.engine == EngineStage::Ready {
-            for cut in cuts.iter().filter(|cut| !is_phrase(&cut.item) && !cut.item.is_empty()) {
+            let known = |item: &Arc<str>| !is_phrase(item) && !item.is_empty() && !self.gone_items.contains(item);
+            for cut in cuts.iter().filter(|cut| known(&cut.item)) {
                 let item = Arc::clone(&cut.item);
                 // The engine refuses to truncate at nothing; what was not heard at all is deleted instead.
                 out.push(Effect::Engine(match cut.heard_ms {
@@ -396,7 +403,10 @@ impl CallState {
         self.note("child_given_up", &json!({ "child": child.as_str() }), now, out);
         match child {
             Child::Media => self.end(EndReason::MediaLost, now, out),
-            Child::Realtime => self.engine_dead(now, out),
+            Child::Realtime => {
+                self.degraded.push(child.as_str());
+                self.engine_dead(now, out);
+            }
             Child::Intent | Child::Action => {
                 self.degraded.push(child.as_str());
                 if child == Child::Action {

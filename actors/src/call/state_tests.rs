@@ -212,6 +212,14 @@ fn rows_of_conversation() -> Vec<Row> {
             "live",
         ),
         ("what was not heard is deleted", quiet(true), vec![], cut("a1", 0), &["delete"], "live"),
+        (
+            "what a lost session said is unknown to the next: nothing to truncate",
+            quiet(true),
+            vec![committed(), created("r1", 2), agent_words(), began("a1"), lost(), engine(EngineEvent::Ready)],
+            cut("a1", 400),
+            &[],
+            "live",
+        ),
         ("a stored phrase is no item of the engine", quiet(true), vec![], cut("phrase:bridge", 100), &[], "live"),
         (
             "a transcript is kept and understood",

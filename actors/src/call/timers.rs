@@ -49,6 +49,12 @@ impl Timers {
         self.0[timer as usize] = Some(at);
     }
 
+    /// Sets a deadline, or moves it nearer.
+    pub fn set_sooner(&mut self, timer: Timer, at: CallTime) {
+        let slot = &mut self.0[timer as usize];
+        *slot = Some(slot.map_or(at, |set| set.min(at)));
+    }
+
     /// Forgets a deadline.
     pub fn clear(&mut self, timer: Timer) {
         self.0[timer as usize] = None;

@@ -20,6 +20,8 @@ struct Draft {
     text: String,
     started: Option<CallTime>,
     ended: Option<CallTime>,
+    /// When the next agent item began: this one had ended by then.
+    followed: Option<CallTime>,
     /// No more words will come.
     complete: bool,
     cut: Option<Cut>,
@@ -80,6 +82,11 @@ impl Turns {
     /// The first audio of an agent item went out. Returns the latency if it answers the caller.
     pub fn agent_began(&mut self, now: CallTime, item: &Arc<str>) -> Option<CallTime> {
         let latency = self.unanswered_since.take().map(|since| now.saturating_sub(since));
+        for other in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.item != *item) {
+            if other.started.is_some() {
+                other.followed.get_or_insert(now);
+            }
+        }
         let draft = self.draft(Speaker::Agent, item);
         draft.started.get_or_insert(now);
         draft.latency = draft.latency.or(latency);
@@ -97,9 +104,15 @@ impl Turns {
     pub fn heard_all(&mut self, now: CallTime) {
         for draft in &mut self.open {
             if draft.speaker == Speaker::Agent && draft.started.is_some() {
-                draft.ended.get_or_insert(now);
+                draft.ended.get_or_insert(draft.followed.unwrap_or(now));
             }
         }
+    }
+
+    /// Agent items under way.
+    #[must_use]
+    pub fn agent_items(&self) -> Vec<Arc<str>> {
+        self.open.iter().filter(|draft| draft.speaker == Speaker::Agent).map(|draft| Arc::clone(&draft.item)).collect()
     }
 
     /// Playout was cut.
@@ -164,6 +177,7 @@ impl Turns {
                 text: String::new(),
                 started: None,
                 ended: None,
+                followed: None,
                 complete: false,
                 cut: None,
                 latency: None,
@@ -300,6 +314,18 @@ mod tests {
             assert_eq!(split_heard("namaste ji haan", Some(&cut("a", heard, 1000))).0, expected, "at {heard} ms");
         }
         assert_eq!(split_heard("नमस्ते जी", Some(&cut("a", 700, 1000))).0, "नमस्ते");
+    }
+
+    #[test]
+    fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
+        let mut turns = Turns::default();
+        for (item, began) in [("a1", 0), ("a2", 900)] {
+            turns.agent_said(&id(item), "words");
+            turns.agent_began(at(began), &id(item));
+        }
+        turns.heard_all(at(2000));
+        let ends: Vec<_> = turns.finished(at(2000), false).iter().map(|turn| turn.ended).collect();
+        assert_eq!(ends, [at(900), at(2000)]);
     }
 
     #[test]
