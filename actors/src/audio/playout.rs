@@ -36,7 +36,7 @@ pub enum Step {
     Send(Bytes, CallTime),
     /// Send a mark of this name.
     Mark(Arc<str>),
-    /// The first audio of this item went out.
+    /// The first audio of this item went out, or the first after a silence.
     Began(Arc<str>),
     /// Everything sent was heard and nothing waits.
     Drained,
@@ -83,6 +83,8 @@ pub struct Playout {
     last_queued_at: CallTime,
     confirmed: u64,
     drained: bool,
+    /// The next audio follows a silence.
+    resumes: bool,
 }
 
 impl Playout {
@@ -105,6 +107,7 @@ impl Playout {
             last_queued_at: CallTime::ZERO,
             confirmed: 0,
             drained: true,
+            resumes: false,
         }
     }
 
@@ -131,7 +134,7 @@ impl Playout {
         self.queued_bytes += pcm.len();
         self.queue.push_back(Queued { item: Arc::clone(item), bytes: pcm });
         self.last_queued_at = now;
-        self.drained = false;
+        self.resumes |= std::mem::replace(&mut self.drained, false);
     }
 
     /// Whether anything is being heard or waits to be.
@@ -286,17 +289,22 @@ impl Playout {
     }
 
     fn note_sent(&mut self, item: Arc<str>, start: u64, end: u64, steps: &mut Vec<Step>) {
-        match self.sent.back_mut() {
-            Some(last) if last.item == item && last.end == start => last.end = end,
-            _ => {
-                let first =
-                    !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
-                if first {
-                    steps.push(Step::Began(Arc::clone(&item)));
-                }
-                self.sent.push_back(Sent { item, start, end });
+        let resumes = std::mem::take(&mut self.resumes);
+        if let Some(last) = self.sent.back_mut()
+            && last.item == item
+            && last.end == start
+        {
+            last.end = end;
+            if resumes {
+                steps.push(Step::Began(item));
             }
+            return;
         }
+        let first = !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
+        if first || resumes {
+            steps.push(Step::Began(Arc::clone(&item)));
+        }
+        self.sent.push_back(Sent { item, start, end });
     }
 
     /// Whether nothing of the item went out before the `samples` just taken.

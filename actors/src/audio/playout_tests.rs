@@ -145,6 +145,17 @@ fn each_item_begins_once() {
 }
 
 #[test]
+fn an_item_that_goes_on_after_a_silence_begins_again() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(100));
+    let log = run(&mut playout, 0, 2000);
+    assert!(log.iter().any(|(_, step)| *step == Step::Drained));
+    playout.push(MS(2000), &item("a"), speech(100));
+    let log = run(&mut playout, 2000, 2050);
+    assert_eq!(log.iter().filter(|(_, step)| *step == Step::Began(item("a"))).count(), 1);
+}
+
+#[test]
 fn a_flood_is_bounded() {
     let mut playout = Playout::new(24_000);
     for _ in 0..400 {

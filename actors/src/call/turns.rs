@@ -89,6 +89,7 @@ impl Turns {
         }
         let draft = self.draft(Speaker::Agent, item);
         draft.started.get_or_insert(now);
+        draft.ended = None;
         draft.latency = draft.latency.or(latency);
         latency
     }
@@ -133,8 +134,11 @@ impl Turns {
             .partition(|draft| draft.speaker == Speaker::Agent && (all || (draft.complete && draft.ended.is_some())));
         self.open = open;
         let over: Vec<Draft> = over;
-        // What was never begun was never heard: not a turn.
-        over.into_iter().filter(|draft| draft.started.is_some()).map(|draft| self.close(now, draft)).collect()
+        // What was never begun was never heard, and sound without a word tells nothing: neither is a turn.
+        over.into_iter()
+            .filter(|draft| draft.started.is_some() && !draft.text.trim().is_empty())
+            .map(|draft| self.close(now, draft))
+            .collect()
     }
 
     /// Caller turns whose words are still owed.
