@@ -27,7 +27,7 @@ demo: tools ## place three simulated calls at once against the server that `make
 test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
 	if settings=$$($(POSTGRES) start); then eval "$$settings"; \
-	else echo "PostgreSQL could not be started: only SQLite is tested" >&2; fi; \
+	else echo "PostgreSQL could not be started: its half of the tests will fail" >&2; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
 	then $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
 	else $(CARGO) test --workspace --features planned-panics --locked --no-fail-fast --lib --bins --tests; fi; \

@@ -381,7 +381,7 @@ impl Media {
         } else if now.saturating_sub(*self.backlog_since.get_or_insert(now)) >= WRITE_DEADLINE {
             metrics::counter!("caly_media_sockets_cut_total").increment(1);
             (link.kill)();
-            self.tell(CallEvent::SocketClosed { socket: link.socket, protocol_error: false });
+            self.tell(CallEvent::SocketClosed { socket: link.socket, protocol_error: true });
         }
     }
 

@@ -1,7 +1,8 @@
 //! A client's own HTTPS action: a signed request made from a template, its JSON answer told to the engine.
 //!
 //! The URL is distrusted: https only, the address is checked after resolution and pinned, no redirects, bounded in
-//! size and time. Signature: `X-Caly-Signature: t=<unix s>,v1=<hex HMAC-SHA256 of "t.body">` with the client's secret.
+//! size and time. Signature: `X-Caly-Signature: t=<unix s>,v1=<hex HMAC-SHA256 of "t.METHOD.path?query.body">` with the
+//! client's action key (`caly client action-key`).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -71,7 +72,7 @@ impl HttpActions {
             .timeout(tool.deadline)
             .insert_header(("Idempotency-Key", request.idempotency_key.to_string()))
             .insert_header(("X-Caly-Call", request.facts.call.to_string()))
-            .insert_header(("X-Caly-Signature", sign(&secret, if get { "" } else { &body }, SystemTime::now())));
+            .insert_header(("X-Caly-Signature", sign(&secret, &signed_text(&url, get, &body), SystemTime::now())));
         let sent = if get {
             prepared.send()
         } else {
@@ -206,10 +207,17 @@ fn fill_json(template: &Value, arguments: &Value) -> Value {
     }
 }
 
-fn sign(secret: &str, body: &str, now: SystemTime) -> String {
+/// What a signature covers besides the time: all that makes one request differ from another.
+fn signed_text(url: &Url, get: bool, body: &str) -> String {
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let (method, body) = if get { ("GET", "") } else { ("POST", body) };
+    format!("{method}.{}{query}.{body}", url.path())
+}
+
+fn sign(secret: &str, text: &str, now: SystemTime) -> String {
     let time = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("{time}.{body}").as_bytes());
+    let tag = hmac::sign(&key, format!("{time}.{text}").as_bytes());
     let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("t={time},v1={hex}")
 }
@@ -297,7 +305,10 @@ mod tests {
     }
 
     #[test]
-    fn the_signature_covers_time_and_body() {
+    fn the_signature_covers_time_method_address_and_body() {
+        let url = Url::parse("https://shop.example/orders/7?full=1").unwrap();
+        assert_eq!(signed_text(&url, true, "ignored"), "GET./orders/7?full=1.");
+        assert_eq!(signed_text(&url, false, "{}"), "POST./orders/7?full=1.{}");
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let signed = sign("secret", "{}", at);
         assert!(signed.starts_with("t=1700000000,v1=") && signed.len() == 16 + 64, "{signed}");

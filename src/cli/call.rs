@@ -132,7 +132,7 @@ fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {
             if bare {
                 let Some(key) = &args.key else {
                     bail!(
-                        "--url needs --key, the client's webhook key: `caly client show {}` tells it",
+                        "--url needs --key, the client's webhook key: it was told when the client was made; `caly client secret {}` replaces it",
                         args.client.as_deref().unwrap_or("demo")
                     );
                 };

@@ -1,6 +1,8 @@
 //! `caly client`: clients, their numbers and agents from the shell. Whatever is secret is shown once, on standard
 //! output; a running server takes changes up within seconds.
 
+mod secrets;
+
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -64,6 +66,14 @@ enum ClientCommand {
         /// Shown to operators
         #[arg(long)]
         name: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the key that signs requests to a client's own HTTP tools
+    ActionKey {
+        /// The client
+        slug: String,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -178,7 +188,8 @@ async fn carry_out(
         }
         ClientCommand::Disable { slug, json } => switch(store, &slug, true, json, voice).await,
         ClientCommand::Enable { slug, json } => switch(store, &slug, false, json, voice).await,
-        ClientCommand::Secret { slug, json } => secret(config, store, &slug, json, voice).await,
+        ClientCommand::Secret { slug, json } => secrets::rotate(config, store, &slug, json, voice).await,
+        ClientCommand::ActionKey { slug, json } => secrets::action_key(store, &slug, json, voice).await,
     }
 }
 
@@ -462,25 +473,6 @@ async fn switch(store: &Store, slug: &str, disabled: bool, as_json: bool, voice:
         writeln!(voice.out, "{slug}: webhooks are {}", if disabled { "refused" } else { "taken" })?;
     }
     Ok(())
-}
-
-async fn secret(
-    config: &Config,
-    store: &Store,
-    slug: &str,
-    as_json: bool,
-    voice: &mut Voice<'_>,
-) -> anyhow::Result<()> {
-    let id = ClientId(by_slug(store, slug).await?.id);
-    let secret = store.rotate_webhook_secret(id).await.context("the former key still holds")?;
-    let urls = webhooks(config, slug, &secret);
-    if as_json {
-        writeln!(voice.out, "{}", json!({ "slug": slug, "webhook_secret": secret, "webhooks": object(&urls) }))?;
-    } else {
-        writeln!(voice.out, "{slug}: the former key stops working")?;
-        tell_urls(&urls, config, voice)?;
-    }
-    audit(store, "webhook_secret_rotated", Some(id), json!({}), voice.hints).await
 }
 
 #[cfg(test)]

@@ -123,6 +123,10 @@ pub async fn open_store(config: &Config) -> anyhow::Result<Store> {
 /// The URL is unusable or the file cannot be made.
 pub async fn connect(config: &Config) -> anyhow::Result<Store> {
     use secrecy::ExposeSecret as _;
+    use std::os::unix::fs::DirBuilderExt as _;
+    // Transcripts, numbers and recordings lie below: nobody else of this machine may read them.
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir);
+    made.with_context(|| format!("{} cannot be made", config.data_dir.display()))?;
     let options = StoreOptions {
         max_connections: config.database.max_connections,
         acquire_timeout: config.database.acquire_timeout,

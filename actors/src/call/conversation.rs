@@ -19,7 +19,9 @@ const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 impl CallState {
     pub(super) fn on_engine(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
-        if self.timers.is_set(Timer::EngineProgress) {
+        // Only the answer itself shows that the engine gets on with it: a caller who keeps saying hello must not keep a
+        // stalled engine alive.
+        if self.timers.is_set(Timer::EngineProgress) && is_progress(&event) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
         }
         match event {
@@ -118,7 +120,9 @@ impl CallState {
             return;
         }
         out.extend(self.responses.want(instructions).map(Effect::Engine));
-        self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+        if !self.timers.is_set(Timer::EngineProgress) {
+            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+        }
     }
 
     fn on_response_done(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) {
@@ -197,7 +201,8 @@ impl CallState {
         }
         // Taken before the bridge phrase, which means nothing to the engine.
         let context = self.context();
-        if was_ready && self.phase == Phase::Live && !self.playing {
+        let first_failure = was_ready || self.engine_failures == 1;
+        if first_failure && self.phase == Phase::Live && !self.playing {
             self.say(Phrase::Bridge, now, out);
         }
         out.push(Effect::OpenEngine { context, wait: wait_before(&error, self.engine_failures) });
@@ -256,6 +261,18 @@ impl CallState {
     pub fn usage(&self) -> Usage {
         self.usage
     }
+}
+
+/// Whether an event is part of an answer.
+fn is_progress(event: &EngineEvent) -> bool {
+    matches!(
+        event,
+        EngineEvent::ResponseCreated { .. }
+            | EngineEvent::AgentWords { .. }
+            | EngineEvent::AgentTranscript { .. }
+            | EngineEvent::ToolCalled { .. }
+            | EngineEvent::ResponseDone { .. }
+    )
 }
 
 fn wait_before(error: &EngineError, failures: u32) -> Duration {

@@ -24,6 +24,7 @@ impl CallState {
         out: &mut Vec<Effect>,
     ) {
         if self.tool_chain >= TOOL_CHAIN_MAX {
+            self.note("tool_refused", &json!({ "tool": name_for_journal(name), "why": "too many in a row" }), now, out);
             let output = json!({ "error": "too many tool calls in a row; speak to the caller first" });
             self.answer_tool(tool_call, &output.to_string().into(), now, out);
             return;
@@ -32,7 +33,11 @@ impl CallState {
         match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments) {
             Asked::Run(action) => self.run_action(action, out),
             Asked::Wait => {}
-            Asked::Answer(output) => self.answer_tool(tool_call, &output, now, out),
+            Asked::Answer(output) => {
+                let why = if output.contains("\"error\"") { "refused" } else { "known already" };
+                self.note("tool_answered", &json!({ "tool": name_for_journal(name), "why": why }), now, out);
+                self.answer_tool(tool_call, &output, now, out);
+            }
         }
     }
 
@@ -127,4 +132,9 @@ impl CallState {
             }
         }
     }
+}
+
+/// The engine's word for a tool, bounded: it may be anything.
+fn name_for_journal(name: &str) -> String {
+    name.chars().filter(|c| !c.is_control()).take(64).collect()
 }

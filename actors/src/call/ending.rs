@@ -90,7 +90,10 @@ impl CallState {
     pub(super) fn say(&mut self, phrase: Phrase, now: CallTime, out: &mut Vec<Effect>) {
         let language = self.facts.agent.language;
         let words: Arc<str> = self.phrases.words(phrase, language).into();
-        self.turns.note_phrase(now, &words);
+        // The bridge phrase means nothing to the session that comes after it.
+        if phrase != Phrase::Bridge {
+            self.turns.note_phrase(now, &words);
+        }
         let length = self.phrases.audio(phrase, language).duration();
         out.push(Effect::Media(MediaWish::Say(phrase, language)));
         let turn = Turn {

@@ -431,7 +431,7 @@ impl CallState {
     /// What a new engine session is told: everything said and done so far, oldest first.
     pub(super) fn context(&self) -> Vec<ContextItem> {
         let mut items: Vec<(CallTime, ContextItem)> =
-            self.turns.history().cloned().chain(self.ledger.context()).collect();
+            self.turns.history().cloned().chain(self.turns.under_way()).chain(self.ledger.context()).collect();
         items.sort_by_key(|(at, _)| *at);
         items.into_iter().map(|(_, item)| item).collect()
     }

@@ -163,6 +163,23 @@ impl Turns {
         self.history.iter()
     }
 
+    /// Utterances under way, as far as they are known: what the agent has begun to say, and turns of the caller that are not
+    /// written down yet.
+    pub fn under_way(&self) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
+        self.open.iter().filter_map(|draft| {
+            let started = draft.started?;
+            let item = match (draft.speaker, draft.text.trim()) {
+                (Speaker::Agent, "") => return None,
+                (Speaker::Agent, text) => ContextItem::Agent(text.into()),
+                (Speaker::Caller, "") => {
+                    ContextItem::Note("The caller said something here that was not understood.".into())
+                }
+                (Speaker::Caller, text) => ContextItem::Caller(text.into()),
+            };
+            Some((started, item))
+        })
+    }
+
     /// Says something into the history that no draft stands for: a stored phrase.
     pub fn note_phrase(&mut self, at: CallTime, words: &Arc<str>) {
         self.remember(at, ContextItem::Agent(Arc::clone(words)));

@@ -1,5 +1,5 @@
 //! The vendor's server events as they stand on the wire: private serde types and nothing else. Every field is
-//! optional and unknown ones are skipped, so that an event only fails to parse when it is not JSON.
+//! optional and unknown ones are skipped, so that an event fails to parse only when it is not JSON or a field is of another kind than documented.
 
 use std::borrow::Cow;
 
