@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", caly::redact::redact(&format!("{error:#}")));
-            ExitCode::FAILURE
+            if error.is::<caly::cli::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use url::Url;
@@ -111,7 +111,7 @@ struct Target {
 /// # Errors
 /// The target or the scenario cannot be made out; the text says what to do.
 pub async fn run(args: CallArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
-    let scenario = Scenario::load(&args.scenario).map_err(anyhow::Error::msg)?;
+    let scenario = Scenario::load(&args.scenario).map_err(super::Usage)?;
     let target = target(&args, data_dir)?;
     let reports = if args.count == 1 {
         vec![one(&args, &target, scenario).await]
@@ -131,10 +131,11 @@ fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {
             let bare = matches!(parsed.scheme(), "http" | "https") && matches!(parsed.path(), "" | "/");
             if bare {
                 let Some(key) = &args.key else {
-                    bail!(
+                    let why = format!(
                         "--url needs --key, the client's webhook key: it was told when the client was made; `caly client secret {}` replaces it",
                         args.client.as_deref().unwrap_or("demo")
                     );
+                    return Err(super::Usage(why).into());
                 };
                 of_caly(&parsed, args.client.as_deref().unwrap_or("demo"), key)?
             } else {
@@ -293,7 +294,8 @@ fn print_report(report: &CallReport) {
     for violation in &report.violations {
         println!("        violation: {violation}");
     }
-    for note in &report.notes {
+    // What is allowed but unwise is worth reading only where something went wrong; --json always tells it.
+    for note in report.notes.iter().filter(|_| !report.ok) {
         println!("        note: {note}");
     }
 }

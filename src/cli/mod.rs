@@ -66,6 +66,11 @@ struct CheckArgs {
     json: bool,
 }
 
+/// The command was given wrongly: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
 /// Runs the command given. Exit codes: 0 done, 1 failed, 2 usage.
 ///
 /// # Errors
