@@ -27,7 +27,6 @@ const LARGE_FILES: &[(&str, usize)] = &[];
 const LARGE_FUNCTIONS: &[(&str, usize)] = &[
     // Tables: a row each, nothing to split.
     ("actors/src/call/state_tests.rs::rows_of_actions_and_ends", 107),
-    ("actors/src/call/state_tests.rs::rows_of_conversation", 98),
     ("tests/store.rs::", 101),
     ("benches/relay/report.rs::table", 71),
     ("src/sim/carrier/tests.rs::bridge", 72),

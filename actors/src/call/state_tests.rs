@@ -174,7 +174,6 @@ fn lost() -> CallEvent {
 }
 
 fn rows_of_conversation() -> Vec<Row> {
-    let refused = || EngineEvent::Lost(EngineError::Refused("key".into()));
     vec![
         ("the engine is ready: greet", call(true), vec![], engine(EngineEvent::Ready), &["ask"], "waiting"),
         ("a turn is committed: ask", quiet(true), vec![spoke()], committed(), &["ask"], "live"),
@@ -237,6 +236,12 @@ fn rows_of_conversation() -> Vec<Row> {
             &[],
             "live",
         ),
+    ]
+}
+
+fn rows_of_lost_engines() -> Vec<Row> {
+    let refused = || EngineEvent::Lost(EngineError::Refused("key".into()));
+    vec![
         (
             "a lost session is bridged and replaced",
             quiet(true),
@@ -394,7 +399,7 @@ const NO_STREAM: &[&str] = &["decide HangUp", "close engine", "ended", "finish o
 #[test]
 fn every_row_of_the_table_holds() {
     for (name, mut state, before, event, expected, phase) in
-        rows_of_conversation().into_iter().chain(rows_of_actions_and_ends())
+        rows_of_conversation().into_iter().chain(rows_of_lost_engines()).chain(rows_of_actions_and_ends())
     {
         for event in before {
             let _ = state.on(event, at(4));
