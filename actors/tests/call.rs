@@ -1,5 +1,7 @@
 //! Whole calls, scripted, on a paused clock and without a socket.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::sync::Arc;
