@@ -166,7 +166,7 @@ async fn a_disabled_client_is_refused_and_an_enabled_one_served() {
 #[actix_rt::test]
 async fn a_client_is_answered_in_its_own_style_and_known_by_its_own_credentials() {
     let server = Server::start(Settings::default()).await;
-    // The command line has no words for these three yet, so the client is made behind its back.
+    // Made through the store: the command line makes passwords of its own, and this test needs to know one.
     let options = StoreOptions { max_connections: 2, acquire_timeout: SOON, statement_timeout: SOON };
     let store = Store::connect(&server.database_url, options).await.unwrap();
     store.migrate().await.unwrap();
