@@ -11,6 +11,8 @@ mod postgres;
 mod line;
 #[path = "program/server.rs"]
 mod server;
+#[path = "program/shop.rs"]
+mod shop;
 #[path = "program/web.rs"]
 mod web;
 
@@ -32,5 +34,7 @@ mod media_abuse;
 mod media_door;
 #[path = "program/panics.rs"]
 mod panics;
+#[path = "program/restart.rs"]
+mod restart;
 #[path = "program/webhooks.rs"]
 mod webhooks;

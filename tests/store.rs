@@ -398,8 +398,9 @@ async fn orphans_are_closed_and_their_actions_become_unknown(world: &World) {
     }
     record_call(&recorder, &over);
     assert!(recorder.flush(SOON).await);
-    assert_eq!(world.store.close_orphans(Utc::now(), &[alive.call]).await, Ok(1));
-    assert_eq!(world.store.close_orphans(Utc::now(), &[alive.call]).await, Ok(0));
+    let interrupted = world.store.interrupt_open_calls(Utc::now(), &[alive.call]).await.unwrap();
+    assert_eq!(interrupted.len(), 1);
+    assert_eq!(world.store.interrupt_open_calls(Utc::now(), &[alive.call]).await, Ok(Vec::new()));
     let detail = world.store.call_detail(gone.call).await.unwrap();
     assert_eq!((detail.call.state.as_str(), detail.call.end_reason.as_deref()), ("ended", Some("interrupted")));
     assert_eq!((detail.call.duration_ms, detail.actions[0].state.as_str()), (Some(5000), "unknown"));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use actix::WeakRecipient;
 use actix::prelude::*;
+use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::call::event::CallEvent;
@@ -15,8 +16,11 @@ use crate::call::{Heard, Observe, Stop};
 use crate::domain::{ActionId, CallFacts};
 use crate::ports::{ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec};
 
+/// Longest wait for an action that writes to be on record before it is begun.
+const ON_RECORD: Duration = Duration::from_secs(3);
+
 /// An action to be carried out.
-#[derive(Message, Debug)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub struct RunAction {
     /// Identity.
@@ -27,6 +31,8 @@ pub struct RunAction {
     pub arguments: Arc<serde_json::Value>,
     /// Same key, same action.
     pub idempotency_key: Arc<str>,
+    /// Whether it is on record where a crash of the process does not reach it.
+    pub kept: BoxFuture<'static, bool>,
 }
 
 /// How many actions are under way.
@@ -85,6 +91,11 @@ async fn attempts(
     facts: Arc<CallFacts>,
     run: RunAction,
 ) -> (u32, Result<ActionOutput, ActionError>) {
+    // What writes is on record first: a process that dies in between can ask for the outcome by the key.
+    if run.spec.writes && !tokio::time::timeout(ON_RECORD, run.kept).await.unwrap_or(false) {
+        metrics::counter!("caly_actions_not_on_record_total").increment(1);
+        return (0, Err(ActionError::Unavailable("it could not be written down, so it was not begun".to_owned())));
+    }
     let deadline = Instant::now() + run.spec.deadline;
     let mut backoff = run.spec.retry.backoff;
     let mut attempt = 1;

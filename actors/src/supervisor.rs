@@ -14,6 +14,7 @@ use dashmap::mapref::entry::Entry;
 
 use crate::call::actor::{CallActor, CallSpec, Children};
 use crate::call::event::CallEvent;
+use crate::call::past::Past;
 use crate::call::{Heard, Stop};
 use crate::domain::{AfterStream, CallFacts, CallId, CallTime, Carrier, CarrierCallId, ClientId, EndReason, Usage};
 use crate::ports::{EngineAudio, JournalEntry, Ports};
@@ -212,6 +213,19 @@ impl Calls {
     /// # Errors
     /// See [`Refusal`].
     pub fn admit(self: &Arc<Self>, facts: CallFacts, client_limit: Option<usize>) -> Result<Admission, Refusal> {
+        self.admit_after(facts, client_limit, None)
+    }
+
+    /// The same for a call that a former process had: it goes on with its `past`.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn admit_after(
+        self: &Arc<Self>,
+        facts: CallFacts,
+        client_limit: Option<usize>,
+        past: Option<Past>,
+    ) -> Result<Admission, Refusal> {
         let key = (facts.carrier, facts.carrier_call_id.clone());
         if self.over.contains_key(&key) {
             return Err(Refusal::Over);
@@ -219,7 +233,7 @@ impl Calls {
         match self.by_carrier.entry(key) {
             Entry::Occupied(known) => Ok(Admission { call: Arc::clone(known.get()), fresh: false }),
             Entry::Vacant(vacant) => {
-                let call = self.start(facts, client_limit)?;
+                let call = self.start(facts, client_limit, past)?;
                 vacant.insert(Arc::clone(&call));
                 self.by_id.insert(call.facts.call, Arc::clone(&call));
                 Ok(Admission { call, fresh: true })
@@ -227,7 +241,12 @@ impl Calls {
         }
     }
 
-    fn start(self: &Arc<Self>, facts: CallFacts, client_limit: Option<usize>) -> Result<Arc<LiveCall>, Refusal> {
+    fn start(
+        self: &Arc<Self>,
+        facts: CallFacts,
+        client_limit: Option<usize>,
+        past: Option<Past>,
+    ) -> Result<Arc<LiveCall>, Refusal> {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
@@ -240,7 +259,7 @@ impl Calls {
             admitted: Instant::now(),
             status: Mutex::default(),
         });
-        let spec = CallSpec { facts, ports: self.ports.clone(), audio: self.audio, live: Arc::clone(&live), slot };
+        let spec = CallSpec { facts, ports: self.ports.clone(), audio: self.audio, live: Arc::clone(&live), slot, past };
         let registry = Arc::downgrade(self);
         let watched = Arc::clone(&live);
         arbiter.spawn_fn(move || {

@@ -92,7 +92,9 @@ fn built_in(name: &str, agent: &Agent) -> Option<ActionSpec> {
         _ => return None,
     };
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
-    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes: true })
+    // What only changes the call itself has nothing to be reconciled with.
+    let writes = name == "request_callback";
+    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes })
 }
 
 fn changing(output: &Value, change: CallChange) -> ActionOutput {

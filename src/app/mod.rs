@@ -1,5 +1,6 @@
 //! The composition root: the only place where rooms meet. Starts the server and, written once, stops it.
 
+mod restart;
 mod sandbox;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use crate::config::{AudioChoice, Config, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
 use crate::http::socket::KillSwitch;
+use crate::http::returning::Returning;
 use crate::http::{self, App};
 use crate::limits::RateLimits;
 use crate::outbound::Outbound;
@@ -64,6 +66,7 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
     let (engine, sandbox_engine) = engine(&config).await?;
     let ports = ports(&config, engine, &directory, &recorder)?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
+    let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
     let secret = config.token_secret().map_err(anyhow::Error::msg)?;
     let app = web::Data::new(App {
@@ -77,19 +80,14 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
         limits: RateLimits::new(&config.limits),
         metrics,
         recording_hosts: recording_hosts(&config)?,
+        returning: Returning::default(),
     });
     let (server, address) = listen(&app)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
-    prepare_database(
-        &store,
-        &recorder,
-        &directory,
-        sandbox_engine.is_some().then(|| Arc::clone(&config)),
-        address.port(),
-    )
-    .await;
+    let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
+    restart::prepare_database(&app, &actions, sandbox, address.port()).await;
     actix_rt::spawn(directory.clone().keep_fresh(store.clone(), DIRECTORY_REFRESH));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
@@ -234,53 +232,6 @@ fn listen(app: &web::Data<App>) -> anyhow::Result<(actix_web::dev::Server, std::
     })?;
     let address = *server.addrs().first().context("no address to listen on")?;
     Ok((server.run(), address))
-}
-
-/// Migrates, closes what a former process left open and reads the clients; tries again in the background while the
-/// database is away, so that the process is up and says why it is not ready.
-async fn prepare_database(
-    store: &Store,
-    recorder: &Arc<Recorder>,
-    directory: &Directory,
-    sandbox: Option<Arc<Config>>,
-    port: u16,
-) {
-    let (store, recorder, directory) = (store.clone(), Arc::clone(recorder), directory.clone());
-    let mut wait = Duration::from_millis(250);
-    let ready = async move {
-        loop {
-            match prepare_once(&store, &recorder, &directory, sandbox.as_deref(), port).await {
-                Ok(()) => return,
-                Err(error) => tracing::warn!(error = %format!("{error:#}"), "waiting for the database"),
-            }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
-        }
-    };
-    let mut ready = actix_rt::spawn(ready);
-    // A database that is there is ready in milliseconds; without it the server goes on waiting, and answers 503.
-    let _ = tokio::time::timeout(Duration::from_secs(3), &mut ready).await;
-}
-
-async fn prepare_once(
-    store: &Store,
-    recorder: &Recorder,
-    directory: &Directory,
-    sandbox: Option<&Config>,
-    port: u16,
-) -> anyhow::Result<()> {
-    store.migrate().await?;
-    // What a former process could not write comes first: it may hold the ends of calls.
-    recorder.flush(Duration::from_secs(30)).await;
-    let orphans = store.close_orphans(Utc::now(), &[]).await?;
-    if orphans > 0 {
-        tracing::warn!(orphans, "calls of a former process were closed as interrupted");
-    }
-    if let Some(config) = sandbox {
-        sandbox::prepare_client(store, config, port).await?;
-    }
-    directory.reload(store).await?;
-    Ok(())
 }
 
 /// Waits for a signal and for the calls to end. A second signal ends at once.

@@ -17,12 +17,13 @@ use super::App;
 use super::client_address::client_address;
 use super::problem::Problem;
 use super::socket::{self, Bound, KillSwitch, Unbound};
+use super::returning::take_up;
 use super::webhooks::{admit, basic_fits};
 use crate::carriers::exotel::media::StartFacts;
 use crate::carriers::exotel::webhook::Ends;
 use crate::directory::Client;
 use crate::limits::subscriber;
-use crate::tokens::Purpose;
+use crate::tokens::{Claims, Purpose};
 
 /// Events from the socket waiting for the media child: 10 s of 20 ms frames.
 const EVENTS_LANE: usize = 512;
@@ -55,7 +56,10 @@ async fn by_token(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
     let Ok(claims) = app.tokens.verify(token, Purpose::Media, SystemTime::now()) else {
         return Err(unauthorized(&request, &app));
     };
-    let call = app.calls.by_id(claims.call).ok_or_else(Problem::gone)?;
+    let call = match app.calls.by_id(claims.call) {
+        Some(call) => call,
+        None => left_behind(&app, &claims).await?,
+    };
     if call.facts.client != claims.client {
         return Err(unauthorized(&request, &app));
     }
@@ -64,6 +68,14 @@ async fn by_token(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
     }
     let bound = attach(&call, &request).await?;
     socket::open(&request, payload, bound)
+}
+
+/// The process that handed the URL out has died since: its call is taken up again.
+async fn left_behind(app: &web::Data<App>, claims: &Claims) -> Result<Arc<LiveCall>, Problem> {
+    let row = app.returning.by_id(claims.client, claims.call).ok_or_else(Problem::gone)?;
+    let snapshot = app.directory.get().ok_or_else(|| Problem::unavailable().retry_after(2))?;
+    let client = snapshot.clients().find(|client| client.id == claims.client).ok_or_else(Problem::gone)?;
+    take_up(app, client, &row).await
 }
 
 fn unauthorized(request: &HttpRequest, app: &App) -> Problem {

@@ -10,6 +10,7 @@ pub mod media;
 #[cfg(feature = "planned-panics")]
 mod planned;
 pub mod problem;
+pub mod returning;
 pub mod shield;
 pub mod socket;
 pub mod webhooks;
@@ -52,6 +53,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Where recordings may lie.
     pub recording_hosts: RecordingHosts,
+    /// Calls of a former process that may come back.
+    pub returning: returning::Returning,
 }
 
 /// All routes.

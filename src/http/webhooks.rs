@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use caly_actors::call::Heard;
 use caly_actors::call::event::CallEvent;
-use caly_actors::domain::{AfterStream, CallFacts, CallId, Carrier, CarrierCallId};
+use caly_actors::domain::{AfterStream, CallFacts, CallId, Carrier, CarrierCallId, EndReason};
 use caly_actors::supervisor::{LiveCall, Refusal};
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
@@ -231,6 +231,9 @@ pub(super) async fn admit(
     let Some(agent) = client.agent.clone() else {
         return Err(Problem::unavailable().detail("no agent is published: caly client agent"));
     };
+    if let Some(left) = app.returning.by_carrier(client.id, &carrier_call_id) {
+        return super::returning::take_up(app, client, &left).await.map(|call| call.facts.call);
+    }
     if let Some(caller) = ends.caller.stored() {
         let key = (Arc::clone(&client.slug), Arc::from(caller));
         app.limits.callers.check(&key).map_err(|wait| Problem::too_many().retry_after(wait.seconds()))?;
@@ -262,7 +265,7 @@ fn same_client<'a>(call: &'a Arc<LiveCall>, client: &Client) -> Result<&'a Arc<L
     if call.facts.client == client.id { Ok(call) } else { Err(Problem::not_found()) }
 }
 
-fn refused(app: &App, client: &Client, refusal: Refusal) -> Problem {
+pub(super) fn refused(app: &App, client: &Client, refusal: Refusal) -> Problem {
     let reason = match refusal {
         Refusal::Draining => "draining",
         Refusal::AtCapacity => "at_capacity",
@@ -289,9 +292,14 @@ async fn decided(asked: &Asked, id: &CarrierCallId) -> Option<(AfterStream, Stri
         return call.decision().map(|decision| (decision.after, decision.summary.to_string()));
     }
     let row = look_up(&asked.app, id).await.filter(|row| row.client_id == asked.client.id.0)?;
-    let after = match row.after_stream.as_deref()? {
-        "transfer" => AfterStream::Transfer,
-        _ => AfterStream::HangUp,
+    let after = match row.after_stream.as_deref() {
+        Some("transfer") => AfterStream::Transfer,
+        Some(_) => AfterStream::HangUp,
+        // The process that had the call died: a person is better than a line that breaks off.
+        None if row.end_reason.as_deref() == Some(EndReason::Interrupted.as_str()) && has_people(&asked.client) => {
+            return Some((AfterStream::Transfer, "The call broke off; please go on with the caller.".to_owned()));
+        }
+        None => return None,
     };
     Some((after, row.summary.unwrap_or_default()))
 }

@@ -1,8 +1,7 @@
 //! Calls as they are read: by carrier id, as a list, in full. What they did is written by the recorder.
 
-use caly_actors::domain::{CallId, Carrier, CarrierCallId, ClientId, EndReason};
+use caly_actors::domain::{CallId, Carrier, CarrierCallId, ClientId};
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
 use super::Store;
 use super::cursor::{Cursor, limit, page};
@@ -19,14 +18,6 @@ const EVENTS: &str = "SELECT * FROM call_events WHERE call_id = $1 ORDER BY id";
 const RECORDINGS: &str = "SELECT * FROM recordings WHERE carrier = $1 AND carrier_call_id = $2 AND client_id = $3 \
     ORDER BY received_at, id";
 const ACTION_BY_KEY: &str = "SELECT * FROM actions WHERE idempotency_key = $1";
-const NOT_ENDED: &str = "SELECT id FROM calls WHERE state <> 'ended' AND admitted_at <= $1";
-/// How long the call was is not known; the last thing heard of it is the best there is.
-const INTERRUPT: &str = "UPDATE calls SET state = 'ended', ended_by = 'restart', end_reason = $2, ended_at = $3, \
-    duration_ms = (SELECT MAX(ended_ms) FROM turns WHERE call_id = $1) WHERE id = $1 AND state <> 'ended'";
-/// Nobody is left to hear the answer.
-const ABANDON_ACTIONS: &str = "UPDATE actions SET state = 'unknown', changed_at = $2 \
-    WHERE call_id = $1 AND state = 'running'";
-
 /// Which calls to list.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct CallFilter {
@@ -137,29 +128,5 @@ impl Store {
     /// As every query.
     pub async fn find_action(&self, idempotency_key: &str) -> Result<Option<ActionRow>, StoreError> {
         self.optional(ACTION_BY_KEY, args![idempotency_key]).await
-    }
-
-    /// Ends the calls that a process which is gone left open: those admitted up to `now` and not in `except`. Their
-    /// running actions become unknown. For the start, after the recorder's spool has been written. Says how many.
-    ///
-    /// # Errors
-    /// As every query.
-    pub async fn close_orphans(&self, now: DateTime<Utc>, except: &[CallId]) -> Result<u64, StoreError> {
-        let except: Vec<Uuid> = except.iter().map(|call| call.0).collect();
-        self.run(move |db| {
-            let except = except.clone();
-            async move {
-                let mut tx = db.begin().await?;
-                let open: Vec<(Uuid,)> = tx.fetch_all(NOT_ENDED, args![now]).await?;
-                let mut closed = 0;
-                for (id,) in open.into_iter().filter(|(id,)| !except.contains(id)) {
-                    closed += tx.execute(INTERRUPT, args![id, EndReason::Interrupted.as_str(), now]).await?;
-                    tx.execute(ABANDON_ACTIONS, args![id, now]).await?;
-                }
-                tx.commit().await?;
-                Ok(closed)
-            }
-        })
-        .await
     }
 }

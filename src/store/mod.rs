@@ -15,6 +15,7 @@ mod facts;
 mod io;
 mod keys;
 pub mod recorder;
+mod restart;
 mod secrets;
 
 pub mod rows;

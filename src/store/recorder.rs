@@ -24,6 +24,7 @@ use std::time::{Duration, SystemTime};
 
 use caly_actors::domain::CallId;
 use caly_actors::ports::{Journal, JournalEntry};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use utoipa::ToSchema;
@@ -316,6 +317,10 @@ impl Recorder {
 impl Journal for Recorder {
     fn record(&self, at: SystemTime, entry: JournalEntry) {
         self.push(Entry::journal(at, entry), None);
+    }
+
+    fn record_durably(&self, at: SystemTime, entry: JournalEntry) -> BoxFuture<'static, bool> {
+        Box::pin(Self::record_durably(self, at, entry))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How the process ends: politely, impatiently, or killed.
+//! How the process ends: politely or impatiently. Killed: see restart.rs.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::line::{Line, sid};
 use crate::server::{SOON, Server, Settings};
 use crate::web::{self, until};
 
-async fn five_calls(server: &Server) -> Vec<Line> {
+pub async fn five_calls(server: &Server) -> Vec<Line> {
     let lines = join_all((0..5).map(|_| Line::call(server, "five"))).await;
     join_all(lines.iter().map(|line| line.agent_said(300, 0))).await;
     lines
@@ -82,42 +82,6 @@ async fn a_second_signal_ends_at_once_and_says_so() {
     server.signal("INT");
     assert_eq!(server.exit(SOON).await.code(), Some(1));
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
-}
-
-#[actix_rt::test]
-async fn after_a_kill_the_next_process_closes_what_was_open() {
-    let mut server = Server::start(Settings::default()).await;
-    let lines = five_calls(&server).await;
-    lines[0].ask("shop_hours").await;
-    let asked = &lines[0].sid;
-    let id = server.rows_of(asked).await[0]["id"].as_str().unwrap().to_owned();
-    let turns = until("the conversation so far is written down", SOON, || async {
-        let turns = server.api(&format!("/calls/{id}")).await["turns"].as_array().unwrap().len();
-        (turns >= 2).then_some(turns)
-    })
-    .await;
-    server.kill();
-    let begun = Instant::now();
-    server.run().await;
-    server.ready().await;
-    assert!(begun.elapsed() < Duration::from_secs(5), "healthy after {:?}", begun.elapsed());
-    for line in &lines {
-        let detail = server.ended_call(&line.sid).await;
-        assert_eq!(detail["call"]["end_reason"], "interrupted", "{:#}", detail["call"]);
-        assert_eq!(detail["call"]["ended_by"], "restart");
-        if line.sid == *asked {
-            assert!(detail["turns"].as_array().unwrap().len() >= turns, "no committed line is lost");
-        }
-    }
-    assert_eq!(server.calls().await.len(), 5);
-    // The carrier's end of such a call is taken, and changes nothing.
-    assert_eq!(server.call_end(asked).await.status, 200);
-    assert_eq!(server.ended_call(asked).await["call"]["end_reason"], "interrupted");
-    server.call_start(asked).await.problem(410);
-    let line = Line::call(&server, "next").await;
-    line.agent_said(300, 0).await;
-    line.hang_up();
-    assert_eq!(server.ended_call(&line.sid).await["call"]["end_reason"], "caller_hung_up");
 }
 
 #[actix_rt::test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::clock::CallClock;
+use super::past::Past;
 use super::event::{CallEvent, Effect};
 use super::state::{Attach, CallState, EngineStage};
 use super::{Heard, Observe, Stop};
@@ -43,6 +44,8 @@ pub struct CallSpec {
     pub live: Arc<LiveCall>,
     /// Its place among the calls allowed; given back when the actor is gone.
     pub slot: Slot,
+    /// What a former process wrote of it, if one did.
+    pub past: Option<Past>,
 }
 
 /// The addresses of a call's children.
@@ -125,10 +128,12 @@ impl CallActor {
     /// Ready to be started; the clock runs from now.
     #[must_use]
     pub fn new(spec: CallSpec) -> Self {
-        let CallSpec { facts, ports, audio, live, slot } = spec;
+        let CallSpec { facts, ports, audio, live, slot, past } = spec;
+        let clock = CallClock::start(past.as_ref().map_or(CallTime::ZERO, |past| past.age));
         let catalogue: Arc<[Arc<ActionSpec>]> =
             ports.actions.catalogue(&facts.agent).into_iter().map(Arc::new).collect();
         let state = CallState::new(Arc::clone(&facts), Arc::clone(&catalogue), Arc::clone(&ports.phrases));
+        let state = if let Some(past) = past { state.after(past) } else { state };
         let span = tracing::info_span!(
             "call",
             call = %facts.call,
@@ -142,7 +147,7 @@ impl CallActor {
             audio,
             catalogue,
             live,
-            clock: CallClock::start(),
+            clock,
             state,
             children: None,
             pending,
@@ -234,8 +239,9 @@ impl CallActor {
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),
             Effect::Understand { turn, text } => children.intent.do_send(Understand { turn, text }),
-            Effect::RunAction { action, spec, arguments, idempotency_key } => {
-                let run = RunAction { action, spec, arguments, idempotency_key };
+            Effect::RunAction { action, spec, arguments, idempotency_key, entry } => {
+                let kept = self.ports.journal.record_durably(std::time::SystemTime::now(), entry);
+                let run = RunAction { action, spec, arguments, idempotency_key, kept };
                 // A child that was given up takes nothing; the action has not begun.
                 if children.actions.try_send(run).is_err() {
                     let result = Err(crate::ports::ActionError::Refused("this cannot be done right now".to_owned()));

@@ -6,24 +6,28 @@ use crate::domain::CallTime;
 
 /// Copies tell the same time.
 #[derive(Clone, Copy, Debug)]
-pub struct CallClock(Instant);
+pub struct CallClock {
+    since: Instant,
+    /// What the clock showed then: zero, or the age of a call that is taken up again.
+    shown: CallTime,
+}
 
 impl CallClock {
-    /// Starts now.
+    /// Starts now, at this age of the call.
     #[must_use]
-    pub fn start() -> Self {
-        Self(Instant::now())
+    pub fn start(shown: CallTime) -> Self {
+        Self { since: Instant::now(), shown }
     }
 
     /// Time since the call was admitted.
     #[must_use]
     pub fn now(&self) -> CallTime {
-        self.0.elapsed()
+        self.shown + self.since.elapsed()
     }
 
     /// The moment a time on this clock is reached.
     #[must_use]
     pub fn at(&self, time: CallTime) -> Instant {
-        self.0 + time
+        self.since + time.saturating_sub(self.shown)
     }
 }

@@ -10,7 +10,7 @@ use super::event::{Effect, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
-use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+use crate::ports::{EngineError, EngineEvent, JournalEntry, ResponseOutcome};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -70,6 +70,9 @@ impl CallState {
             }
             EngineEvent::ResponseDone { response, outcome, usage } => {
                 self.usage += usage;
+                if usage != Usage::default() {
+                    out.push(Effect::Record(JournalEntry::Spent { call: self.facts.call, usage: self.usage }));
+                }
                 self.on_response_done(&response, outcome, now, out);
             }
             EngineEvent::ResponseRefused => self.responses.refused(),

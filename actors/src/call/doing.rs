@@ -44,12 +44,12 @@ impl CallState {
     pub(super) fn run_action(&self, id: ActionId, out: &mut Vec<Effect>) {
         let Some(entry) = self.ledger.get(id) else { return };
         let (call, client) = (self.facts.call, self.facts.client);
-        out.push(Effect::Record(JournalEntry::Action { call, client, action: entry.action.clone() }));
         out.push(Effect::RunAction {
             action: id,
             spec: Arc::clone(&entry.spec),
             arguments: Arc::clone(&entry.arguments),
             idempotency_key: Arc::clone(&entry.action.idempotency_key),
+            entry: JournalEntry::Action { call, client, action: entry.action.clone() },
         });
     }
 

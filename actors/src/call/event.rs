@@ -112,6 +112,8 @@ pub enum Effect {
         arguments: Arc<serde_json::Value>,
         /// Same key, same action.
         idempotency_key: Arc<str>,
+        /// Kept before anything that writes is begun, so that a crash in between leaves a trace to ask about.
+        entry: JournalEntry,
     },
     /// Keep this.
     Record(JournalEntry),

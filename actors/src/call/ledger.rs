@@ -101,18 +101,26 @@ impl Ledger {
         if entry.action.state != ActionState::Running {
             return None;
         }
-        let (state, output) = match result {
-            Ok(output) => (ActionState::Done, Arc::clone(&output.output)),
-            Err(ActionError::Refused(why) | ActionError::Unavailable(why)) => {
-                (ActionState::Failed, text(&json!({ "error": why, "done": false })))
-            }
-            Err(ActionError::Unknown(why)) => (ActionState::Unknown, unknown_output(why)),
-        };
+        let (state, output) = outcome(result);
         entry.action.state = state;
         entry.action.output = Some(output);
         entry.action.attempts = attempts;
         entry.action.changed = now;
         Some((entry.action.clone(), std::mem::take(&mut entry.waiting)))
+    }
+
+    /// Takes over what a former process did. What it had begun and not finished counts as unknown: whoever starts after a
+    /// crash asks for its outcome by its key, and the engine must not run it again.
+    pub fn recall(&mut self, actions: Vec<Action>, catalogue: &[Arc<ActionSpec>]) {
+        for mut action in actions.into_iter().take(ENTRIES_MAX) {
+            let Some(spec) = catalogue.iter().find(|spec| spec.tool.name == action.name) else { continue };
+            let arguments = Arc::new(serde_json::from_str(&action.arguments).unwrap_or_default());
+            if action.state == ActionState::Running {
+                action.state = ActionState::Unknown;
+                action.output = Some(unknown_output("the line broke before its answer came"));
+            }
+            self.entries.push(Entry { action, spec: Arc::clone(spec), arguments, waiting: Vec::new() });
+        }
     }
 
     /// One entry.
@@ -171,6 +179,18 @@ impl Entry {
             (ActionState::Done | ActionState::Unknown, Some(output)) => Asked::Answer(Arc::clone(output)),
             (ActionState::Done | ActionState::Unknown, None) => Asked::Answer(unknown_output("no answer was kept")),
         }
+    }
+}
+
+/// What a result makes of an action: its state and the JSON told to the engine.
+#[must_use]
+pub fn outcome(result: &Result<ActionOutput, ActionError>) -> (ActionState, Arc<str>) {
+    match result {
+        Ok(output) => (ActionState::Done, Arc::clone(&output.output)),
+        Err(ActionError::Refused(why) | ActionError::Unavailable(why)) => {
+            (ActionState::Failed, text(&json!({ "error": why, "done": false })))
+        }
+        Err(ActionError::Unknown(why)) => (ActionState::Unknown, unknown_output(why)),
     }
 }
 

@@ -7,6 +7,7 @@ mod doing;
 mod ending;
 pub mod event;
 pub mod ledger;
+pub mod past;
 pub mod responses;
 pub mod state;
 pub mod timers;

@@ -122,6 +122,8 @@ pub struct CallState {
     /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
     pub(super) gone_items: Vec<Arc<str>>,
     pub(super) last_intent: Option<IntentKind>,
+    /// The age at which a later process took the call up again.
+    pub(super) taken_up: Option<CallTime>,
 }
 
 impl CallState {
@@ -160,12 +162,16 @@ impl CallState {
             cut_pending: false,
             gone_items: Vec::new(),
             last_intent: None,
+            taken_up: None,
         }
     }
 
     /// The first effects of a call: it is written down and the engine is opened while the phone connects.
     #[must_use]
     pub fn begin(&self) -> Vec<Effect> {
+        if let Some(at) = self.taken_up {
+            return self.begin_again(at);
+        }
         vec![
             Effect::Record(JournalEntry::Admitted(Arc::clone(&self.facts))),
             Effect::OpenEngine { context: Vec::new(), wait: Duration::ZERO },

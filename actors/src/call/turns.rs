@@ -185,6 +185,13 @@ impl Turns {
         self.remember(at, ContextItem::Agent(Arc::clone(words)));
     }
 
+    /// Puts into the history what a former process heard.
+    pub fn recall(&mut self, at: CallTime, speaker: Speaker, text: &Arc<str>) {
+        if !text.is_empty() {
+            self.remember(at, spoken(speaker, text));
+        }
+    }
+
     fn draft(&mut self, speaker: Speaker, item: &Arc<str>) -> &mut Draft {
         let at = self.open.iter().position(|draft| draft.item == *item && draft.speaker == speaker);
         let at = at.unwrap_or_else(|| {
@@ -222,11 +229,7 @@ impl Turns {
             latency: draft.latency,
         };
         if !turn.text.is_empty() {
-            let item = match draft.speaker {
-                Speaker::Caller => ContextItem::Caller(Arc::clone(&turn.text)),
-                Speaker::Agent => ContextItem::Agent(Arc::clone(&turn.text)),
-            };
-            self.remember(started, item);
+            self.remember(started, spoken(draft.speaker, &turn.text));
         }
         turn
     }
@@ -237,6 +240,13 @@ impl Turns {
         while self.history.len() > HISTORY_MAX {
             self.history.pop_front();
         }
+    }
+}
+
+fn spoken(speaker: Speaker, text: &Arc<str>) -> ContextItem {
+    match speaker {
+        Speaker::Caller => ContextItem::Caller(Arc::clone(text)),
+        Speaker::Agent => ContextItem::Agent(Arc::clone(text)),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::domain::{
@@ -235,6 +235,20 @@ pub enum JournalEntry {
         /// For the person it is handed to.
         summary: Arc<str>,
     },
+    /// A later process took the call up again after the one that had it died.
+    TakenUp {
+        /// Which call.
+        call: CallId,
+        /// When, on the call's clock.
+        at: CallTime,
+    },
+    /// What the engine has cost so far, after each answer.
+    Spent {
+        /// Which call.
+        call: CallId,
+        /// In all.
+        usage: Usage,
+    },
     /// The call is over for Caly.
     Ended {
         /// Which call.
@@ -262,6 +276,8 @@ impl JournalEntry {
             | Self::Action { call, .. }
             | Self::Event { call, .. }
             | Self::Decided { call, .. }
+            | Self::TakenUp { call, .. }
+            | Self::Spent { call, .. }
             | Self::Ended { call, .. } => *call,
         }
     }
@@ -271,6 +287,9 @@ impl JournalEntry {
 pub trait Journal: Send + Sync {
     /// Queues an entry with the wall-clock time it happened.
     fn record(&self, at: SystemTime, entry: JournalEntry);
+    /// The same at once, and tells whether it was kept where a crash of the process does not reach it. May take long; the caller
+    /// sets its own limit.
+    fn record_durably(&self, at: SystemTime, entry: JournalEntry) -> BoxFuture<'static, bool>;
 }
 
 // ---------------------------------------------------------------- stored speech and recordings

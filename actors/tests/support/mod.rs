@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -13,12 +14,13 @@ use caly_actors::audio::lane::{LaneReceiver, LaneSender, lane};
 use caly_actors::call::Heard;
 use caly_actors::call::actor::AttachSocket;
 use caly_actors::call::event::CallEvent;
+use caly_actors::call::past::Past;
 use caly_actors::call::state::Attach;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
 use caly_actors::supervisor::{AdmissionLimits, Calls, LiveCall};
 use futures_util::StreamExt;
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use tokio::time::Instant;
 
 /// What the engine's side of a session looks like to the test.
@@ -127,12 +129,18 @@ impl Engine for ScriptedEngine {
     }
 }
 
+/// Entries, and whether the world outside memory is lost to it.
 #[derive(Default)]
-pub struct MemoryJournal(pub Mutex<Vec<JournalEntry>>);
+pub struct MemoryJournal(pub Mutex<Vec<JournalEntry>>, pub AtomicBool);
 
 impl Journal for MemoryJournal {
     fn record(&self, _: SystemTime, entry: JournalEntry) {
         self.0.lock().expect("not poisoned").push(entry);
+    }
+
+    fn record_durably(&self, at: SystemTime, entry: JournalEntry) -> BoxFuture<'static, bool> {
+        self.record(at, entry);
+        Box::pin(std::future::ready(!self.1.load(Ordering::Relaxed)))
     }
 }
 
@@ -263,6 +271,14 @@ impl World {
         tokio::time::pause();
         let (calls, journal, actions) = Self::registry(actions, failures);
         let call = calls.admit(facts(agent, "sid1"), None).expect("admitted").call;
+        Self { calls, call, journal, actions, epoch: Instant::now() }
+    }
+
+    /// A call that a former process had.
+    pub async fn taken_up(agent: Agent, actions: TestActions, past: Past) -> Self {
+        tokio::time::pause();
+        let (calls, journal, actions) = Self::registry(actions, vec![]);
+        let call = calls.admit_after(facts(agent, "sid1"), None, Some(past)).expect("admitted").call;
         Self { calls, call, journal, actions, epoch: Instant::now() }
     }
 

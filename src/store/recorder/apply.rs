@@ -25,6 +25,11 @@ const DECIDE: &str = "UPDATE calls SET after_stream = $2, summary = $3 WHERE id 
 const END: &str = "UPDATE calls SET state = 'ended', ended_by = 'caly', end_reason = $2, ended_at = $3, \
     duration_ms = $4, text_in = $5, text_cached = $6, audio_in = $7, audio_cached = $8, text_out = $9, \
     audio_out = $10, cost_micro_usd = $11, degraded = $12 WHERE id = $1 AND COALESCE(ended_by, '') <> 'caly'";
+/// A later process has the call again; an end that anyone but a restart wrote stands.
+const TAKE_UP: &str = "UPDATE calls SET state = 'admitted', ended_at = NULL, ended_by = NULL, end_reason = NULL, \
+    duration_ms = NULL WHERE id = $1 AND ended_by = 'restart'";
+const SPEND: &str = "UPDATE calls SET text_in = $2, text_cached = $3, audio_in = $4, audio_cached = $5, \
+    text_out = $6, audio_out = $7, cost_micro_usd = $8 WHERE id = $1 AND state <> 'ended'";
 const EXISTS: &str = "SELECT id FROM calls WHERE id = $1";
 
 const TURNS_HEAD: &str = "INSERT INTO turns (id, call_id, speaker, text, unheard, interrupted, started_ms, ended_ms, \
@@ -36,12 +41,12 @@ const TURNS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET text = excluded.text, u
 const INTENTS_HEAD: &str = "INSERT INTO intents (id, call_id, turn_id, intent, confidence, entities, at_ms, at)";
 const ACTIONS_HEAD: &str = "INSERT INTO actions (id, call_id, client_id, name, idempotency_key, arguments, state, \
     output, attempts, started_ms, changed_ms, created_at, changed_at, revision)";
-/// Running, then unknown, then done or failed: a state is only left for a later one.
+/// Done is final, and what may have happened is not begun again; a clean failure may be.
 const ACTIONS_TAIL: &str = "ON CONFLICT (idempotency_key) DO UPDATE SET state = excluded.state, \
     output = COALESCE(excluded.output, actions.output), attempts = excluded.attempts, \
     changed_ms = excluded.changed_ms, changed_at = excluded.changed_at, revision = excluded.revision \
-    WHERE excluded.revision > actions.revision AND (excluded.state = actions.state OR actions.state = 'running' \
-    OR (actions.state = 'unknown' AND excluded.state <> 'running'))";
+    WHERE excluded.revision > actions.revision AND actions.state <> 'done' \
+    AND NOT (actions.state = 'unknown' AND excluded.state = 'running')";
 const EVENTS_HEAD: &str = "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at)";
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 
@@ -55,6 +60,7 @@ pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<(), StoreError>
             Body::Answered { call, rate } => {
                 one_call(tx.execute(ANSWER, args![*call, *rate, entry.at]).await?)?;
             }
+            Body::TakenUp { call, .. } => known_call(&mut tx, *call, TAKE_UP, args![*call]).await?,
             _ => {}
         }
     }
@@ -63,6 +69,11 @@ pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<(), StoreError>
         match &entry.body {
             Body::Decided { call, after, summary } => {
                 one_call(tx.execute(DECIDE, args![*call, after.clone(), summary.clone()]).await?)?;
+            }
+            Body::Spent { call, usage } => {
+                let mut values = args![*call];
+                values.extend(usage.map(Arg::from));
+                known_call(&mut tx, *call, SPEND, values).await?;
             }
             Body::Ended(body) => end(&mut tx, entry, body).await?,
             Body::Carrier(fact) => apply_carrier(&mut tx, fact).await?,
@@ -90,6 +101,10 @@ async fn write_children(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreErro
             ]),
             Body::Event { call, name, detail, at_ms } => {
                 events.push(args![entry.id, *call, name.clone(), detail.clone(), *at_ms, entry.at]);
+            }
+            Body::TakenUp { call, at_ms } => {
+                let (name, detail) = ("taken_up".to_owned(), Value::Object(serde_json::Map::new()));
+                events.push(args![entry.id, *call, name, detail, *at_ms, entry.at]);
             }
             Body::Audit(audit) => audits.push(&**audit),
             _ => {}
@@ -137,8 +152,13 @@ async fn end(tx: &mut Tx, entry: &Entry, body: &EndedBody) -> Result<(), StoreEr
     let mut values = args![body.call, body.reason.clone(), entry.at, body.at_ms];
     values.extend(body.usage.map(Arg::from));
     values.push(Arg::from(Value::from(body.degraded.clone())));
-    if tx.execute(END, values).await? == 0 {
-        let known: Option<(Uuid,)> = tx.fetch_optional(EXISTS, args![body.call]).await?;
+    known_call(tx, body.call, END, values).await
+}
+
+/// Changes a call, or nothing if its state forbids it; a call without a row is an error.
+async fn known_call(tx: &mut Tx, call: Uuid, sql: &'static str, values: Vec<Arg>) -> Result<(), StoreError> {
+    if tx.execute(sql, values).await? == 0 {
+        let known: Option<(Uuid,)> = tx.fetch_optional(EXISTS, args![call]).await?;
         one_call(u64::from(known.is_some()))?;
     }
     Ok(())

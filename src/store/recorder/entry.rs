@@ -30,6 +30,8 @@ pub(super) enum Body {
     Action(Box<ActionBody>),
     Event { call: Uuid, name: String, detail: Value, at_ms: i64 },
     Decided { call: Uuid, after: String, summary: String },
+    TakenUp { call: Uuid, at_ms: i64 },
+    Spent { call: Uuid, usage: [i64; 7] },
     Ended(Box<EndedBody>),
     Carrier(Box<CarrierFact>),
     Recording(Box<RecordingFact>),
@@ -99,7 +101,8 @@ impl Entry {
 
     /// May be given up when there is no room left anywhere.
     pub(super) fn is_event(&self) -> bool {
-        matches!(self.body, Body::Event { .. })
+        // What a call has cost is said again with its end.
+        matches!(self.body, Body::Event { .. } | Body::Spent { .. })
     }
 
     /// A short stable word, for metrics and for those who listen.
@@ -112,6 +115,8 @@ impl Entry {
             Body::Action(_) => "action",
             Body::Event { .. } => "event",
             Body::Decided { .. } => "decided",
+            Body::TakenUp { .. } => "taken_up",
+            Body::Spent { .. } => "spent",
             Body::Ended(_) => "ended",
             Body::Carrier(_) => "carrier",
             Body::Recording(_) => "recording",
@@ -129,6 +134,8 @@ impl Entry {
             Body::Answered { call, .. }
             | Body::Intent { call, .. }
             | Body::Event { call, .. }
+            | Body::TakenUp { call, .. }
+            | Body::Spent { call, .. }
             | Body::Decided { call, .. } => Some(CallId(*call)),
             Body::Carrier(_) | Body::Recording(_) | Body::Audit(_) => None,
         }
@@ -158,6 +165,8 @@ impl From<JournalEntry> for Body {
             JournalEntry::Decided { call, after, summary } => {
                 Self::Decided { call: call.0, after: after_word(after).to_owned(), summary: summary.to_string() }
             }
+            JournalEntry::TakenUp { call, at } => Self::TakenUp { call: call.0, at_ms: millis(at) },
+            JournalEntry::Spent { call, usage } => Self::Spent { call: call.0, usage: counts(usage) },
             JournalEntry::Ended { call, reason, at, usage, degraded } => {
                 Self::Ended(Box::new(ended_body(call, reason, at, usage, &degraded)))
             }
@@ -214,6 +223,17 @@ fn action_body(call: CallId, client: Uuid, action: &Action) -> ActionBody {
 }
 
 fn ended_body(call: CallId, reason: EndReason, at: Duration, usage: Usage, degraded: &[&str]) -> EndedBody {
+    EndedBody {
+        call: call.0,
+        reason: reason.as_str().to_owned(),
+        at_ms: millis(at),
+        usage: counts(usage),
+        degraded: degraded.iter().map(|&part| part.to_owned()).collect(),
+    }
+}
+
+/// In the order of [`EndedBody::usage`].
+fn counts(usage: Usage) -> [i64; 7] {
     let counts = [
         usage.text_in,
         usage.text_cached,
@@ -223,13 +243,7 @@ fn ended_body(call: CallId, reason: EndReason, at: Duration, usage: Usage, degra
         usage.audio_out,
         usage.cost_micro_usd,
     ];
-    EndedBody {
-        call: call.0,
-        reason: reason.as_str().to_owned(),
-        at_ms: millis(at),
-        usage: counts.map(|count| i64::try_from(count).unwrap_or(i64::MAX)),
-        degraded: degraded.iter().map(|&part| part.to_owned()).collect(),
-    }
+    counts.map(|count| i64::try_from(count).unwrap_or(i64::MAX))
 }
 
 fn entities(understanding: &Understanding) -> Value {

@@ -1,0 +1,70 @@
+//! What a process finds that the one before it left: calls that nobody ended, actions whose outcome nobody heard.
+
+use caly_actors::domain::{CallId, EndReason};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::Store;
+use super::db::args;
+use super::error::StoreError;
+use super::rows::{ActionRow, CallRow};
+
+const NOT_ENDED: &str = "SELECT * FROM calls WHERE state <> 'ended' AND admitted_at <= $1 ORDER BY admitted_at, id";
+/// How long the call was is not known; the last thing heard of it is the best there is.
+const INTERRUPT: &str = "UPDATE calls SET state = 'ended', ended_by = 'restart', end_reason = $2, ended_at = $3, \
+    duration_ms = (SELECT MAX(ended_ms) FROM turns WHERE call_id = $1) WHERE id = $1 AND state <> 'ended'";
+const NOTE_INTERRUPTED: &str =
+    "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at) VALUES ($1, $2, 'interrupted', $3, $4, $5)";
+/// Nobody is left to hear the answer; whoever starts asks for it by the key.
+const ABANDON_ACTIONS: &str = "UPDATE actions SET state = 'unknown', changed_at = $2 \
+    WHERE call_id = $1 AND state = 'running'";
+/// Actions of interrupted calls that were never answered. One that was asked about again has an output.
+const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call_id = a.call_id AND e.kind = 'interrupted' \
+    WHERE a.state = 'unknown' AND a.output IS NULL AND a.created_at >= $1 ORDER BY a.id LIMIT 500";
+
+impl Store {
+    /// Ends the calls that a process which is gone left open: those admitted up to `now` and not in `except`. Their
+    /// running actions become unknown. For the start, after the recorder's spool has been written. Gives the calls it
+    /// ended, as they were before; done twice, the second time gives none.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn interrupt_open_calls(
+        &self,
+        now: DateTime<Utc>,
+        except: &[CallId],
+    ) -> Result<Vec<CallRow>, StoreError> {
+        let except: Vec<Uuid> = except.iter().map(|call| call.0).collect();
+        self.run(move |db| {
+            let except = except.clone();
+            async move {
+                let mut tx = db.begin().await?;
+                let open: Vec<CallRow> = tx.fetch_all(NOT_ENDED, args![now]).await?;
+                let mut interrupted = Vec::new();
+                for call in open.into_iter().filter(|call| !except.contains(&call.id)) {
+                    let id = call.id;
+                    if tx.execute(INTERRUPT, args![id, EndReason::Interrupted.as_str(), now]).await? == 0 {
+                        continue;
+                    }
+                    tx.execute(ABANDON_ACTIONS, args![id, now]).await?;
+                    let age_ms = (now - call.admitted_at).num_milliseconds().max(0);
+                    let note = args![Uuid::now_v7(), id, json!({ "state": call.state.as_str() }), age_ms, now];
+                    tx.execute(NOTE_INTERRUPTED, note).await?;
+                    interrupted.push(call);
+                }
+                tx.commit().await?;
+                Ok(interrupted)
+            }
+        })
+        .await
+    }
+
+    /// Actions of interrupted calls whose outcome was never heard, begun at `since` or later, oldest first, at most 500.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn unanswered_actions(&self, since: DateTime<Utc>) -> Result<Vec<ActionRow>, StoreError> {
+        self.all(UNANSWERED, args![since]).await
+    }
+}
