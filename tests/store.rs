@@ -47,6 +47,8 @@ async fn run(postgres: bool, test: impl AsyncFn(&World)) {
 
 #[path = "store/recorder.rs"]
 mod recorder;
+#[path = "store/restart.rs"]
+mod restart;
 
 on_both_engines!(
     migrations_may_run_again,

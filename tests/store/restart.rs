@@ -1,0 +1,101 @@
+//! What a process finds that the one before it left open.
+
+use std::time::{Duration, SystemTime};
+
+use caly_actors::domain::{ActionState, EndReason, Usage};
+use caly_actors::ports::{Journal, JournalEntry};
+use chrono::{TimeDelta, Utc};
+
+use crate::database::World;
+use crate::{SOON, journal};
+
+on_both_engines!(
+    a_call_taken_up_again_is_open_and_ends_as_it_ends,
+    only_an_interrupted_call_can_be_taken_up,
+    what_a_call_has_cost_is_there_before_its_end,
+    actions_left_half_done_are_found_until_their_outcome_is_known,
+    an_action_that_failed_cleanly_may_be_done_later,
+);
+
+async fn a_call_taken_up_again_is_open_and_ends_as_it_ends(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "back");
+    let recorder = world.recorder();
+    let now = SystemTime::now();
+    recorder.record(now, JournalEntry::Admitted(facts.clone().into()));
+    recorder.record(now, JournalEntry::Answered { call: facts.call, rate: 8000 });
+    assert!(recorder.flush(SOON).await);
+    let interrupted = world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
+    assert_eq!((interrupted.len(), interrupted[0].state.as_str()), (1, "live"), "as it was before");
+    assert!(world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap().is_empty());
+    recorder.record(now, JournalEntry::TakenUp { call: facts.call, at: Duration::from_secs(30) });
+    assert!(recorder.flush(SOON).await);
+    let detail = world.store.call_detail(facts.call).await.unwrap();
+    assert_eq!((detail.call.state.as_str(), detail.call.end_reason, detail.call.ended_at), ("admitted", None, None));
+    let kinds: Vec<_> = detail.events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, ["interrupted", "taken_up"]);
+    recorder.record(now, journal::ended(&facts, EndReason::CallerHungUp));
+    assert!(recorder.flush(SOON).await);
+    let call = world.store.call_detail(facts.call).await.unwrap().call;
+    assert_eq!((call.end_reason.as_deref(), call.ended_by.as_deref()), (Some("caller_hung_up"), Some("caly")));
+}
+
+async fn only_an_interrupted_call_can_be_taken_up(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "over");
+    let recorder = world.recorder();
+    crate::recorder::record_call(&recorder, &facts);
+    recorder.record(SystemTime::now(), JournalEntry::TakenUp { call: facts.call, at: Duration::from_secs(30) });
+    assert!(recorder.flush(SOON).await);
+    let call = world.store.call_detail(facts.call).await.unwrap().call;
+    assert_eq!((call.state.as_str(), call.end_reason.as_deref()), ("ended", Some("agent_ended")));
+}
+
+async fn what_a_call_has_cost_is_there_before_its_end(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "spent");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    let spent = |micro_usd| JournalEntry::Spent {
+        call: facts.call,
+        usage: Usage { audio_in: 5, cost_micro_usd: micro_usd, ..Usage::default() },
+    };
+    recorder.record(SystemTime::now(), spent(10));
+    recorder.record(SystemTime::now(), spent(25));
+    assert!(recorder.flush(SOON).await);
+    let call = world.store.call_detail(facts.call).await.unwrap().call;
+    assert_eq!((call.cost_micro_usd, call.audio_in), (25, 5));
+    recorder.record(SystemTime::now(), journal::ended(&facts, EndReason::AgentEnded));
+    recorder.record(SystemTime::now(), spent(99));
+    assert!(recorder.flush(SOON).await);
+    assert_eq!(world.store.call_detail(facts.call).await.unwrap().call.cost_micro_usd, 1234, "the end has the last word");
+}
+
+async fn actions_left_half_done_are_found_until_their_outcome_is_known(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "half");
+    let recorder = world.recorder();
+    let day_ago = Utc::now() - TimeDelta::hours(24);
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Running));
+    assert!(recorder.flush(SOON).await);
+    assert!(world.store.unanswered_actions(day_ago).await.unwrap().is_empty(), "its call is still up");
+    world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
+    for _ in 0..2 {
+        let left = world.store.unanswered_actions(day_ago).await.unwrap();
+        assert_eq!((left.len(), left[0].state.as_str()), (1, "unknown"), "also after a second crash");
+        assert!(world.store.unanswered_actions(Utc::now()).await.unwrap().is_empty(), "too old");
+        world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
+    }
+    recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Done));
+    assert!(recorder.flush(SOON).await);
+    assert!(world.store.unanswered_actions(day_ago).await.unwrap().is_empty());
+    assert_eq!(world.store.call_detail(facts.call).await.unwrap().actions[0].state, "done");
+}
+
+async fn an_action_that_failed_cleanly_may_be_done_later(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "again");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    for state in [ActionState::Running, ActionState::Failed, ActionState::Running, ActionState::Done] {
+        recorder.record(SystemTime::now(), journal::action(&facts, state));
+    }
+    assert!(recorder.flush(SOON).await);
+    assert_eq!(world.store.call_detail(facts.call).await.unwrap().actions[0].state, "done");
+}
