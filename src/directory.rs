@@ -106,14 +106,19 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub struct Directory {
     current: Arc<RwLock<Option<Arc<Snapshot>>>>,
-    limits: CallLimits,
+    limits: Arc<RwLock<CallLimits>>,
 }
 
 impl Directory {
     /// Empty until [`Directory::reload`] has succeeded once. `limits` are those of agents that set none.
     #[must_use]
     pub fn new(limits: CallLimits) -> Self {
-        Self { current: Arc::default(), limits }
+        Self { current: Arc::default(), limits: Arc::new(RwLock::new(limits)) }
+    }
+
+    /// Other limits for agents that set none, from the next reload on.
+    pub fn set_limits(&self, limits: CallLimits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
     /// The snapshot; `None` while the database has not been reached since the start.
@@ -127,7 +132,9 @@ impl Directory {
     /// # Errors
     /// As every query; the former snapshot stays in use.
     pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
-        let snapshot = Arc::new(Snapshot::of(store.load_directory().await?, &self.limits));
+        let rows = store.load_directory().await?;
+        let limits = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = Arc::new(Snapshot::of(rows, &limits));
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(snapshot);
         Ok(())
     }

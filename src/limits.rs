@@ -6,8 +6,8 @@
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
@@ -20,6 +20,8 @@ use crate::config::Limits;
 
 /// Checks between two looks at how many names are remembered.
 const LOOK_EVERY: usize = 1_024;
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// Refused; may be tried again after this long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -37,13 +39,28 @@ impl RetryAfter {
 type Keyed<K, C> = RateLimiter<K, DashMapStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 type Single<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
+struct Rates<K: Hash + Eq + Clone, C: Clock> {
+    known: Keyed<K, C>,
+    strangers: Single<C>,
+}
+
+impl<K: Hash + Eq + Clone, C: Clock + Clone> Rates<K, C> {
+    fn new(burst: u32, period: Duration, clock: &C) -> Arc<Self> {
+        let quota = quota(burst, period);
+        Arc::new(Self {
+            known: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            strangers: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
+        })
+    }
+}
+
 /// One limiter for many names.
 pub struct KeyedLimit<K: Hash + Eq + Clone, C: Clock = DefaultClock> {
     name: &'static str,
-    known: Keyed<K, C>,
-    strangers: Single<C>,
+    /// Replaced as a whole when the limit changes.
+    rates: RwLock<Arc<Rates<K, C>>>,
     clock: C,
-    most_keys: usize,
+    most_keys: AtomicUsize,
     /// How many names were remembered at the last look.
     keys: AtomicUsize,
     checks: AtomicUsize,
@@ -59,13 +76,11 @@ impl<K: Hash + Eq + Clone> KeyedLimit<K> {
 
 impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     fn with_clock(name: &'static str, burst: u32, period: Duration, most_keys: usize, clock: C) -> Self {
-        let quota = quota(burst, period);
         Self {
             name,
-            known: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
-            strangers: RateLimiter::new(quota, InMemoryState::default(), clock.clone()),
+            rates: RwLock::new(Rates::new(burst, period, &clock)),
             clock,
-            most_keys,
+            most_keys: AtomicUsize::new(most_keys),
             keys: AtomicUsize::new(0),
             checks: AtomicUsize::new(0),
         }
@@ -76,8 +91,9 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     /// # Errors
     /// Over the limit; the refused try is not counted against it.
     pub fn check(&self, key: &K) -> Result<(), RetryAfter> {
-        self.look();
-        let outcome = if self.is_full() { self.strangers.check() } else { self.known.check_key(key) };
+        let rates = self.rates();
+        self.look(&rates);
+        let outcome = if self.is_full() { rates.strangers.check() } else { rates.known.check_key(key) };
         outcome.map_err(|not_until| {
             metrics::counter!("caly_rate_limited_total", "limit" => self.name).increment(1);
             RetryAfter(not_until.wait_time_from(self.clock.now()))
@@ -87,24 +103,37 @@ impl<K: Hash + Eq + Clone, C: Clock + Clone> KeyedLimit<K, C> {
     /// Names remembered now.
     #[must_use]
     pub fn remembered(&self) -> usize {
-        self.known.len()
+        self.rates().known.len()
+    }
+
+    /// Another limit from now on; what was counted is forgotten.
+    pub fn set(&self, burst: u32, period: Duration, most_keys: usize) {
+        let rates = Rates::new(burst, period, &self.clock);
+        *self.rates.write().unwrap_or_else(PoisonError::into_inner) = rates;
+        self.most_keys.store(most_keys, Ordering::Relaxed);
+        self.keys.store(0, Ordering::Relaxed);
+    }
+
+    fn rates(&self) -> Arc<Rates<K, C>> {
+        Arc::clone(&self.rates.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn is_full(&self) -> bool {
-        self.keys.load(Ordering::Relaxed) >= self.most_keys
+        self.keys.load(Ordering::Relaxed) >= self.most_keys.load(Ordering::Relaxed)
     }
 
     /// Now and then, not each time: counting and forgetting walk over every name.
-    fn look(&self) {
-        let every = LOOK_EVERY.min(self.most_keys);
+    fn look(&self, rates: &Rates<K, C>) {
+        let most_keys = self.most_keys.load(Ordering::Relaxed);
+        let every = LOOK_EVERY.min(most_keys);
         if !self.checks.fetch_add(1, Ordering::Relaxed).is_multiple_of(every) {
             return;
         }
-        if self.known.len() >= self.most_keys {
-            self.known.retain_recent();
-            self.known.shrink_to_fit();
+        if rates.known.len() >= most_keys {
+            rates.known.retain_recent();
+            rates.known.shrink_to_fit();
         }
-        self.keys.store(self.known.len(), Ordering::Relaxed);
+        self.keys.store(rates.known.len(), Ordering::Relaxed);
     }
 }
 
@@ -140,13 +169,23 @@ impl RateLimits {
     /// As configured.
     #[must_use]
     pub fn new(limits: &Limits) -> Self {
-        let (second, minute, most) = (Duration::from_secs(1), Duration::from_secs(60), limits.tracked_keys);
-        Self {
-            webhooks: KeyedLimit::new("webhooks", limits.webhooks_per_client_per_minute, minute, most),
-            callers: KeyedLimit::new("callers", limits.calls_per_caller_per_minute, minute, most),
-            api_keys: KeyedLimit::new("api_keys", limits.api_per_key_per_second, second, most),
-            failed_auth: KeyedLimit::new("failed_auth", limits.failed_auth_per_address_per_minute, minute, most),
-        }
+        let made = Self {
+            webhooks: KeyedLimit::new("webhooks", 1, MINUTE, 1),
+            callers: KeyedLimit::new("callers", 1, MINUTE, 1),
+            api_keys: KeyedLimit::new("api_keys", 1, MINUTE, 1),
+            failed_auth: KeyedLimit::new("failed_auth", 1, MINUTE, 1),
+        };
+        made.reload(limits);
+        made
+    }
+
+    /// As configured now; what was counted is forgotten.
+    pub fn reload(&self, limits: &Limits) {
+        let most = limits.tracked_keys;
+        self.webhooks.set(limits.webhooks_per_client_per_minute, MINUTE, most);
+        self.callers.set(limits.calls_per_caller_per_minute, MINUTE, most);
+        self.api_keys.set(limits.api_per_key_per_second, SECOND, most);
+        self.failed_auth.set(limits.failed_auth_per_address_per_minute, MINUTE, most);
     }
 }
 
@@ -168,6 +207,14 @@ mod tests {
         clock.advance(Duration::from_secs(20));
         assert_eq!(limit.check(&1), Ok(()));
         assert!(limit.check(&1).is_err());
+    }
+
+    #[test]
+    fn a_limit_changed_is_in_use_at_once_and_forgets_what_was_counted() {
+        let (limit, _clock) = limit(1, 100);
+        assert!(limit.check(&1).is_ok() && limit.check(&1).is_err());
+        limit.set(2, Duration::from_secs(60), 100);
+        assert!(limit.check(&1).is_ok() && limit.check(&1).is_ok() && limit.check(&1).is_err());
     }
 
     #[test]

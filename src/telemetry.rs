@@ -112,6 +112,26 @@ impl Drop for Line {
     }
 }
 
+/// The process's logs. Dropping it writes what is queued, for at most a second.
+pub struct Logs {
+    _guard: LogGuard,
+    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
+
+impl Logs {
+    /// Another level or filter from now on, as `log.level` of the configuration.
+    ///
+    /// # Errors
+    /// It does not parse; the former one stays in use.
+    pub fn set_level(&self, level: &str) -> Result<(), String> {
+        (self.set_filter)(filter(level)?)
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::builder().parse(level).map_err(|error| format!("log.level: {error}"))
+}
+
 /// Dropping it writes what is queued, for at most a second.
 pub struct LogGuard(LogQueue);
 
@@ -198,25 +218,33 @@ fn coloured(line: String) -> String {
 ///
 /// # Errors
 /// The filter does not parse, the writer thread did not start, or logging was set up before.
-pub fn init_logs(log: &Log) -> Result<LogGuard, String> {
+pub fn init_logs(log: &Log) -> Result<Logs, String> {
     let terminal = std::io::stderr().is_terminal();
     let json = match log.format {
         LogFormat::Auto => !terminal,
         LogFormat::Json => true,
         LogFormat::Text => false,
     };
-    let filter = EnvFilter::builder().parse(&log.level).map_err(|e| format!("log.level: {e}"))?;
     let (queue, guard) = LogQueue::start(Box::new(std::io::stderr()), json, terminal && !json)
         .map_err(|e| format!("cannot start the log writer: {e}"))?;
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(&log.level)?)
         .with_ansi(false)
         .with_span_events(FmtSpan::NONE)
         .with_writer(queue);
-    let set = if json { lines.json().flatten_event(true).with_span_list(false).try_init() } else { lines.try_init() };
+    // The two formats are of two types, and so are the handles of their filters.
+    let (set, set_filter): (_, Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>) = if json {
+        let lines = lines.json().flatten_event(true).with_span_list(false).with_filter_reloading();
+        let handle = lines.reload_handle();
+        (lines.try_init(), Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
+    } else {
+        let lines = lines.with_filter_reloading();
+        let handle = lines.reload_handle();
+        (lines.try_init(), Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))
+    };
     set.map_err(|e| format!("logging is set up already: {e}"))?;
     log_panics();
-    Ok(guard)
+    Ok(Logs { _guard: guard, set_filter })
 }
 
 /// Replaces the panic hook: one log line without a backtrace, and a counter. The panic itself goes on unwinding to

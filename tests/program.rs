@@ -34,6 +34,8 @@ mod media_abuse;
 mod media_door;
 #[path = "program/panics.rs"]
 mod panics;
+#[path = "program/process.rs"]
+mod process;
 #[path = "program/restart.rs"]
 mod restart;
 #[path = "program/webhooks.rs"]

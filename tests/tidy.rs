@@ -146,7 +146,10 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("dashboard", &["config"]),
     ("directory", &["agents", "carriers", "config", "store"]),
     ("engines", &["outbound"]),
-    ("http", &["store", "config", "limits", "redact", "telemetry", "dashboard", "carriers", "directory", "tokens"]),
+    (
+        "http",
+        &["store", "config", "limits", "redact", "telemetry", "dashboard", "carriers", "directory", "tokens", "watch"],
+    ),
     ("limits", &["config"]),
     ("outbound", &[]),
     ("phrases", &[]),
@@ -156,6 +159,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("store", &[]),
     ("telemetry", &["config", "redact"]),
     ("tokens", &[]),
+    ("watch", &[]),
 ];
 const COMPOSERS: &[&str] = &["app", "main", "cli", "lib"];
 

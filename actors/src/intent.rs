@@ -69,3 +69,12 @@ impl Handler<crate::supervise::PlannedPanic> for Intent {
         crate::supervise::planned_panic();
     }
 }
+
+#[cfg(any(test, feature = "planned-panics"))]
+impl Handler<crate::supervise::PlannedBlock> for Intent {
+    type Result = ();
+
+    fn handle(&mut self, crate::supervise::PlannedBlock(length): crate::supervise::PlannedBlock, _: &mut Self::Context) {
+        std::thread::sleep(length);
+    }
+}

@@ -7,13 +7,12 @@
 //! A child resets itself in `Supervised::restarting`; spawned futures, timers and streams are gone by then and are
 //! made again by `started`, which runs once more.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context as TaskContext, Poll, ready};
 use std::time::Duration;
 
@@ -90,14 +89,37 @@ impl Default for RestartPolicy {
     }
 }
 
-thread_local! {
-    static LABEL: RefCell<Option<Arc<str>>> = const { RefCell::new(None) };
+/// Which actor a thread is running: `media of 0192…`. Another thread may look, as the watch over blocked threads does.
+#[derive(Clone, Default, Debug)]
+pub struct Running(Arc<Mutex<Option<Arc<str>>>>);
+
+impl Running {
+    /// The actor; `None` between two of them.
+    #[must_use]
+    pub fn label(&self) -> Option<Arc<str>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Held for one assignment, which cannot panic.
+    fn replace(&self, label: Option<Arc<str>>) -> Option<Arc<str>> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), label)
+    }
 }
 
-/// Which actor this thread is running now, for the panic hook: `media of 0192…`.
+thread_local! {
+    static RUNNING: Running = Running::default();
+}
+
+/// What the current thread is running, to be kept by whoever watches it.
+#[must_use]
+pub fn running_here() -> Running {
+    RUNNING.with(Running::clone)
+}
+
+/// Which actor this thread is running now, for the panic hook.
 #[must_use]
 pub fn current_label() -> Option<Arc<str>> {
-    LABEL.with(|label| label.try_borrow().ok().and_then(|label| label.clone()))
+    RUNNING.try_with(Running::label).ok().flatten()
 }
 
 /// Starts an actor on the current arbiter under supervision; `report` is called on the same thread for each fate.
@@ -157,9 +179,9 @@ where
     /// Runs a step of the actor, named for the panic hook. `None` when it panicked.
     fn guarded<R>(&mut self, step: impl FnOnce(&mut ContextFut<A, Context<A>>) -> R) -> Option<R> {
         let running = self.running.as_mut()?;
-        let before = LABEL.with(|label| label.replace(Some(Arc::clone(&self.label))));
+        let before = RUNNING.with(|here| here.replace(Some(Arc::clone(&self.label))));
         let outcome = catch_unwind(AssertUnwindSafe(|| step(running)));
-        LABEL.with(|label| label.replace(before));
+        RUNNING.with(|here| here.replace(before));
         outcome.ok()
     }
 
@@ -238,6 +260,12 @@ impl<A: Actor<Context = Context<A>>, F> Drop for Guard<A, F> {
 #[rtype(result = "()")]
 pub struct PlannedPanic;
 
+/// A planned blockage: the actor holds its thread this long.
+#[cfg(any(test, feature = "planned-panics"))]
+#[derive(Message, Clone, Copy, Debug)]
+#[rtype(result = "()")]
+pub struct PlannedBlock(pub Duration);
+
 /// What every planned crash does.
 #[cfg(any(test, feature = "planned-panics"))]
 #[allow(clippy::panic, reason = "panicking is the purpose")]
@@ -248,6 +276,7 @@ pub(crate) fn planned_panic() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
     use std::rc::Rc;
 
     struct Counter {
@@ -291,6 +320,23 @@ mod tests {
         fn handle(&mut self, _: PanicLater, ctx: &mut Self::Context) {
             ctx.spawn(async { panic!("planned, in a spawned future") }.into_actor(self));
         }
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "Option<Arc<str>>")]
+    struct Who(Running);
+    impl Handler<Who> for Counter {
+        type Result = Option<Arc<str>>;
+        fn handle(&mut self, Who(running): Who, _: &mut Self::Context) -> Option<Arc<str>> {
+            running.label()
+        }
+    }
+
+    #[actix::test]
+    async fn another_thread_can_see_which_actor_runs() {
+        let (addr, _, _) = counter();
+        assert_eq!(addr.send(Who(running_here())).await, Ok(Some("media of test".into())));
+        assert_eq!(running_here().label(), None);
     }
 
     type Fates = Rc<RefCell<Vec<Fate>>>;

@@ -115,6 +115,9 @@ pub enum Refusal {
     /// The client carries as many calls as it may.
     #[error("client at capacity")]
     ClientAtCapacity,
+    /// Threads lag or memory runs out: the calls that are up come first.
+    #[error("overloaded")]
+    Overloaded,
     /// The carrier said that this call is over before it began here.
     #[error("the call is over")]
     Over,
@@ -165,7 +168,8 @@ struct CallThread {
 pub struct Calls {
     ports: Ports,
     audio: EngineAudio,
-    limits: AdmissionLimits,
+    limits_process: AtomicUsize,
+    limits_client: AtomicUsize,
     by_carrier: DashMap<(Carrier, CarrierCallId), Arc<LiveCall>>,
     by_id: DashMap<CallId, Arc<LiveCall>>,
     /// Calls whose end came before their start.
@@ -173,6 +177,7 @@ pub struct Calls {
     counts: Arc<Counts>,
     threads: Mutex<Vec<CallThread>>,
     draining: AtomicBool,
+    shedding: AtomicBool,
 }
 
 /// What came of asking for a call.
@@ -190,14 +195,35 @@ impl Calls {
         Arc::new(Self {
             ports,
             audio,
-            limits,
+            limits_process: AtomicUsize::new(limits.process),
+            limits_client: AtomicUsize::new(limits.client),
             by_carrier: DashMap::new(),
             by_id: DashMap::new(),
             over: DashMap::new(),
             counts: Arc::default(),
             threads: Mutex::new(Vec::new()),
             draining: AtomicBool::new(false),
+            shedding: AtomicBool::new(false),
         })
+    }
+
+    /// Other limits from now on; calls that are up stay.
+    pub fn set_limits(&self, limits: AdmissionLimits) {
+        self.limits_process.store(limits.process, Ordering::Release);
+        self.limits_client.store(limits.client, Ordering::Release);
+    }
+
+    /// Whether new calls are refused so that those that are up keep their audio.
+    pub fn shed(&self, shedding: bool) {
+        if self.shedding.swap(shedding, Ordering::AcqRel) != shedding {
+            tracing::warn!(shedding, live = self.slots_taken(), "new calls are refused while the process is overloaded");
+        }
+    }
+
+    /// Whether new calls are refused for lack of time or memory.
+    #[must_use]
+    pub fn is_shedding(&self) -> bool {
+        self.shedding.load(Ordering::Acquire)
     }
 
     /// Lets calls live on this arbiter.
@@ -250,6 +276,9 @@ impl Calls {
         if self.draining.load(Ordering::Acquire) {
             return Err(Refusal::Draining);
         }
+        if self.is_shedding() {
+            return Err(Refusal::Overloaded);
+        }
         let (arbiter, slot) = self.take_slot(facts.client, client_limit)?;
         let facts = Arc::new(facts);
         let (sender, receiver) = channel::channel(MAILBOX);
@@ -282,11 +311,12 @@ impl Calls {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let thread =
             threads.iter().min_by_key(|thread| thread.calls.load(Ordering::Acquire)).ok_or(Refusal::AtCapacity)?;
-        if self.counts.live.load(Ordering::Acquire) >= self.limits.process {
+        if self.counts.live.load(Ordering::Acquire) >= self.capacity() {
             return Err(Refusal::AtCapacity);
         }
         let mut of_client = self.counts.by_client.entry(client).or_insert(0);
-        if *of_client >= client_limit.map_or(self.limits.client, |limit| limit.min(self.limits.client)) {
+        let most = self.limits_client.load(Ordering::Acquire);
+        if *of_client >= client_limit.map_or(most, |limit| limit.min(most)) {
             return Err(Refusal::ClientAtCapacity);
         }
         *of_client += 1;
@@ -332,7 +362,7 @@ impl Calls {
     /// How many calls may be up in this process.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.limits.process
+        self.limits_process.load(Ordering::Acquire)
     }
 
     /// Whether new calls are refused because the process is shutting down.

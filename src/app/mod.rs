@@ -2,6 +2,7 @@
 
 mod restart;
 mod sandbox;
+mod signals;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use caly_actors::ports::{Engine, EngineAudio, Journal, Ports, RecordingTap, Reco
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
-use tokio::signal::unix::{SignalKind, signal};
+use sd_notify::NotifyState;
 use url::Url;
 
 use crate::actions::Catalogue;
 use crate::actions::http::HttpActions;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
-use crate::config::{AudioChoice, Config, Provider};
+use crate::config::{AudioChoice, Config, LoadArgs, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
 use crate::http::socket::KillSwitch;
@@ -35,16 +36,15 @@ use crate::phrases::StoredPhrases;
 use crate::record::WavRecordings;
 use crate::sim::engine::EngineServer;
 use crate::store::recorder::{Recorder, RecorderOptions, Write};
-use crate::store::{RecordingFact, Store};
+use crate::store::RecordingFact;
 use crate::telemetry;
 use crate::tokens::Tokens;
+use crate::watch::{self, Watch};
 
 /// How often clients are read anew.
 const DIRECTORY_REFRESH: Duration = Duration::from_secs(3);
 /// A request's head must have arrived whole within this.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
-/// After the grace period: the last sentence of every call, and its teardown.
-const LAST_SENTENCE: Duration = Duration::from_secs(15);
 /// For what the recorder has not written at the end.
 const RECORDER_STOP: Duration = Duration::from_secs(5);
 
@@ -52,8 +52,9 @@ const RECORDER_STOP: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// Something that cannot be started; the text says what to do.
-pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
-    let _logs = telemetry::init_logs(&config.log).map_err(anyhow::Error::msg)?;
+pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
+    let config = Config::load(load)?;
+    let logs = telemetry::init_logs(&config.log).map_err(anyhow::Error::msg)?;
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -81,7 +82,10 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
         metrics,
         recording_hosts: recording_hosts(&config)?,
         returning: Returning::default(),
+        watch: Watch::new(signals::overload(&config)),
     });
+    let admitting = Arc::clone(&calls);
+    app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
     let (server, address) = listen(&app)?;
     let handle = server.handle();
     let serving = actix_rt::spawn(server);
@@ -96,7 +100,8 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
     if demo {
         sandbox::ring_demo(&config, address.port());
     }
-    let code = until_told(&app, &store).await;
+    watch::notify(&[NotifyState::Ready]);
+    let code = signals::until_told(&app, &logs, load).await;
     supervisor.do_send(caly_actors::call::Stop);
     recorder.stop(RECORDER_STOP).await;
     if let Some(recordings) = ports.recordings {
@@ -215,6 +220,7 @@ fn listen(app: &web::Data<App>) -> anyhow::Result<(actix_web::dev::Server, std::
         // Each worker is an arbiter: calls live on the same threads that answer requests, so that a frame need not
         // change threads where the socket and its call share one.
         data.calls.add_thread(Arbiter::current());
+        data.watch.add_this_thread();
         actix_web::App::new().app_data(data.clone()).wrap(from_fn(http::shield::shield)).configure(http::configure)
     })
     .workers(workers)
@@ -232,50 +238,4 @@ fn listen(app: &web::Data<App>) -> anyhow::Result<(actix_web::dev::Server, std::
     })?;
     let address = *server.addrs().first().context("no address to listen on")?;
     Ok((server.run(), address))
-}
-
-/// Waits for a signal and for the calls to end. A second signal ends at once.
-async fn until_told(app: &web::Data<App>, store: &Store) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("signals cannot be heard");
-        return ExitCode::FAILURE;
-    };
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hang_up.recv() => {
-                let reloaded = app.directory.reload(store).await;
-                tracing::info!(ok = reloaded.is_ok(), "clients and agents read anew");
-            }
-        }
-    }
-    let live = app.calls.slots_taken();
-    tracing::info!(live, grace_s = app.config.server.drain_grace.as_secs(), "draining: new calls are refused");
-    app.calls.start_draining();
-    tokio::select! {
-        () = drained(&app.calls, app.config.server.drain_grace) => ExitCode::SUCCESS,
-        _ = terminate.recv() => ExitCode::FAILURE,
-        _ = interrupt.recv() => ExitCode::FAILURE,
-    }
-}
-
-async fn drained(calls: &Calls, grace: Duration) {
-    if none_left(calls, grace).await {
-        return;
-    }
-    tracing::warn!(live = calls.slots_taken(), "the grace period is over: calls are ended with a sentence");
-    calls.end_all();
-    none_left(calls, LAST_SENTENCE).await;
-}
-
-async fn none_left(calls: &Calls, within: Duration) -> bool {
-    let wait = async {
-        while calls.slots_taken() > 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
-    tokio::time::timeout(within, wait).await.is_ok()
 }

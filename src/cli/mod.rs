@@ -83,8 +83,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             if let Some(port) = args.port {
                 load.overrides.push(("server.port".to_owned(), port.to_string()));
             }
-            let config = Config::load(&load)?;
-            system.block_on(crate::app::serve(config, args.demo))
+            system.block_on(crate::app::serve(&load, args.demo))
         }
         Command::Call(args) => {
             let data_dir = Config::load(&load)?.data_dir;

@@ -96,6 +96,10 @@ pub struct Calls {
     pub max_live: usize,
     /// Live calls of one client.
     pub max_live_per_client: usize,
+    /// New calls are refused while a thread is this late; zero: never.
+    pub shed_lag: Duration,
+    /// New calls are refused while the process is this large, MiB; 0: by the control group, if it has a limit.
+    pub memory_max_mb: u64,
     /// Timers of a call whose agent sets none.
     pub limits: CallLimits,
 }

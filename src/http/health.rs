@@ -99,6 +99,10 @@ pub struct Health {
     directory_loaded: bool,
     /// No new calls are taken: the process is about to end.
     draining: bool,
+    /// No new calls are taken for a while: threads lag or memory runs out.
+    shedding: bool,
+    /// Threads that do not get on; the log names what they run.
+    blocked_threads: Vec<String>,
     recorder: RecorderSnapshot,
 }
 
@@ -123,7 +127,7 @@ pub struct Readiness {
 /// One thing that is missing.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 pub struct Reason {
-    /// `database`, `schema`, `directory` or `draining`.
+    /// `database`, `schema`, `directory`, `draining` or `overloaded`.
     what: &'static str,
     detail: &'static str,
 }
@@ -240,7 +244,10 @@ pub(super) async fn health(app: web::Data<App>, lately: web::Data<Lately>) -> Ht
     let database = database(&app, &lately).await;
     let (recorder, directory_loaded, draining) =
         (recorder(&app), app.directory.get().is_some(), app.calls.is_draining());
-    let sound = database == Database::Up && recorder.healthy && directory_loaded && !draining;
+    let shedding = app.calls.is_shedding();
+    let blocked_threads: Vec<String> = app.watch.blocked().into_iter().map(|blocked| blocked.thread).collect();
+    let busy = draining || shedding || !blocked_threads.is_empty();
+    let sound = database == Database::Up && recorder.healthy && directory_loaded && !busy;
     let body = Health {
         status: if sound { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
@@ -249,6 +256,8 @@ pub(super) async fn health(app: web::Data<App>, lately: web::Data<Lately>) -> Ht
         database: database.as_str(),
         directory_loaded,
         draining,
+        shedding,
+        blocked_threads,
         recorder,
     };
     told(HttpResponse::Ok(), &body)
@@ -270,6 +279,9 @@ pub(super) async fn ready(app: web::Data<App>, lately: web::Data<Lately>) -> Htt
     }
     if app.calls.is_draining() {
         reasons.push(Reason { what: "draining", detail: "the process takes no more calls and is about to end" });
+    }
+    if app.calls.is_shedding() {
+        reasons.push(Reason { what: "overloaded", detail: "threads lag or memory runs out: see calls.shed_lag" });
     }
     if reasons.is_empty() {
         return told(HttpResponse::Ok(), &Readiness { status: "ready", reasons });

@@ -29,6 +29,7 @@ use crate::store::Store;
 use crate::store::recorder::Recorder;
 use crate::telemetry::Metrics;
 use crate::tokens::Tokens;
+use crate::watch::Watch;
 use problem::Problem;
 
 /// Everything a handler may need. One per process, shared by all workers.
@@ -55,6 +56,8 @@ pub struct App {
     pub recording_hosts: RecordingHosts,
     /// Calls of a former process that may come back.
     pub returning: returning::Returning,
+    /// Threads and memory.
+    pub watch: Arc<Watch>,
 }
 
 /// All routes.

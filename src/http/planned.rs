@@ -1,17 +1,21 @@
 //! Planned panics, to show that supervision works. Compiled only with the feature `planned-panics`.
 
+use std::time::Duration;
+
 use actix_web::{HttpResponse, web};
 use caly_actors::domain::{Carrier, CarrierCallId};
-use caly_actors::supervise::PlannedPanic;
+use caly_actors::supervise::{PlannedBlock, PlannedPanic};
 
 use super::App;
 use super::problem::Problem;
 
-/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}` and `POST /test/panic/handler`.
+/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}`, `POST /test/panic/handler` and
+/// `POST /test/block/{carrier call id}/{ms}`, which makes the call's intent child hold its thread.
 pub fn configure(routes: &mut web::ServiceConfig) {
     routes
         .route("/test/panic/handler", web::post().to(handler))
-        .route("/test/panic/{call}/{child}", web::post().to(child));
+        .route("/test/panic/{call}/{child}", web::post().to(child))
+        .route("/test/block/{call}/{ms}", web::post().to(block));
 }
 
 #[allow(clippy::panic, reason = "panicking is the purpose")]
@@ -35,5 +39,14 @@ async fn child(path: web::Path<(String, String)>, app: web::Data<App>) -> Result
         "action" => children.actions.do_send(PlannedPanic),
         _ => return Err(Problem::not_found()),
     }
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn block(path: web::Path<(String, u64)>, app: web::Data<App>) -> Result<HttpResponse, Problem> {
+    let (call, ms) = path.into_inner();
+    let id = CarrierCallId::parse(&call).map_err(|_| Problem::not_found())?;
+    let call = app.calls.by_carrier(Carrier::Exotel, &id).ok_or_else(Problem::not_found)?;
+    let children = call.children().ok_or_else(Problem::gone)?;
+    children.intent.do_send(PlannedBlock(Duration::from_millis(ms)));
     Ok(HttpResponse::Accepted().finish())
 }

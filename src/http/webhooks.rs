@@ -270,6 +270,7 @@ pub(super) fn refused(app: &App, client: &Client, refusal: Refusal) -> Problem {
         Refusal::Draining => "draining",
         Refusal::AtCapacity => "at_capacity",
         Refusal::ClientAtCapacity => "client_at_capacity",
+        Refusal::Overloaded => "overloaded",
         Refusal::Over => return Problem::gone(),
     };
     metrics::counter!("caly_calls_refused_total", "reason" => reason).increment(1);
