@@ -28,6 +28,8 @@ mod database;
 mod ending;
 #[path = "program/engine_trouble.rs"]
 mod engine_trouble;
+#[path = "program/lost_ends.rs"]
+mod lost_ends;
 #[path = "program/media_abuse.rs"]
 mod media_abuse;
 #[path = "program/media_door.rs"]

@@ -74,7 +74,11 @@ impl Handler<crate::supervise::PlannedPanic> for Intent {
 impl Handler<crate::supervise::PlannedBlock> for Intent {
     type Result = ();
 
-    fn handle(&mut self, crate::supervise::PlannedBlock(length): crate::supervise::PlannedBlock, _: &mut Self::Context) {
+    fn handle(
+        &mut self,
+        crate::supervise::PlannedBlock(length): crate::supervise::PlannedBlock,
+        _: &mut Self::Context,
+    ) {
         std::thread::sleep(length);
     }
 }

@@ -74,6 +74,8 @@ pub struct MediaSnapshot {
     pub playout_bytes: usize,
     /// Messages waiting for the socket.
     pub socket_waiting: usize,
+    /// Since the last caller frame, or since the stream could have begun.
+    pub silence: Duration,
 }
 
 /// See the module's text.
@@ -403,6 +405,7 @@ impl Handler<Observe<MediaSnapshot>> for Media {
             caller_waiting: self.spec.to_engine.depth(),
             playout_bytes: self.playout.as_ref().map_or(0, Playout::queued_bytes),
             socket_waiting: self.link.as_ref().map_or(0, |link| link.commands.depth()),
+            silence: self.spec.clock.now().saturating_sub(self.last_frame),
         }
     }
 }

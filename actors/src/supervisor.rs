@@ -216,7 +216,11 @@ impl Calls {
     /// Whether new calls are refused so that those that are up keep their audio.
     pub fn shed(&self, shedding: bool) {
         if self.shedding.swap(shedding, Ordering::AcqRel) != shedding {
-            tracing::warn!(shedding, live = self.slots_taken(), "new calls are refused while the process is overloaded");
+            tracing::warn!(
+                shedding,
+                live = self.slots_taken(),
+                "new calls are refused while the process is overloaded"
+            );
         }
     }
 
@@ -288,7 +292,8 @@ impl Calls {
             admitted: Instant::now(),
             status: Mutex::default(),
         });
-        let spec = CallSpec { facts, ports: self.ports.clone(), audio: self.audio, live: Arc::clone(&live), slot, past };
+        let spec =
+            CallSpec { facts, ports: self.ports.clone(), audio: self.audio, live: Arc::clone(&live), slot, past };
         let registry = Arc::downgrade(self);
         let watched = Arc::clone(&live);
         arbiter.spawn_fn(move || {

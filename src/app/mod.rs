@@ -1,5 +1,6 @@
 //! The composition root: the only place where rooms meet. Starts the server and, written once, stops it.
 
+mod lost_ends;
 mod restart;
 mod sandbox;
 mod signals;
@@ -16,8 +17,8 @@ use caly_actors::domain::CallFacts;
 use caly_actors::ports::{Engine, EngineAudio, Journal, Ports, RecordingTap, Recordings};
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
-use secrecy::{ExposeSecret as _, SecretString};
 use sd_notify::NotifyState;
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::actions::Catalogue;
@@ -27,16 +28,16 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
-use crate::http::socket::KillSwitch;
 use crate::http::returning::Returning;
+use crate::http::socket::KillSwitch;
 use crate::http::{self, App};
 use crate::limits::RateLimits;
 use crate::outbound::Outbound;
 use crate::phrases::StoredPhrases;
 use crate::record::WavRecordings;
 use crate::sim::engine::EngineServer;
-use crate::store::recorder::{Recorder, RecorderOptions, Write};
 use crate::store::RecordingFact;
+use crate::store::recorder::{Recorder, RecorderOptions, Write};
 use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
@@ -92,6 +93,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, &actions, sandbox, address.port()).await;
+    actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
     actix_rt::spawn(directory.clone().keep_fresh(store.clone(), DIRECTORY_REFRESH));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {

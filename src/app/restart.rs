@@ -20,9 +20,9 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::http::App;
 use crate::http::returning::{action, facts};
+use crate::store::Store;
 use crate::store::recorder::Recorder;
 use crate::store::rows::ActionRow;
-use crate::store::Store;
 
 /// How long ago an action may have been begun to be asked about.
 const ASK_WITHIN: chrono::Duration = chrono::Duration::hours(24);

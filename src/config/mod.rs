@@ -169,6 +169,8 @@ pub struct Exotel {
     pub sample_rate: u32,
     /// Hosts a recording may be fetched from.
     pub recording_hosts: Vec<String>,
+    /// A call of whose end the carrier has not told is asked about after this.
+    pub ask_after: Duration,
     /// Longest wait for a REST request.
     pub request_timeout: Duration,
 }

@@ -209,6 +209,7 @@ fn exotel(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Exotel {
         api_token,
         sample_rate,
         recording_hosts: r.list("exotel.recording_hosts"),
+        ask_after: r.duration("exotel.ask_after", SECOND..=HOUR),
         request_timeout: r.duration("exotel.request_timeout", Duration::from_millis(100)..=HOUR),
     }
 }

@@ -388,7 +388,7 @@ fn keep_status(asked: &Asked, told: &Status, over: bool) -> Result<HttpResponse,
         same_client(call, &asked.client)?;
     }
     let (client, id) = (asked.client.id, &told.call_sid);
-    let word = state_word(told.status);
+    let word = told.status.as_str();
     let at = told.ended.map_or_else(Utc::now, DateTime::<Utc>::from);
     if over {
         let seconds = told.duration.map(|duration| duration.as_secs() as i64);
@@ -407,19 +407,6 @@ fn keep_status(asked: &Asked, told: &Status, over: bool) -> Result<HttpResponse,
         keep_recording(asked, id, url.as_str(), told.duration);
     }
     Ok(HttpResponse::Ok().json(serde_json::json!({ "ok": true })))
-}
-
-fn state_word(state: CallState) -> &'static str {
-    match state {
-        CallState::Queued => "queued",
-        CallState::Ringing => "ringing",
-        CallState::InProgress => "in-progress",
-        CallState::Completed => "completed",
-        CallState::Busy => "busy",
-        CallState::Failed => "failed",
-        CallState::NoAnswer => "no-answer",
-        CallState::Canceled => "canceled",
-    }
 }
 
 async fn recording(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {

@@ -23,7 +23,23 @@ const ABANDON_ACTIONS: &str = "UPDATE actions SET state = 'unknown', changed_at 
 const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call_id = a.call_id AND e.kind = 'interrupted' \
     WHERE a.state = 'unknown' AND a.output IS NULL AND a.created_at >= $1 ORDER BY a.id LIMIT 500";
 
+/// Calls that are over here and, as far as anybody has told, not for the carrier.
+const NO_CARRIER_END: &str = "SELECT * FROM calls WHERE carrier_ended_at IS NULL AND ended_at >= $1 AND ended_at <= $2 \
+    ORDER BY ended_at DESC LIMIT 100";
+
 impl Store {
+    /// Calls that ended here between two times, of whose end the carrier has not told; the latest first, at most 100.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn calls_without_carrier_end(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<Vec<CallRow>, StoreError> {
+        self.all(NO_CARRIER_END, args![from, to]).await
+    }
+
     /// Ends the calls that a process which is gone left open: those admitted up to `now` and not in `except`. Their
     /// running actions become unknown. For the start, after the recorder's spool has been written. Gives the calls it
     /// ended, as they were before; done twice, the second time gives none.

@@ -85,7 +85,8 @@ async fn a_service_manager_is_told_ready_alive_reloading_and_stopping() {
     let path = directory.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-    let settings = Settings::default().with("NOTIFY_SOCKET", path.display().to_string()).with("WATCHDOG_USEC", "600000");
+    let settings =
+        Settings::default().with("NOTIFY_SOCKET", path.display().to_string()).with("WATCHDOG_USEC", "600000");
     let server = Server::start(settings).await;
     let heard = |wanted: &'static str| {
         let manager = &manager;

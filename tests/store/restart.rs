@@ -65,7 +65,11 @@ async fn what_a_call_has_cost_is_there_before_its_end(world: &World) {
     recorder.record(SystemTime::now(), journal::ended(&facts, EndReason::AgentEnded));
     recorder.record(SystemTime::now(), spent(99));
     assert!(recorder.flush(SOON).await);
-    assert_eq!(world.store.call_detail(facts.call).await.unwrap().call.cost_micro_usd, 1234, "the end has the last word");
+    assert_eq!(
+        world.store.call_detail(facts.call).await.unwrap().call.cost_micro_usd,
+        1234,
+        "the end has the last word"
+    );
 }
 
 async fn actions_left_half_done_are_found_until_their_outcome_is_known(world: &World) {

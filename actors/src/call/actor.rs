@@ -11,8 +11,8 @@ use std::time::Duration;
 use actix::prelude::*;
 
 use super::clock::CallClock;
-use super::past::Past;
 use super::event::{CallEvent, Effect};
+use super::past::Past;
 use super::state::{Attach, CallState, EngineStage};
 use super::{Heard, Observe, Stop};
 use crate::action::{ActionSnapshot, Actions, RunAction};

@@ -377,6 +377,17 @@ pub enum AfterStream {
     Transfer,
 }
 
+impl AfterStream {
+    /// The word used in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HangUp => "hang_up",
+            Self::Transfer => "transfer",
+        }
+    }
+}
+
 /// What an engine session cost. Token counts include the cached ones.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Usage {

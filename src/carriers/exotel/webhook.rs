@@ -218,6 +218,21 @@ pub enum CallState {
 }
 
 impl CallState {
+    /// Exotel's word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Ringing => "ringing",
+            Self::InProgress => "in-progress",
+            Self::Completed => "completed",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+            Self::NoAnswer => "no-answer",
+            Self::Canceled => "canceled",
+        }
+    }
+
     /// Reads Exotel's word; case, `-`, `_` and the second l of *cancelled* do not matter.
     #[must_use]
     pub fn parse(word: &str) -> Option<Self> {

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use caly_actors::domain::{Action, AfterStream, CallFacts, CallId, EndReason, Speaker, Turn, Understanding, Usage};
+use caly_actors::domain::{Action, CallFacts, CallId, EndReason, Speaker, Turn, Understanding, Usage};
 use caly_actors::ports::JournalEntry;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ impl From<JournalEntry> for Body {
                 Self::Event { call: call.0, name: kind.to_owned(), detail: json_of(&detail), at_ms: millis(at) }
             }
             JournalEntry::Decided { call, after, summary } => {
-                Self::Decided { call: call.0, after: after_word(after).to_owned(), summary: summary.to_string() }
+                Self::Decided { call: call.0, after: after.as_str().to_owned(), summary: summary.to_string() }
             }
             JournalEntry::TakenUp { call, at } => Self::TakenUp { call: call.0, at_ms: millis(at) },
             JournalEntry::Spent { call, usage } => Self::Spent { call: call.0, usage: counts(usage) },
@@ -256,13 +256,6 @@ fn entities(understanding: &Understanding) -> Value {
         })
     };
     understanding.entities.iter().map(entity).collect()
-}
-
-fn after_word(after: AfterStream) -> &'static str {
-    match after {
-        AfterStream::HangUp => "hang_up",
-        AfterStream::Transfer => "transfer",
-    }
 }
 
 fn millis(time: Duration) -> i64 {
