@@ -11,6 +11,14 @@
 
 #[path = "faults/database.rs"]
 mod database;
+#[path = "faults/endings.rs"]
+mod endings;
+#[path = "faults/leak.rs"]
+mod leak;
+#[path = "faults/life.rs"]
+mod life;
+#[path = "faults/stream.rs"]
+mod stream;
 #[path = "faults/world.rs"]
 mod world;
 
@@ -28,6 +36,8 @@ pub struct Size {
     pub seconds: Option<u64>,
     /// `--calls N`: calls that are up at once.
     pub calls: Option<usize>,
+    /// `--rounds N`: how often it is done.
+    pub rounds: Option<u64>,
 }
 
 impl Size {
@@ -45,13 +55,17 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "database [away|slow|full]";
+const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
     match words {
+        ["kill"] => life::kill(size).await,
+        ["drain"] => life::drain(size).await,
+        ["endings"] => endings::run(size).await,
+        ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
-        _ => bail!("which campaign? {CAMPAIGNS}, with --seconds N and --calls N"),
+        _ => bail!("which campaign? {CAMPAIGNS}; with --seconds N, --calls N, --rounds N"),
     }
 }
 
@@ -83,7 +97,8 @@ fn run(arguments: &[String]) -> Result<Vec<Table>> {
         match argument.as_str() {
             "--seconds" => size.seconds = Some(number().context("--seconds: a number of seconds")?),
             "--calls" => size.calls = Some(number().context("--calls: a number of calls")? as usize),
-            word if word.starts_with("--") => bail!("{word} is not known: --seconds N and --calls N are"),
+            "--rounds" => size.rounds = Some(number().context("--rounds: a number of rounds")?),
+            word if word.starts_with("--") => bail!("{word} is not known: --seconds, --calls and --rounds are"),
             word => words.push(word),
         }
     }

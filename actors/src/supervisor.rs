@@ -3,7 +3,7 @@
 //! [`Calls`] is shared by every thread: webhooks look calls up and admit them without waiting for a mailbox. The
 //! [`CallSupervisor`] actor sweeps once a second for calls whose actor is gone and forgets old endings.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,9 +20,9 @@ use crate::domain::{AfterStream, CallFacts, CallId, CallTime, Carrier, CarrierCa
 use crate::ports::{EngineAudio, JournalEntry, Ports};
 use crate::supervise::{self, Child, Fate, RestartPolicy};
 
-/// Ended calls are remembered this long, to answer repeated and late webhooks as the first.
+/// Ended calls are remembered this long unless said otherwise, to answer repeated and late webhooks as the first.
 const REMEMBER: Duration = Duration::from_secs(15 * 60);
-/// … and at most this many of them.
+/// … and at most this many of them; beyond, for a fifteenth of the time.
 const REMEMBER_MAX: usize = 20_000;
 /// Room of a call's mailbox for senders that heed it.
 const MAILBOX: usize = 64;
@@ -170,6 +170,7 @@ pub struct Calls {
     audio: EngineAudio,
     limits_process: AtomicUsize,
     limits_client: AtomicUsize,
+    remember_ms: AtomicU64,
     by_carrier: DashMap<(Carrier, CarrierCallId), Arc<LiveCall>>,
     by_id: DashMap<CallId, Arc<LiveCall>>,
     /// Calls whose end came before their start.
@@ -197,6 +198,7 @@ impl Calls {
             audio,
             limits_process: AtomicUsize::new(limits.process),
             limits_client: AtomicUsize::new(limits.client),
+            remember_ms: AtomicU64::new(REMEMBER.as_millis() as u64),
             by_carrier: DashMap::new(),
             by_id: DashMap::new(),
             over: DashMap::new(),
@@ -211,6 +213,11 @@ impl Calls {
     pub fn set_limits(&self, limits: AdmissionLimits) {
         self.limits_process.store(limits.process, Ordering::Release);
         self.limits_client.store(limits.client, Ordering::Release);
+    }
+
+    /// Ended calls are remembered this long from now on.
+    pub fn set_remember(&self, length: Duration) {
+        self.remember_ms.store(u64::try_from(length.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
     }
 
     /// Whether new calls are refused so that those that are up keep their audio.
@@ -411,11 +418,12 @@ impl Calls {
             }
         }
         let crowded = self.by_id.len().saturating_sub(REMEMBER_MAX) > 0;
-        let keep = if crowded { REMEMBER / 15 } else { REMEMBER };
+        let remember = Duration::from_millis(self.remember_ms.load(Ordering::Acquire));
+        let keep = if crowded { remember / 15 } else { remember };
         let old = |call: &Arc<LiveCall>| call.status().ended.is_some_and(|(_, at)| at.elapsed() > keep);
         self.by_carrier.retain(|_, call| !old(call));
         self.by_id.retain(|_, call| !old(call));
-        self.over.retain(|_, since| since.elapsed() < REMEMBER);
+        self.over.retain(|_, since| since.elapsed() < remember);
         metrics::gauge!("caly_calls_remembered").set(self.by_id.len() as f64);
     }
 }

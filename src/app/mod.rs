@@ -70,6 +70,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
+    calls.set_remember(config.calls.remember);
     let secret = config.token_secret().map_err(anyhow::Error::msg)?;
     let app = web::Data::new(App {
         config: Arc::clone(&config),

@@ -69,6 +69,7 @@ fn apply(app: &App, logs: &Logs, config: &Config) {
     }
     app.limits.reload(&config.limits);
     app.calls.set_limits(AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client });
+    app.calls.set_remember(config.calls.remember);
     app.directory.set_limits(config.calls.limits);
     app.watch.set_overload(overload(config));
     for key in needs_restart(&app.config, config) {

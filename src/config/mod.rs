@@ -100,6 +100,8 @@ pub struct Calls {
     pub shed_lag: Duration,
     /// New calls are refused while the process is this large, MiB; 0: by the control group, if it has a limit.
     pub memory_max_mb: u64,
+    /// Ended calls are remembered this long for late and repeated webhooks.
+    pub remember: Duration,
     /// Timers of a call whose agent sets none.
     pub limits: CallLimits,
 }

@@ -126,6 +126,7 @@ fn calls(r: &mut Reader<'_>) -> Calls {
         max_live_per_client: r.count("calls.max_live_per_client", 1..=100_000) as usize,
         shed_lag: r.duration("calls.shed_lag", Duration::ZERO..=HOUR),
         memory_max_mb: u64::from(r.count("calls.memory_max_mb", 0..=1_000_000)),
+        remember: r.duration("calls.remember", SECOND..=DAY),
         limits: CallLimits {
             answer: r.duration("calls.answer", short.clone()),
             idle_media: r.duration("calls.idle_media", short.clone()),

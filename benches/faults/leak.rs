@@ -1,0 +1,139 @@
+//! Thousands of short calls one after the other: what each leaves behind, as the slope of a line through what is left
+//! after every batch, with its 95 % interval. The first third is warm-up (pools, caches, arenas) and not counted.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, anyhow};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::Size;
+use crate::stream::Stream;
+use crate::world::{Server, Settings, Table};
+
+/// Calls between two looks.
+const BATCH: usize = 250;
+/// At the same time.
+const PARALLEL: usize = 50;
+const WARM_UP: f64 = 0.3;
+/// Longest wait for everything to be given back after a batch.
+const BACK: Duration = Duration::from_secs(5);
+/// Goals: bytes a call, upper end of the interval.
+const ALLOCATED: f64 = 1.0;
+const RESIDENT: f64 = 128.0;
+
+/// What is left at one look.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    calls: f64,
+    allocated: f64,
+    resident: f64,
+    threads: f64,
+    sockets: f64,
+    timers: f64,
+}
+
+async fn look(server: &Server, calls: usize) -> Result<Left> {
+    let metrics = server.metrics().await?;
+    let metric = |name: &str| metrics.get(name).copied().with_context(|| format!("no metric {name}"));
+    Ok(Left {
+        calls: calls as f64,
+        allocated: metric("caly_allocator_allocated_bytes")?,
+        resident: metric("caly_process_resident_bytes")?,
+        threads: metric("caly_process_threads")?,
+        sockets: metric("caly_process_open_fds")?,
+        timers: metrics.get("caly_timers").copied().unwrap_or_default(),
+    })
+}
+
+/// A call as short as a call can be: heard, greeted, hung up.
+async fn call(server: &Server, number: usize) -> Result<()> {
+    let mut stream = Stream::open(server, number % PARALLEL).await?;
+    stream.start().await?;
+    stream.frames(10).await?;
+    stream.stop().await?;
+    stream.closed(Duration::from_secs(10)).await.map(drop)
+}
+
+pub async fn run(size: Size) -> Result<Vec<Table>> {
+    let calls = size.calls(10_000);
+    let settings = Settings::default()
+        .with("CALY__CALLS__REMEMBER", "1s")
+        .with("CALY__RECORDING__ENABLED", "false")
+        .with("CALY__LOG__LEVEL", "warn");
+    let server = std::rc::Rc::new(Server::start(settings).await?);
+    let begun = Instant::now();
+    let (mut seen, mut failed, mut slowest) = (Vec::new(), Vec::new(), Duration::ZERO);
+    let mut placed = 0;
+    while placed < calls {
+        let mut running: JoinSet<Result<()>> = JoinSet::new();
+        for number in 0..BATCH.min(calls - placed) {
+            let own = std::rc::Rc::clone(&server);
+            running.spawn_local(async move { call(&own, number).await });
+            while running.len() >= PARALLEL {
+                keep_failure(running.join_next().await, &mut failed);
+            }
+        }
+        while let Some(done) = running.join_next().await {
+            keep_failure(Some(done), &mut failed);
+        }
+        placed += BATCH.min(calls - placed);
+        slowest = slowest.max(server.nothing_left(BACK * 4).await?);
+        settled(&server).await?;
+        seen.push(look(&server, placed).await?);
+    }
+    let mut table = Table::new(format!("{calls} short calls, {PARALLEL} at a time, in {:.0?}", begun.elapsed()));
+    table.none("calls that failed", failed.len());
+    let counted = &seen[(seen.len() as f64 * WARM_UP) as usize..];
+    for (name, value, goal) in [
+        ("allocated bytes left per call", (|left: &Left| left.allocated) as fn(&Left) -> f64, ALLOCATED),
+        ("resident bytes left per call", |left| left.resident, RESIDENT),
+    ] {
+        let (slope, half) = line(counted, value).ok_or_else(|| anyhow!("too few calls to judge"))?;
+        let upper = slope + half;
+        table.judge(name, format!("{slope:.1} +- {half:.1}"), &format!("upper end <= {goal}"), upper <= goal);
+    }
+    table.within("slots, actors and sockets back at zero after", slowest, BACK);
+    let (first, last) = (counted.first().context("no looks")?, counted.last().context("no looks")?);
+    for (name, before, after, slack) in [
+        ("threads", first.threads, last.threads, 0.0),
+        ("descriptors", first.sockets, last.sockets, 2.0),
+        ("timers", first.timers, last.timers, 2.0),
+    ] {
+        table.judge(name, format!("{before} then {after}"), "as before", after <= before + slack);
+    }
+    failed.into_iter().take(3).for_each(|text| table.note(text));
+    Ok(vec![table])
+}
+
+/// Two looks at the registry's sweep apart, so that what is forgotten is forgotten.
+async fn settled(server: &Server) -> Result<()> {
+    let begun = Instant::now();
+    while server.metric("caly_calls_remembered").await? > 0.0 && begun.elapsed() < BACK {
+        sleep(Duration::from_millis(50)).await;
+    }
+    sleep(Duration::from_millis(300)).await;
+    Ok(())
+}
+
+fn keep_failure(done: Option<Result<Result<()>, tokio::task::JoinError>>, failed: &mut Vec<String>) {
+    match done {
+        Some(Ok(Err(error))) => failed.push(format!("{error:#}")),
+        Some(Err(error)) => failed.push(error.to_string()),
+        Some(Ok(Ok(()))) | None => {}
+    }
+}
+
+/// Slope of the least-squares line through a value over calls, and half of its 95 % interval (normal approximation).
+fn line(seen: &[Left], value: fn(&Left) -> f64) -> Option<(f64, f64)> {
+    let count = seen.len() as f64;
+    if seen.len() < 5 {
+        return None;
+    }
+    let mean = |of: &dyn Fn(&Left) -> f64| seen.iter().map(of).sum::<f64>() / count;
+    let (mean_x, mean_y) = (mean(&|left| left.calls), mean(&|left| value(left)));
+    let spread: f64 = seen.iter().map(|left| (left.calls - mean_x).powi(2)).sum();
+    let slope = seen.iter().map(|left| (left.calls - mean_x) * (value(left) - mean_y)).sum::<f64>() / spread;
+    let misses: f64 = seen.iter().map(|left| (value(left) - mean_y - slope * (left.calls - mean_x)).powi(2)).sum();
+    Some((slope, 1.96 * (misses / (count - 2.0) / spread).sqrt()))
+}
