@@ -374,6 +374,59 @@ mod tests {
         assert_eq!(addr.send(Add).await, Ok(1), "state is fresh");
     }
 
+    /// Panics once, in its n-th start, or in a timer, or when it goes.
+    struct Fragile {
+        starts: Rc<RefCell<u32>>,
+        panics_in_start: u32,
+        panics_in_timer: bool,
+        panics_in_drop: bool,
+    }
+    impl Actor for Fragile {
+        type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Self::Context) {
+            *self.starts.borrow_mut() += 1;
+            assert!(*self.starts.borrow() != self.panics_in_start, "planned, in started");
+            if std::mem::take(&mut self.panics_in_timer) {
+                ctx.run_later(Duration::from_millis(1), |_, _| panic!("planned, in a timer"));
+            }
+        }
+    }
+    impl Supervised for Fragile {}
+    impl Handler<PlannedPanic> for Fragile {
+        type Result = ();
+        fn handle(&mut self, _: PlannedPanic, ctx: &mut Self::Context) {
+            ctx.stop();
+        }
+    }
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            assert!(!self.panics_in_drop || std::thread::panicking(), "planned, in drop");
+        }
+    }
+
+    #[actix::test]
+    async fn a_panic_in_a_start_or_a_timer_is_followed_by_another_start_and_one_in_a_drop_reaches_nobody() {
+        for (panics_in_start, panics_in_timer, panics_in_drop, expected) in
+            [(1, false, false, 2), (0, true, false, 2), (0, false, true, 1)]
+        {
+            let (starts, fates) = (Rc::new(RefCell::new(0)), Fates::default());
+            let heard = Rc::clone(&fates);
+            let actor = Fragile { starts: Rc::clone(&starts), panics_in_start, panics_in_timer, panics_in_drop };
+            let addr = start(actor, Child::Media, "test", RestartPolicy::default(), move |fate| {
+                heard.borrow_mut().push(fate);
+            });
+            while *starts.borrow() < expected {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            addr.do_send(PlannedPanic);
+            while addr.connected() || fates.borrow().last() != Some(&Fate::Ended) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(*starts.borrow(), expected);
+            assert_eq!(fates.borrow().len(), expected as usize, "{:?}", fates.borrow());
+        }
+    }
+
     #[actix::test]
     async fn the_fourth_crash_in_a_minute_gives_the_child_up() {
         let (addr, fates, _) = counter();

@@ -5,12 +5,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use actix::dev::channel;
 use actix::prelude::*;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use tokio::time::Instant;
 
 use crate::call::actor::{CallActor, CallSpec, Children};
 use crate::call::event::CallEvent;
@@ -464,5 +465,14 @@ impl Handler<Stop> for CallSupervisor {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+#[cfg(any(test, feature = "planned-panics"))]
+impl Handler<supervise::PlannedPanic> for CallSupervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: supervise::PlannedPanic, _: &mut Self::Context) {
+        supervise::planned_panic();
     }
 }

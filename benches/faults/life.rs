@@ -80,7 +80,8 @@ pub async fn kill(size: Size) -> Result<Vec<Table>> {
         check(&server, &before, &mut seen).await?;
         eprintln!("kill: round {} of {rounds}, {} lines on record so far", round + 1, seen.lines);
     }
-    let mut table = Table::new(format!("kill -9 with {calls} calls, {rounds} rounds, every second one twice within 5 s"));
+    let mut table =
+        Table::new(format!("kill -9 with {calls} calls, {rounds} rounds, every second one twice within 5 s"));
     table.tell("committed lines looked for", seen.lines);
     table.none("committed lines lost", seen.lines_lost);
     table.none("calls lost from the record", seen.calls_lost);
