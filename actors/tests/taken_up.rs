@@ -14,6 +14,14 @@ use support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// A call that a former process had.
+fn taken_up(agent: Agent, actions: TestActions, past: Past) -> World {
+    tokio::time::pause();
+    let (calls, journal, actions) = World::registry(actions, vec![]);
+    let call = calls.admit_after(facts(agent, "sid1"), None, Some(past)).expect("admitted").call;
+    World { calls, call, journal, actions, epoch: tokio::time::Instant::now() }
+}
+
 #[actix::test]
 async fn a_call_taken_up_again_goes_on_where_it_stood_and_does_nothing_twice() {
     let action = |name: &str, state, output: Option<&str>| Action {
@@ -35,7 +43,7 @@ async fn a_call_taken_up_again_goes_on_where_it_stood_and_does_nothing_twice() {
         vec![("cancel", true, SECOND, |_| done("{}", None)), ("refund", true, SECOND, |_| done("{}", None))];
     let mut short = agent();
     short.limits.max_duration = SECOND * 100;
-    let world = World::taken_up(short, TestActions { entries, ..TestActions::default() }, past).await;
+    let world = taken_up(short, TestActions { entries, ..TestActions::default() }, past);
     let session = world.session(0).await;
     let context = &session.spec.context;
     assert!(matches!(&context[0], ContextItem::Caller(words) if words.contains("cancel kar do")), "{context:?}");

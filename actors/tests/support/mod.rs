@@ -14,7 +14,6 @@ use caly_actors::audio::lane::{LaneReceiver, LaneSender, lane};
 use caly_actors::call::Heard;
 use caly_actors::call::actor::AttachSocket;
 use caly_actors::call::event::CallEvent;
-use caly_actors::call::past::Past;
 use caly_actors::call::state::Attach;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
@@ -271,14 +270,6 @@ impl World {
         tokio::time::pause();
         let (calls, journal, actions) = Self::registry(actions, failures);
         let call = calls.admit(facts(agent, "sid1"), None).expect("admitted").call;
-        Self { calls, call, journal, actions, epoch: Instant::now() }
-    }
-
-    /// A call that a former process had.
-    pub async fn taken_up(agent: Agent, actions: TestActions, past: Past) -> Self {
-        tokio::time::pause();
-        let (calls, journal, actions) = Self::registry(actions, vec![]);
-        let call = calls.admit_after(facts(agent, "sid1"), None, Some(past)).expect("admitted").call;
         Self { calls, call, journal, actions, epoch: Instant::now() }
     }
 
