@@ -31,6 +31,17 @@ async fn committed(server: &Server) -> Result<HashMap<String, HashSet<String>>> 
     Ok(found)
 }
 
+/// Waits until every call has said something that is on record, and a little longer; gives what is on record then.
+async fn talking(server: &Server, calls: usize, longer: Duration) -> Result<HashMap<String, HashSet<String>>> {
+    let begun = Instant::now();
+    while committed(server).await?.values().filter(|lines| !lines.is_empty()).count() < calls {
+        ensure!(begun.elapsed() < Duration::from_secs(60), "the calls do not talk");
+        sleep(Duration::from_millis(200)).await;
+    }
+    sleep(longer).await;
+    committed(server).await
+}
+
 fn ids(rows: &Value) -> HashSet<String> {
     let rows = rows.as_array().map(Vec::as_slice).unwrap_or_default();
     rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect()
@@ -57,8 +68,7 @@ pub async fn kill(size: Size) -> Result<Vec<Table>> {
     for round in 0..rounds {
         let placed = server.place(calls, &scenario);
         server.live(calls, Duration::from_secs(30)).await?;
-        sleep(Duration::from_millis(500 + round * 173 % 2000)).await;
-        let before = committed(&server).await?;
+        let before = talking(&server, calls, Duration::from_millis(round * 173 % 2000)).await?;
         let killed = Instant::now();
         server.kill();
         drop(placed);
