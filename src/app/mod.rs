@@ -4,14 +4,14 @@ mod sandbox;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::Arbiter;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use anyhow::Context as _;
 use caly_actors::domain::CallFacts;
-use caly_actors::ports::{Engine, EngineAudio, Journal, Ports, RecordingTap, Recordings};
+use caly_actors::ports::{Engine, EngineAudio, Journal, JournalEntry, Ports, RecordingTap, Recordings};
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -25,12 +25,13 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
+use crate::http::health::{Alarms, Reason};
 use crate::http::socket::KillSwitch;
 use crate::http::{self, App};
 use crate::limits::RateLimits;
 use crate::outbound::Outbound;
 use crate::phrases::StoredPhrases;
-use crate::record::WavRecordings;
+use crate::record::{Mark, OnMark, WavRecordings};
 use crate::sim::engine::EngineServer;
 use crate::store::recorder::{Recorder, RecorderOptions, Write};
 use crate::store::{RecordingFact, Store};
@@ -39,6 +40,8 @@ use crate::tokens::Tokens;
 
 /// How often clients are read anew.
 const DIRECTORY_REFRESH: Duration = Duration::from_secs(3);
+/// Longest pause between two attempts to prepare the database: it is noticed soon after its return.
+const PREPARE_EVERY_MAX: Duration = Duration::from_secs(1);
 /// A request's head must have arrived whole within this.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// After the grace period: the last sentence of every call, and its teardown.
@@ -77,6 +80,7 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
         limits: RateLimits::new(&config.limits),
         metrics,
         recording_hosts: recording_hosts(&config)?,
+        alarms: alarms(ports.recordings.clone()),
     });
     let (server, address) = listen(&app)?;
     let handle = server.handle();
@@ -90,7 +94,6 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
         address.port(),
     )
     .await;
-    actix_rt::spawn(directory.clone().keep_fresh(store.clone(), DIRECTORY_REFRESH));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -172,7 +175,10 @@ fn ports(
     let outbound = Outbound::new(None)?;
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
     let recordings = match config.recording.enabled {
-        true => Some(Arc::new(WavRecordings::start(config.recording.dir.clone()).context("recordings")?)),
+        true => {
+            let marks = recording_marks(Arc::clone(recorder));
+            Some(Arc::new(WavRecordings::start(config.recording.dir.clone(), marks).context("recordings")?))
+        }
         false => None,
     };
     let kept =
@@ -185,6 +191,25 @@ fn ports(
         recordings: Arc::new(kept),
     };
     Ok(Outside { ports, recordings })
+}
+
+/// A recording that stops or goes on is a mark in its call's journal.
+fn recording_marks(recorder: Arc<Recorder>) -> OnMark {
+    Box::new(move |call, mark, at| {
+        let kind = match mark {
+            Mark::Stopped => "recording_stopped",
+            Mark::Resumed => "recording_resumed",
+        };
+        recorder.record(SystemTime::now(), JournalEntry::Event { call, kind, detail: "{}".into(), at });
+    })
+}
+
+fn alarms(recordings: Option<Arc<WavRecordings>>) -> Alarms {
+    Box::new(move || {
+        let stopped = recordings.as_ref().is_some_and(|recordings| recordings.stopped() > 0);
+        let detail = "the disk refuses recordings: calls go on without; make room in recording.dir";
+        stopped.then_some(Reason { what: "recordings", detail }).into_iter().collect()
+    })
 }
 
 /// Opens recordings and writes down where they lie.
@@ -245,21 +270,28 @@ async fn prepare_database(
     sandbox: Option<Arc<Config>>,
     port: u16,
 ) {
+    let known = directory.clone();
     let (store, recorder, directory) = (store.clone(), Arc::clone(recorder), directory.clone());
     let mut wait = Duration::from_millis(250);
     let ready = async move {
         loop {
             match prepare_once(&store, &recorder, &directory, sandbox.as_deref(), port).await {
-                Ok(()) => return,
+                // Not earlier: calls are taken once clients are known, and orphans must be closed before.
+                Ok(()) => return directory.keep_fresh(store, DIRECTORY_REFRESH).await,
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "waiting for the database"),
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
+            wait = (wait * 2).min(PREPARE_EVERY_MAX);
         }
     };
-    let mut ready = actix_rt::spawn(ready);
+    actix_rt::spawn(ready);
     // A database that is there is ready in milliseconds; without it the server goes on waiting, and answers 503.
-    let _ = tokio::time::timeout(Duration::from_secs(3), &mut ready).await;
+    let known = async {
+        while known.get().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(3), known).await;
 }
 
 async fn prepare_once(

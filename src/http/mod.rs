@@ -52,6 +52,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Where recordings may lie.
     pub recording_hosts: RecordingHosts,
+    /// What `/health` reports of rooms that this one does not know.
+    pub alarms: health::Alarms,
 }
 
 /// All routes.

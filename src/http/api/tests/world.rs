@@ -161,6 +161,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         limits: RateLimits::new(&config.limits),
         metrics: metrics(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
+        alarms: Box::new(Vec::new),
         config: Arc::new(config),
     };
     (web::Data::new(app), arbiter)
