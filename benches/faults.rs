@@ -5,12 +5,19 @@
 //! does its harm and prints a table of figures beside their goals. Exit code 1 if a goal was missed or something could
 //! not be run.
 //!
-//! This file only chooses: a campaign is a module of its own, and what campaigns share lives in `faults/world.rs`.
+//! This file only chooses: a campaign is a module of its own, and what campaigns share lives in `faults/world.rs`
+//! and `faults/report.rs`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
 
 #[path = "faults/database.rs"]
 mod database;
+#[path = "../tests/support/integrity.rs"]
+mod integrity;
+#[path = "../tests/support/proxy.rs"]
+mod proxy;
+#[path = "faults/report.rs"]
+mod report;
 #[path = "faults/world.rs"]
 mod world;
 
