@@ -36,5 +36,7 @@ mod media_abuse;
 mod media_door;
 #[path = "program/panics.rs"]
 mod panics;
+#[path = "program/stores.rs"]
+mod stores;
 #[path = "program/webhooks.rs"]
 mod webhooks;
