@@ -5,7 +5,8 @@
 //! does its harm and prints a table of figures beside their goals. Exit code 1 if a goal was missed or something could
 //! not be run.
 //!
-//! This file only chooses: a campaign is a module of its own, and what campaigns share lives in `faults/world.rs`.
+//! This file only chooses: a campaign is a module of its own, and what campaigns share lives in `faults/world.rs`
+//! and `faults/report.rs`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
 
@@ -13,10 +14,16 @@
 mod database;
 #[path = "faults/endings.rs"]
 mod endings;
+#[path = "../tests/support/integrity.rs"]
+mod integrity;
 #[path = "faults/leak.rs"]
 mod leak;
 #[path = "faults/life.rs"]
 mod life;
+#[path = "../tests/support/proxy.rs"]
+mod proxy;
+#[path = "faults/report.rs"]
+mod report;
 #[path = "faults/stream.rs"]
 mod stream;
 #[path = "faults/world.rs"]

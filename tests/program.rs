@@ -4,8 +4,12 @@
 #![allow(clippy::print_stderr, reason = "a failing test shows what the server said last")]
 #![allow(dead_code, unreachable_pub, reason = "the harness offers more than one test needs; it is shared")]
 
+#[path = "support/integrity.rs"]
+mod integrity;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/proxy.rs"]
+mod proxy;
 
 #[path = "program/line.rs"]
 mod line;
@@ -40,5 +44,7 @@ mod panics;
 mod process;
 #[path = "program/restart.rs"]
 mod restart;
+#[path = "program/stores.rs"]
+mod stores;
 #[path = "program/webhooks.rs"]
 mod webhooks;

@@ -7,14 +7,14 @@ mod signals;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use actix::Arbiter;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use anyhow::Context as _;
 use caly_actors::domain::CallFacts;
-use caly_actors::ports::{Engine, EngineAudio, Journal, Ports, RecordingTap, Recordings};
+use caly_actors::ports::{Engine, EngineAudio, Journal, JournalEntry, Ports, RecordingTap, Recordings};
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
@@ -28,13 +28,14 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
+use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
 use crate::http::socket::KillSwitch;
 use crate::http::{self, App};
 use crate::limits::RateLimits;
 use crate::outbound::Outbound;
 use crate::phrases::StoredPhrases;
-use crate::record::WavRecordings;
+use crate::record::{Mark, OnMark, WavRecordings};
 use crate::sim::engine::EngineServer;
 use crate::store::RecordingFact;
 use crate::store::recorder::{Recorder, RecorderOptions, Write};
@@ -42,8 +43,6 @@ use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
 
-/// How often clients are read anew.
-const DIRECTORY_REFRESH: Duration = Duration::from_secs(3);
 /// A request's head must have arrived whole within this.
 const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// For what the recorder has not written at the end.
@@ -85,6 +84,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         recording_hosts: recording_hosts(&config)?,
         returning: Returning::default(),
         watch: Watch::new(signals::overload(&config)),
+        alarms: alarms(ports.recordings.clone()),
     });
     let admitting = Arc::clone(&calls);
     app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
@@ -95,7 +95,6 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, &actions, sandbox, address.port()).await;
     actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
-    actix_rt::spawn(directory.clone().keep_fresh(store.clone(), DIRECTORY_REFRESH));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -178,7 +177,10 @@ fn ports(
     let outbound = Outbound::new(None)?;
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
     let recordings = match config.recording.enabled {
-        true => Some(Arc::new(WavRecordings::start(config.recording.dir.clone()).context("recordings")?)),
+        true => {
+            let marks = recording_marks(Arc::clone(recorder));
+            Some(Arc::new(WavRecordings::start(config.recording.dir.clone(), marks).context("recordings")?))
+        }
         false => None,
     };
     let kept =
@@ -191,6 +193,25 @@ fn ports(
         recordings: Arc::new(kept),
     };
     Ok(Outside { ports, recordings })
+}
+
+/// A recording that stops or goes on is a mark in its call's journal.
+fn recording_marks(recorder: Arc<Recorder>) -> OnMark {
+    Box::new(move |call, mark, at| {
+        let kind = match mark {
+            Mark::Stopped => "recording_stopped",
+            Mark::Resumed => "recording_resumed",
+        };
+        recorder.record(SystemTime::now(), JournalEntry::Event { call, kind, detail: "{}".into(), at });
+    })
+}
+
+fn alarms(recordings: Option<Arc<WavRecordings>>) -> Alarms {
+    Box::new(move || {
+        let stopped = recordings.as_ref().is_some_and(|recordings| recordings.stopped() > 0);
+        let detail = "the disk refuses recordings: calls go on without; make room in recording.dir";
+        stopped.then_some(Reason { what: "recordings", detail }).into_iter().collect()
+    })
 }
 
 /// Opens recordings and writes down where they lie.

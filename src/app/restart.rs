@@ -28,6 +28,10 @@ use crate::store::rows::ActionRow;
 const ASK_WITHIN: chrono::Duration = chrono::Duration::hours(24);
 /// The journal of a former process, if it left one on disk, is written in this time, or the start goes on without.
 const SPOOL_DEADLINE: Duration = Duration::from_secs(30);
+/// How often clients are read anew.
+const DIRECTORY_REFRESH: Duration = Duration::from_secs(3);
+/// Longest pause between two attempts to prepare the database: it is noticed soon after its return.
+const PREPARE_EVERY_MAX: Duration = Duration::from_secs(1);
 
 /// Migrates, closes what a former process left open and reads the clients; tries again in the background while the
 /// database is away, so that the process is up and says why it is not ready.
@@ -37,6 +41,7 @@ pub(super) async fn prepare_database(
     sandbox: Option<Arc<Config>>,
     port: u16,
 ) {
+    let known = app.directory.clone();
     let (app, runner) = (app.clone(), Arc::clone(runner));
     let mut wait = Duration::from_millis(250);
     let ready = async move {
@@ -46,13 +51,20 @@ pub(super) async fn prepare_database(
                 Err(error) => tracing::warn!(error = %format!("{error:#}"), "waiting for the database"),
             }
             tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
+            wait = (wait * 2).min(PREPARE_EVERY_MAX);
         }
-        actix_rt::spawn(ask_about_actions(app, runner));
+        actix_rt::spawn(ask_about_actions(app.clone(), runner));
+        // Not earlier: calls are taken once clients are known, and orphans must be closed before.
+        app.directory.clone().keep_fresh(app.store.clone(), DIRECTORY_REFRESH).await;
     };
-    let mut ready = actix_rt::spawn(ready);
+    actix_rt::spawn(ready);
     // A database that is there is ready in milliseconds; without it the server goes on waiting, and answers 503.
-    let _ = tokio::time::timeout(Duration::from_secs(3), &mut ready).await;
+    let known = async {
+        while known.get().is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(3), known).await;
 }
 
 async fn prepare_once(app: &App, sandbox: Option<&Config>, port: u16) -> anyhow::Result<()> {

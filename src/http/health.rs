@@ -24,8 +24,8 @@ use super::App;
 use super::api::openapi::{KeyRefusals, OpenRefusals};
 use super::api::{auth, only};
 use super::problem::Problem;
-use crate::store::StoreError;
 use crate::store::recorder::RecorderSnapshot;
+use crate::store::{Away, StoreError};
 
 /// Longest wait for the database's answer to a probe.
 const PING_DEADLINE: Duration = Duration::from_millis(500);
@@ -47,38 +47,45 @@ pub(super) struct Lately {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Database {
     Up,
-    Away,
+    Away(Away),
     SchemaNotReady,
     SchemaNewer,
+    SchemaBroken,
 }
 
 impl Database {
-    fn of(answer: Option<Result<(), StoreError>>) -> Self {
+    /// `known` is what the store knows of its trouble, for an answer that did not come or does not say.
+    fn of(answer: Option<Result<(), StoreError>>, known: Option<Away>) -> Self {
         match answer {
             Some(Ok(())) => Self::Up,
             Some(Err(StoreError::NewerSchema(_))) => Self::SchemaNewer,
-            Some(Err(StoreError::Unavailable { reason, .. })) if reason.starts_with("migrations") => {
-                Self::SchemaNotReady
-            }
-            Some(Err(_)) | None => Self::Away,
+            Some(Err(StoreError::BrokenSchema(..))) => Self::SchemaBroken,
+            Some(Err(error)) => match error.away() {
+                Some(Away::Schema) => Self::SchemaNotReady,
+                Some(Away::Busy | Away::Other) | None => Self::Away(known.unwrap_or(Away::Other)),
+                Some(why) => Self::Away(why),
+            },
+            None => Self::Away(known.unwrap_or(Away::Silent)),
         }
     }
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",
-            Self::Away => "away",
-            Self::SchemaNotReady | Self::SchemaNewer => "schema not ready",
+            Self::Away(_) => "away",
+            Self::SchemaNotReady | Self::SchemaNewer | Self::SchemaBroken => "schema not ready",
         }
     }
 
     fn reason(self) -> Option<Reason> {
+        let schema = |detail| Some(Reason { what: "schema", detail });
         match self {
             Self::Up => None,
-            Self::Away => Some(Reason { what: "database", detail: "the database does not answer" }),
-            Self::SchemaNotReady => Some(Reason { what: "schema", detail: "migrations have not been applied yet" }),
-            Self::SchemaNewer => {
-                Some(Reason { what: "schema", detail: "written by a newer caly: start the newer version" })
+            Self::Away(why) => Some(Reason { what: "database", detail: why.told() }),
+            Self::SchemaNotReady => schema(Away::Schema.told()),
+            Self::SchemaNewer => schema("written by a newer caly: start the newer version"),
+            Self::SchemaBroken => {
+                schema("a migration is not what was applied: run caly migrate, which says what to do")
             }
         }
     }
@@ -103,8 +110,13 @@ pub struct Health {
     shedding: bool,
     /// Threads that do not get on; the log names what they run.
     blocked_threads: Vec<String>,
+    /// What an operator should look at, the gravest first; empty while the status is `ok`.
+    alarms: Vec<Reason>,
     recorder: RecorderSnapshot,
 }
+
+/// What other rooms have to report, asked anew for each answer.
+pub type Alarms = Box<dyn Fn() -> Vec<Reason> + Send + Sync>;
 
 /// Calls and room for them.
 #[derive(Serialize, ToSchema)]
@@ -127,9 +139,10 @@ pub struct Readiness {
 /// One thing that is missing.
 #[derive(Clone, Copy, Serialize, ToSchema)]
 pub struct Reason {
-    /// `database`, `schema`, `directory`, `draining` or `overloaded`.
-    what: &'static str,
-    detail: &'static str,
+    /// `database`, `schema`, `directory`, `draining`, `overloaded`, `journal` or `recordings`.
+    pub what: &'static str,
+    /// What is wrong and what to do.
+    pub detail: &'static str,
 }
 
 /// The process answers.
@@ -224,7 +237,8 @@ async fn database(app: &App, lately: &Lately) -> Database {
     {
         return database;
     }
-    let database = Database::of(tokio::time::timeout(PING_DEADLINE, app.store.ping()).await.ok());
+    let answer = tokio::time::timeout(PING_DEADLINE, app.store.ping()).await.ok();
+    let database = Database::of(answer, app.store.trouble());
     *last = Some((Instant::now(), database));
     database
 }
@@ -246,10 +260,14 @@ pub(super) async fn health(app: web::Data<App>, lately: web::Data<Lately>) -> Ht
         (recorder(&app), app.directory.get().is_some(), app.calls.is_draining());
     let shedding = app.calls.is_shedding();
     let blocked_threads: Vec<String> = app.watch.blocked().into_iter().map(|blocked| blocked.thread).collect();
-    let busy = draining || shedding || !blocked_threads.is_empty();
-    let sound = database == Database::Up && recorder.healthy && directory_loaded && !busy;
+    let mut alarms = not_ready(&app, database);
+    alarms.extend(recorder.alarm.map(|word| Reason { what: "journal", detail: journal_told(word) }));
+    alarms.extend((app.alarms)());
+    if !blocked_threads.is_empty() {
+        alarms.push(Reason { what: "threads", detail: "a thread does not get on: the log names what it runs" });
+    }
     let body = Health {
-        status: if sound { "ok" } else { "degraded" },
+        status: if alarms.is_empty() { "ok" } else { "degraded" },
         version: env!("CARGO_PKG_VERSION"),
         uptime_s: app.started.elapsed().as_secs(),
         calls: Load { live: app.calls.slots_taken(), capacity: app.calls.capacity() },
@@ -258,9 +276,36 @@ pub(super) async fn health(app: web::Data<App>, lately: web::Data<Lately>) -> Ht
         draining,
         shedding,
         blocked_threads,
+        alarms,
         recorder,
     };
     told(HttpResponse::Ok(), &body)
+}
+
+/// Why new calls should not be sent here.
+fn not_ready(app: &App, database: Database) -> Vec<Reason> {
+    let mut reasons: Vec<Reason> = database.reason().into_iter().collect();
+    if app.directory.get().is_none() {
+        reasons.push(Reason { what: "directory", detail: "clients have not been read from the database yet" });
+    }
+    if app.calls.is_draining() {
+        reasons.push(Reason { what: "draining", detail: "the process takes no more calls and is about to end" });
+    }
+    if app.calls.is_shedding() {
+        reasons.push(Reason { what: "overloaded", detail: "threads lag or memory runs out: see calls.shed_lag" });
+    }
+    reasons
+}
+
+/// The recorder's alarm in a sentence.
+fn journal_told(word: &str) -> &'static str {
+    match word {
+        "database_away" => "the database is away: the journal is kept on disk and written later",
+        "spool_waits" => "the journal kept on disk is being written to the database",
+        "spool_full" => "the journal's room on disk is used up: events are given up; bring the database back",
+        "disk_refuses" => "the disk refuses the journal, which is in memory only: make room in data_dir",
+        _ => "the journal is not sound: see the log",
+    }
 }
 
 /// The process answers; if not, restart it.
@@ -273,16 +318,7 @@ pub(super) async fn live() -> HttpResponse {
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "Not now", body = Readiness), OpenRefusals))]
 pub(super) async fn ready(app: web::Data<App>, lately: web::Data<Lately>) -> HttpResponse {
-    let mut reasons: Vec<Reason> = database(&app, &lately).await.reason().into_iter().collect();
-    if app.directory.get().is_none() {
-        reasons.push(Reason { what: "directory", detail: "clients have not been read from the database yet" });
-    }
-    if app.calls.is_draining() {
-        reasons.push(Reason { what: "draining", detail: "the process takes no more calls and is about to end" });
-    }
-    if app.calls.is_shedding() {
-        reasons.push(Reason { what: "overloaded", detail: "threads lag or memory runs out: see calls.shed_lag" });
-    }
+    let reasons = not_ready(&app, database(&app, &lately).await);
     if reasons.is_empty() {
         return told(HttpResponse::Ok(), &Readiness { status: "ready", reasons });
     }

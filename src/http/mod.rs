@@ -58,6 +58,8 @@ pub struct App {
     pub returning: returning::Returning,
     /// Threads and memory.
     pub watch: Arc<Watch>,
+    /// What `/health` reports of rooms that this one does not know.
+    pub alarms: health::Alarms,
 }
 
 /// All routes.

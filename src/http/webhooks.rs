@@ -1,5 +1,5 @@
 //! Exotel's webhooks: who asks, what it says, what the flow is answered. Never waits for the engine, and for the
-//! database at most [`LOOKUP_DEADLINE`].
+//! database at most 100 ms, where a call is looked up that memory does not know (`store/gate.rs`).
 //!
 //! Credentials are checked before the body is read. A rejection is the same 401 for every reason, counted and audited.
 
@@ -36,8 +36,6 @@ use crate::tokens::Purpose;
 
 /// Largest webhook body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
-/// A call that memory does not know is looked up this long; then the webhook is answered without.
-const LOOKUP_DEADLINE: Duration = Duration::from_millis(100);
 /// Ring and conversation limits of a hand-off, s.
 const HANDOFF_RINGING_S: u32 = 45;
 const HANDOFF_CONVERSATION_S: u32 = 3600;
@@ -279,9 +277,9 @@ pub(super) fn refused(app: &App, client: &Client, refusal: Refusal) -> Problem {
     Problem::unavailable().detail(refusal.to_string()).retry_after(5)
 }
 
+/// Waits 100 ms at most, and not at all while the database is slow or away.
 async fn look_up(app: &App, id: &CarrierCallId) -> Option<CallRow> {
-    let found = tokio::time::timeout(LOOKUP_DEADLINE, app.store.find_call_by_carrier_id(Carrier::Exotel, id)).await;
-    found.ok().and_then(Result::ok).flatten()
+    app.store.find_call_soon(Carrier::Exotel, id).await
 }
 
 // ---------------------------------------------------------------- after the stream

@@ -13,7 +13,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant, SystemTime};
@@ -71,8 +71,26 @@ fn open_file(path: &Path) -> io::Result<Box<dyn Medium>> {
     Ok(Box::new(file))
 }
 
+/// A recording stopped because the disk refused, or goes on again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mark {
+    /// From now on nothing is kept.
+    Stopped,
+    /// Audio is kept again; what lies between is silent.
+    Resumed,
+}
+
+/// Is told of marks, on the writer's thread: must not wait. The time is since the call was admitted.
+pub type OnMark = Box<dyn Fn(CallId, Mark, Duration) + Send>;
+
+/// Whose recording it is.
+struct Owner {
+    call: CallId,
+    admitted: Instant,
+}
+
 enum Job {
-    Open { id: u64, path: PathBuf, rate: u32, tap: Weak<()> },
+    Open { id: u64, owner: Owner, path: PathBuf, rate: u32, tap: Weak<()> },
     Audio { id: u64, side: Side, at: CallTime, pcm: Pcm },
     Cut { id: u64, at: CallTime },
     Close { id: u64 },
@@ -83,6 +101,8 @@ struct Shared {
     jobs: SyncSender<Job>,
     next_id: AtomicU64,
     dropped: AtomicU64,
+    /// Recordings that the disk refuses at this moment.
+    stopped: AtomicUsize,
     ending: AtomicBool,
 }
 
@@ -115,20 +135,22 @@ impl WavRecordings {
     ///
     /// # Errors
     /// The thread could not be started.
-    pub fn start(dir: PathBuf) -> io::Result<Self> {
-        Self::start_on(dir, Box::new(open_file), QUEUE_PIECES)
+    pub fn start(dir: PathBuf, on_mark: OnMark) -> io::Result<Self> {
+        Self::start_on(dir, Box::new(open_file), on_mark, QUEUE_PIECES)
     }
 
-    fn start_on(dir: PathBuf, open: OpenMedium, queue: usize) -> io::Result<Self> {
+    fn start_on(dir: PathBuf, open: OpenMedium, on_mark: OnMark, queue: usize) -> io::Result<Self> {
         let (jobs, received) = sync_channel(queue);
         let (ended_tx, ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             jobs,
             next_id: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
+            stopped: AtomicUsize::new(0),
             ending: AtomicBool::new(false),
         });
-        let mut writer = Writer { open, shared: Arc::clone(&shared), live: HashMap::new(), headers_at: Instant::now() };
+        let disk = Disk { open, on_mark, shared: Arc::clone(&shared) };
+        let mut writer = Writer { disk, live: HashMap::new(), headers_at: Instant::now() };
         let run = move || {
             writer.run(&received);
             let _ = ended_tx.try_send(());
@@ -141,6 +163,12 @@ impl WavRecordings {
     #[must_use]
     pub fn dropped_samples(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// Recordings that the disk refuses at this moment: an alarm if there are any.
+    #[must_use]
+    pub fn stopped(&self) -> usize {
+        self.shared.stopped.load(Ordering::Relaxed)
     }
 
     /// Writes what is queued and closes every file; waits at most this long. Recordings opened later stay empty.
@@ -167,7 +195,10 @@ impl Recordings for WavRecordings {
         let id = self.shared.next_id.fetch_add(1, Ordering::Relaxed);
         let alive = Arc::new(());
         let path = path_of(&self.dir, facts.admitted_at, facts.call);
-        let job = Job::Open { id, path, rate, tap: Arc::downgrade(&alive) };
+        let now = Instant::now();
+        let age = facts.admitted_at.elapsed().unwrap_or_default();
+        let owner = Owner { call: facts.call, admitted: now.checked_sub(age).unwrap_or(now) };
+        let job = Job::Open { id, owner, path, rate, tap: Arc::downgrade(&alive) };
         if !self.shared.send(job) {
             metrics::counter!("caly_recordings_failed_total", "reason" => "queue_full").increment(1);
             return None;
@@ -204,10 +235,16 @@ impl Drop for Tap {
     }
 }
 
+/// What every recording of the writer needs.
+struct Disk {
+    open: OpenMedium,
+    on_mark: OnMark,
+    shared: Arc<Shared>,
+}
+
 /// The writer thread.
 struct Writer {
-    open: OpenMedium,
-    shared: Arc<Shared>,
+    disk: Disk,
     live: HashMap<u64, Recording>,
     headers_at: Instant,
 }
@@ -227,7 +264,7 @@ impl Writer {
             if was_idle || self.headers_at.elapsed() >= HEADER_EVERY {
                 self.tick();
             }
-            if self.shared.ending.load(Ordering::Acquire) {
+            if self.disk.shared.ending.load(Ordering::Acquire) {
                 break;
             }
         }
@@ -236,26 +273,26 @@ impl Writer {
             self.carry_out(job);
         }
         for (_, mut recording) in self.live.drain() {
-            recording.close(&self.open, &self.shared);
+            recording.close(&self.disk);
         }
     }
 
     fn carry_out(&mut self, job: Job) {
         match job {
-            Job::Open { id, path, rate, tap } => {
-                let mut recording = Recording::new(path, rate, tap);
-                recording.ensure_medium(&self.open);
+            Job::Open { id, owner, path, rate, tap } => {
+                let mut recording = Recording::new(owner, path, rate, tap);
+                recording.ensure_medium(&self.disk);
                 self.live.insert(id, recording);
             }
             Job::Audio { id, side, at, pcm } => {
                 if let Some(recording) = self.live.get_mut(&id) {
                     recording.heard_at = Instant::now();
                     if recording.timeline.is_after_gap(at) {
-                        recording.write(true, &self.open, &self.shared);
+                        recording.write(true, &self.disk);
                     }
                     let lost = recording.timeline.place(side, at, &pcm);
-                    count_dropped(&self.shared, lost);
-                    recording.write(false, &self.open, &self.shared);
+                    count_dropped(&self.disk.shared, lost);
+                    recording.write(false, &self.disk);
                 }
             }
             Job::Cut { id, at } => {
@@ -265,7 +302,7 @@ impl Writer {
             }
             Job::Close { id } => {
                 if let Some(mut recording) = self.live.remove(&id) {
-                    recording.close(&self.open, &self.shared);
+                    recording.close(&self.disk);
                 }
             }
             Job::Wake => {}
@@ -274,14 +311,14 @@ impl Writer {
 
     fn tick(&mut self) {
         self.headers_at = Instant::now();
-        let (open, shared) = (&self.open, &self.shared);
+        let disk = &self.disk;
         self.live.retain(|_, recording| {
             if recording.tap.strong_count() == 0 {
-                recording.close(open, shared);
+                recording.close(disk);
                 return false;
             }
-            recording.write(recording.heard_at.elapsed() > QUIET, open, shared);
-            recording.write_header();
+            recording.write(recording.heard_at.elapsed() > QUIET, disk);
+            recording.write_header(disk);
             true
         });
     }
@@ -289,6 +326,7 @@ impl Writer {
 
 /// One file being written.
 struct Recording {
+    owner: Owner,
     path: PathBuf,
     timeline: Timeline,
     tap: Weak<()>,
@@ -303,8 +341,9 @@ struct Recording {
 }
 
 impl Recording {
-    fn new(path: PathBuf, rate: u32, tap: Weak<()>) -> Self {
+    fn new(owner: Owner, path: PathBuf, rate: u32, tap: Weak<()>) -> Self {
         Self {
+            owner,
             path,
             timeline: Timeline::new(rate),
             tap,
@@ -317,25 +356,25 @@ impl Recording {
         }
     }
 
-    fn ensure_medium(&mut self, open: &OpenMedium) {
+    fn ensure_medium(&mut self, disk: &Disk) {
         if self.medium.is_some() || self.retry_at.is_some_and(|at| Instant::now() < at) {
             return;
         }
-        match open(&self.path).and_then(|medium| medium.length().map(|length| (medium, length))) {
+        match (disk.open)(&self.path).and_then(|medium| medium.length().map(|length| (medium, length))) {
             Ok((medium, length)) => {
                 let there = length.saturating_sub(HEADER_BYTES) / FRAME_BYTES;
                 self.written_end = self.written_end.max(there);
                 self.timeline.starts_after(there);
                 self.medium = Some(medium);
-                self.write_header();
+                self.write_header(disk);
             }
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, disk),
         }
     }
 
     /// Writes what is final, or everything; while the disk fails, what is older than a second is given up.
-    fn write(&mut self, all: bool, open: &OpenMedium, shared: &Shared) {
-        self.ensure_medium(open);
+    fn write(&mut self, all: bool, disk: &Disk) {
+        self.ensure_medium(disk);
         let may_try = self.retry_at.is_none_or(|at| Instant::now() >= at);
         if let Some(medium) = self.medium.as_mut().filter(|_| may_try)
             && let Some((first, bytes)) = self.timeline.ready(all)
@@ -345,47 +384,59 @@ impl Recording {
                     let frames = bytes.len() as u64 / FRAME_BYTES;
                     self.written_end = self.written_end.max(first + frames);
                     self.timeline.written(frames);
-                    self.recovered();
+                    self.recovered(disk);
                 }
-                Err(error) => self.failed(&error),
+                Err(error) => self.failed(&error, disk),
             }
         }
-        count_dropped(shared, self.timeline.give_up_old() * 2);
+        count_dropped(&disk.shared, self.timeline.give_up_old() * 2);
     }
 
-    fn failed(&mut self, error: &io::Error) {
+    fn mark(&self, mark: Mark, disk: &Disk) {
+        (disk.on_mark)(self.owner.call, mark, self.owner.admitted.elapsed());
+    }
+
+    fn failed(&mut self, error: &io::Error, disk: &Disk) {
         self.retry_at = Some(Instant::now() + RETRY);
         if !self.failed {
             self.failed = true;
+            disk.shared.stopped.fetch_add(1, Ordering::Relaxed);
+            self.mark(Mark::Stopped, disk);
             metrics::counter!("caly_recordings_failed_total", "reason" => "disk").increment(1);
             tracing::error!(file = %self.path.display(), %error, "recording stopped; it goes on when there is room");
         }
     }
 
-    fn recovered(&mut self) {
+    fn recovered(&mut self, disk: &Disk) {
         self.retry_at = None;
         if self.failed {
             self.failed = false;
+            disk.shared.stopped.fetch_sub(1, Ordering::Relaxed);
+            self.mark(Mark::Resumed, disk);
             tracing::warn!(file = %self.path.display(), "recording goes on; the time between is silent");
         }
     }
 
     /// Tells readers how much audio there is. At most a second behind, and never more than there is.
-    fn write_header(&mut self) {
+    fn write_header(&mut self, disk: &Disk) {
         let Some(medium) = self.medium.as_mut() else { return };
         if self.header_says == Some(self.written_end) || self.failed {
             return;
         }
         match medium.write_at(&header(self.timeline.rate(), self.written_end), 0) {
             Ok(()) => self.header_says = Some(self.written_end),
-            Err(error) => self.failed(&error),
+            Err(error) => self.failed(&error, disk),
         }
     }
 
-    fn close(&mut self, open: &OpenMedium, shared: &Shared) {
+    fn close(&mut self, disk: &Disk) {
         self.retry_at = None;
-        self.write(true, open, shared);
-        self.write_header();
+        self.write(true, disk);
+        self.write_header(disk);
+        if self.failed {
+            // It is over, so it is no longer one that could go on.
+            disk.shared.stopped.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

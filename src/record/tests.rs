@@ -82,7 +82,7 @@ struct Recorded {
 
 fn recorded() -> (Recorded, Box<dyn RecordingTap>) {
     let dir = tempfile::tempdir().unwrap();
-    let recordings = WavRecordings::start(dir.path().to_path_buf()).unwrap();
+    let recordings = WavRecordings::start(dir.path().to_path_buf(), Box::new(|_, _, _| {})).unwrap();
     let facts = facts();
     let tap = recordings.open(&facts, RATE).unwrap();
     let path = path_of(dir.path(), facts.admitted_at, facts.call);
@@ -215,7 +215,13 @@ impl Medium for Disk {
 
 fn on(disk: &Disk, queue: usize) -> WavRecordings {
     let disk = disk.clone();
-    WavRecordings::start_on(PathBuf::new(), Box::new(move |_| Ok(Box::new(disk.clone()))), queue).unwrap()
+    WavRecordings::start_on(
+        PathBuf::new(),
+        Box::new(move |_| Ok(Box::new(disk.clone()))),
+        Box::new(|_, _, _| {}),
+        queue,
+    )
+    .unwrap()
 }
 
 fn frames_of(disk: &Disk) -> Vec<(i16, i16)> {
@@ -249,18 +255,25 @@ fn a_crash_leaves_a_file_that_can_be_read_up_to_the_last_second() {
 #[test]
 fn a_full_disk_costs_only_the_time_it_was_full() {
     let disk = Disk::default();
-    let mut recording = Recording::new(PathBuf::from("x.wav"), RATE, Weak::new());
-    let shared = Shared {
+    let owner = Owner { call: facts().call, admitted: Instant::now() };
+    let mut recording = Recording::new(owner, PathBuf::from("x.wav"), RATE, Weak::new());
+    let shared = Arc::new(Shared {
         jobs: sync_channel(1).0,
         next_id: AtomicU64::new(0),
         dropped: AtomicU64::new(0),
+        stopped: AtomicUsize::new(0),
         ending: AtomicBool::new(false),
-    };
+    });
     let of = disk.clone();
-    let open: OpenMedium = Box::new(move |_| Ok(Box::new(of.clone())));
+    let (marks, marked) = sync_channel(8);
+    let outside = super::Disk {
+        open: Box::new(move |_| Ok(Box::new(of.clone()))),
+        on_mark: Box::new(move |_, mark, _| marks.send(mark).unwrap()),
+        shared: Arc::clone(&shared),
+    };
     let hear = |recording: &mut Recording, second: u64| {
         recording.timeline.place(Side::Caller, ms(second * 1_000), &tone(second as i16 + 1, 1_000));
-        recording.write(false, &open, &shared);
+        recording.write(false, &outside);
     };
     hear(&mut recording, 0);
     disk.0.full.store(true, Ordering::SeqCst);
@@ -269,10 +282,12 @@ fn a_full_disk_costs_only_the_time_it_was_full() {
     }
     assert_eq!(disk.0.refused.load(Ordering::SeqCst), 1, "tried again before the wait was over");
     assert!(recording.timeline.ready(true).unwrap().1.len() <= RATE as usize * 4, "more than a second kept");
+    assert_eq!((marked.try_recv(), shared.stopped.load(Ordering::SeqCst)), (Ok(Mark::Stopped), 1));
     disk.0.full.store(false, Ordering::SeqCst);
     recording.retry_at = Some(Instant::now());
     hear(&mut recording, 6);
-    recording.close(&open, &shared);
+    assert_eq!((marked.try_recv(), shared.stopped.load(Ordering::SeqCst)), (Ok(Mark::Resumed), 0));
+    recording.close(&outside);
     let heard = stretches(frames_of(&disk).iter().map(|f| f.0));
     assert_eq!(heard, [(1, 0, 1_600), (6, 40_000, 8_000), (7, 48_000, 8_000)]);
     assert_eq!(shared.dropped.load(Ordering::SeqCst), 2 * (40_000 - 1_600));

@@ -1,6 +1,9 @@
 //! Two engines behind one face: the only file that knows which one is running. A statement is one text with `$n`
 //! places and a list of values; it goes to SQLite and to PostgreSQL unchanged.
 
+use std::future::Future;
+use std::time::Duration;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::Value;
 use sqlx::postgres::{PgPool, PgRow};
@@ -21,8 +24,18 @@ pub(super) enum Db {
         read: SqlitePool,
     },
     /// A server.
-    Postgres(PgPool),
+    Postgres {
+        /// For whoever asks.
+        pool: PgPool,
+        /// The recorder's own connection, so that it gets on however many ask.
+        journal: PgPool,
+    },
 }
+
+/// Longest time of one statement of a transaction that is bounded as a whole by whoever runs it.
+const BOUNDED_ELSEWHERE: Duration = Duration::from_secs(600);
+/// Values in one statement: SQLite takes 32,766, PostgreSQL 65,535.
+const PLACES_MAX: usize = 30_000;
 
 /// A row type that both engines can fill.
 pub(super) trait Row:
@@ -133,7 +146,7 @@ macro_rules! on {
     ($db:expr, $side:ident, $pool:ident => $body:expr) => {
         match $db {
             Db::Sqlite { $side: $pool, .. } => $body,
-            Db::Postgres($pool) => $body,
+            Db::Postgres { pool: $pool, .. } => $body,
         }
     };
 }
@@ -156,20 +169,33 @@ impl Db {
 
     /// A transaction that will write. SQLite takes its lock now: one that reads first and locks later can be refused.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
-        })
+        let kind = match self {
+            Self::Sqlite { write, .. } => TxKind::Sqlite(begin_immediate(write).await?),
+            Self::Postgres { pool, .. } => TxKind::Postgres(pool.begin().await?),
+        };
+        Ok(Tx { kind, patience: BOUNDED_ELSEWHERE })
+    }
+
+    /// The recorder's: no statement of it may take longer than `patience`, whatever the server says.
+    pub(super) async fn begin_journal(&self, patience: Duration) -> Result<Tx, StoreError> {
+        let beginning = async {
+            Ok(match self {
+                Self::Sqlite { write, .. } => TxKind::Sqlite(begin_immediate(write).await?),
+                Self::Postgres { journal, .. } => TxKind::Postgres(journal.begin().await?),
+            })
+        };
+        Ok(Tx { kind: in_time(patience, beginning).await?, patience })
     }
 
     /// A transaction whose reads all see the same moment.
     pub(super) async fn begin_read(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { read, .. } => Tx::Sqlite(read.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        let kind = match self {
+            Self::Sqlite { read, .. } => TxKind::Sqlite(read.begin().await?),
+            Self::Postgres { pool, .. } => {
+                TxKind::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
             }
-        })
+        };
+        Ok(Tx { kind, patience: BOUNDED_ELSEWHERE })
     }
 
     /// Ends every connection and refuses new ones.
@@ -179,35 +205,65 @@ impl Db {
                 read.close().await;
                 write.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres { pool, journal } => {
+                pool.close().await;
+                journal.close().await;
+            }
         }
     }
 }
 
+/// After a full disk or a failed write SQLite has rolled a transaction back by itself. The driver does not know it, its
+/// own rollback fails, and the connection would refuse to begin anything ever after: it is replaced.
+async fn begin_immediate(write: &SqlitePool) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    const BEGIN: &str = "BEGIN IMMEDIATE";
+    match write.begin_with(BEGIN).await {
+        Err(sqlx::Error::InvalidSavePointStatement | sqlx::Error::BeginFailed) => {
+            write.acquire().await?.close().await?;
+            write.begin_with(BEGIN).await
+        }
+        begun => begun,
+    }
+}
+
+async fn in_time<T>(patience: Duration, asked: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(patience, asked).await {
+        Ok(answered) => Ok(answered?),
+        Err(_) => Err(StoreError::silent()),
+    }
+}
+
 /// An open transaction; rolled back when dropped.
-pub(super) enum Tx {
+pub(super) struct Tx {
+    kind: TxKind,
+    /// Longest time of one statement.
+    patience: Duration,
+}
+
+enum TxKind {
     Sqlite(Transaction<'static, Sqlite>),
     Postgres(Transaction<'static, Postgres>),
 }
 
 macro_rules! within {
-    ($tx:expr, $connection:ident => $body:expr) => {
-        match $tx {
-            Tx::Sqlite(tx) => {
+    ($tx:expr, $connection:ident => $body:expr) => {{
+        let patience = $tx.patience;
+        match &mut $tx.kind {
+            TxKind::Sqlite(tx) => {
                 let $connection = &mut **tx;
-                $body
+                in_time(patience, $body).await
             }
-            Tx::Postgres(tx) => {
+            TxKind::Postgres(tx) => {
                 let $connection = &mut **tx;
-                $body
+                in_time(patience, $body).await
             }
         }
-    };
+    }};
 }
 
 impl Tx {
     pub(super) async fn fetch_all<T: Row>(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
-        Ok(within!(self, c => bound!(sqlx::query_as(sql), args).fetch_all(c).await)?)
+        within!(self, c => bound!(sqlx::query_as(sql), args).fetch_all(c))
     }
 
     pub(super) async fn fetch_optional<T: Row>(
@@ -215,50 +271,59 @@ impl Tx {
         sql: &'static str,
         args: Vec<Arg>,
     ) -> Result<Option<T>, StoreError> {
-        Ok(within!(self, c => bound!(sqlx::query_as(sql), args).fetch_optional(c).await)?)
+        within!(self, c => bound!(sqlx::query_as(sql), args).fetch_optional(c))
     }
 
     /// Rows changed.
     pub(super) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
-        Ok(within!(self, c => bound!(sqlx::query(sql), args).execute(c).await.map(|done| done.rows_affected()))?)
+        within!(self, c => async { bound!(sqlx::query(sql), args).execute(c).await.map(|done| done.rows_affected()) })
     }
 
-    /// Inserts rows of equal length in one statement: `head VALUES ($1, …), … tail`. Not kept among the prepared
-    /// statements, since every number of rows is another text.
+    /// Gives rows of equal length to one statement: `head VALUES ($1, …), … tail`; to a few when they hold too many
+    /// values. Not kept among the prepared statements, since every number of rows is another text. Rows changed.
     pub(super) async fn insert_many(
         &mut self,
         head: &'static str,
-        rows: Vec<Vec<Arg>>,
+        mut rows: Vec<Vec<Arg>>,
         tail: &'static str,
     ) -> Result<u64, StoreError> {
-        if rows.is_empty() {
-            return Ok(0);
+        let mut changed = 0;
+        while !rows.is_empty() {
+            let columns = rows.first().map_or(1, Vec::len).max(1);
+            let later = rows.split_off(rows.len().min(PLACES_MAX / columns));
+            let sql = AssertSqlSafe(many(head, &rows, tail)).into_sql_str();
+            let args = rows.into_iter().flatten();
+            changed += within!(self, c => async {
+                bound!(sqlx::query(sql).persistent(false), args).execute(c).await.map(|done| done.rows_affected())
+            })?;
+            rows = later;
         }
-        let mut text = format!("{head} VALUES ");
-        let mut place = 0;
-        for (at, row) in rows.iter().enumerate() {
-            text.push_str(if at == 0 { "(" } else { ", (" });
-            for column in 0..row.len() {
-                place += 1;
-                text.push_str(&format!("{}${place}", if column == 0 { "" } else { ", " }));
-            }
-            text.push(')');
-        }
-        text.push(' ');
-        text.push_str(tail);
-        let sql = AssertSqlSafe(text).into_sql_str();
-        let args = rows.into_iter().flatten();
-        Ok(within!(self, c =>
-            bound!(sqlx::query(sql).persistent(false), args).execute(c).await.map(|done| done.rows_affected()))?)
+        Ok(changed)
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {
-        let committed = match self {
-            Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
-        };
-        Ok(committed?)
+        match self.kind {
+            TxKind::Sqlite(tx) => in_time(self.patience, tx.commit()).await,
+            TxKind::Postgres(tx) => in_time(self.patience, tx.commit()).await,
+        }
     }
+}
+
+/// The text of a statement over rows.
+fn many(head: &str, rows: &[Vec<Arg>], tail: &str) -> String {
+    let mut text = format!("{head} VALUES ");
+    let mut place = 0;
+    for (at, row) in rows.iter().enumerate() {
+        text.push_str(if at == 0 { "(" } else { ", (" });
+        for column in 0..row.len() {
+            place += 1;
+            text.push_str(&format!("{}${place}", if column == 0 { "" } else { ", " }));
+        }
+        text.push(')');
+    }
+    text.push(' ');
+    text.push_str(tail);
+    text
 }
 
 /// A `SELECT` whose conditions depend on what was asked for, so that each form of it finds its index.

@@ -1,6 +1,8 @@
 //! What webhooks tell of a call, and the audit log: values that may be written at once or go through the recorder's
 //! queue. Every statement here may be repeated, and facts of one call may come in any order.
 
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 
 use caly_actors::domain::{Carrier, CarrierCallId, ClientId, Direction, Party};
@@ -16,11 +18,10 @@ use super::error::StoreError;
 /// A call's end as the carrier tells it, for a call that may not be known yet: then a row is made that is already
 /// ended, which a late start fills but does not reopen. An end never goes back, and Caly's own reason, if it has one,
 /// stands. A row of another client is left alone.
-const CARRIER_ENDED: &str = "INSERT INTO calls (id, client_id, carrier, carrier_call_id, caller, called, direction, \
-    state, admitted_at, ended_at, ended_by, end_reason, text_in, text_cached, audio_in, audio_cached, text_out, \
-    audio_out, cost_micro_usd, degraded, carrier_status, carrier_duration_s, carrier_ended_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, 'ended', $8, $8, 'carrier', 'carrier_ended', 0, 0, 0, 0, 0, 0, 0, $9, $10, $11, $8) \
-    ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET state = 'ended', \
+const CARRIER_ENDED_HEAD: &str = "INSERT INTO calls (id, client_id, carrier, carrier_call_id, caller, called, \
+    direction, state, admitted_at, ended_at, ended_by, end_reason, text_in, text_cached, audio_in, audio_cached, \
+    text_out, audio_out, cost_micro_usd, degraded, carrier_status, carrier_duration_s, carrier_ended_at)";
+const CARRIER_ENDED_TAIL: &str = "ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET state = 'ended', \
     ended_at = COALESCE(calls.ended_at, excluded.ended_at), ended_by = COALESCE(calls.ended_by, excluded.ended_by), \
     end_reason = COALESCE(calls.end_reason, excluded.end_reason), \
     carrier_status = CASE WHEN calls.carrier_ended_at IS NULL THEN excluded.carrier_status ELSE calls.carrier_status END, \
@@ -31,12 +32,13 @@ const CARRIER_ENDED: &str = "INSERT INTO calls (id, client_id, carrier, carrier_
     WHERE calls.client_id = excluded.client_id";
 
 /// A word about a call that goes on; nothing for a call that is unknown or that the carrier has ended.
-const CARRIER_STATUS: &str = "UPDATE calls SET carrier_status = $4 \
-    WHERE carrier = $1 AND carrier_call_id = $2 AND client_id = $3 AND carrier_ended_at IS NULL";
+const CARRIER_STATUS_HEAD: &str = "UPDATE calls SET carrier_status = told.column4 FROM (";
+const CARRIER_STATUS_TAIL: &str = ") AS told WHERE calls.carrier = told.column1 \
+    AND calls.carrier_call_id = told.column2 AND calls.client_id = told.column3 AND calls.carrier_ended_at IS NULL";
 
-const RECORDING: &str = "INSERT INTO recordings (id, client_id, carrier, carrier_call_id, source, location, \
-    duration_ms, received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-    ON CONFLICT (carrier, carrier_call_id, location) DO UPDATE SET \
+const RECORDING_HEAD: &str = "INSERT INTO recordings (id, client_id, carrier, carrier_call_id, source, location, \
+    duration_ms, received_at)";
+const RECORDING_TAIL: &str = "ON CONFLICT (carrier, carrier_call_id, location) DO UPDATE SET \
     duration_ms = COALESCE(excluded.duration_ms, recordings.duration_ms) \
     WHERE recordings.client_id = excluded.client_id";
 
@@ -202,12 +204,42 @@ impl AuditEntry {
     }
 }
 
-pub(super) async fn apply_carrier(tx: &mut Tx, fact: &CarrierFact) -> Result<(), StoreError> {
-    if !fact.ended {
-        let values = args![fact.carrier.clone(), fact.carrier_call_id.clone(), fact.client, fact.status.clone()];
-        return tx.execute(CARRIER_STATUS, values).await.map(drop);
+/// Rows for statements that may touch no row twice: of rows with one key the first is in the first round, the second
+/// in the second. Nearly always one round.
+pub(super) fn rounds<K: Eq + Hash>(rows: impl IntoIterator<Item = (K, Vec<Arg>)>) -> Vec<Vec<Vec<Arg>>> {
+    let (mut seen, mut rounds) = (HashMap::new(), Vec::<Vec<Vec<Arg>>>::new());
+    for (key, row) in rows {
+        let round = seen.entry(key).and_modify(|round| *round += 1).or_insert(0_usize);
+        if rounds.len() <= *round {
+            rounds.push(Vec::new());
+        }
+        if let Some(rows) = rounds.get_mut(*round) {
+            rows.push(row);
+        }
     }
-    let values = args![
+    rounds
+}
+
+/// What the carrier told, of any number of calls, in a few statements. A word about a call that goes on may come after
+/// the word of its end and changes nothing then, so the words go first.
+pub(super) async fn apply_carrier(tx: &mut Tx, facts: &[&CarrierFact]) -> Result<(), StoreError> {
+    let of = |fact: &CarrierFact| (fact.carrier.clone(), fact.carrier_call_id.clone());
+    let words = facts.iter().filter(|fact| !fact.ended).map(|fact| {
+        let row = args![fact.carrier.clone(), fact.carrier_call_id.clone(), fact.client, fact.status.clone()];
+        (of(fact), row)
+    });
+    for round in rounds(words) {
+        tx.insert_many(CARRIER_STATUS_HEAD, round, CARRIER_STATUS_TAIL).await?;
+    }
+    let ends = facts.iter().filter(|fact| fact.ended).map(|fact| (of(fact), ended_row(fact)));
+    for round in rounds(ends) {
+        tx.insert_many(CARRIER_ENDED_HEAD, round, CARRIER_ENDED_TAIL).await?;
+    }
+    Ok(())
+}
+
+fn ended_row(fact: &CarrierFact) -> Vec<Arg> {
+    let mut row = args![
         fact.id,
         fact.client,
         fact.carrier.clone(),
@@ -215,26 +247,35 @@ pub(super) async fn apply_carrier(tx: &mut Tx, fact: &CarrierFact) -> Result<(),
         fact.caller.clone(),
         fact.called.clone(),
         fact.direction.clone(),
+        "ended",
         fact.at,
-        Value::Array(Vec::new()),
-        fact.status.clone(),
-        fact.duration_s,
+        fact.at,
+        "carrier",
+        "carrier_ended",
     ];
-    tx.execute(CARRIER_ENDED, values).await.map(drop)
+    row.extend([0; 7].map(|none: i64| Arg::from(none)));
+    row.extend(args![Value::Array(Vec::new()), fact.status.clone(), fact.duration_s, fact.at]);
+    row
 }
 
-pub(super) async fn apply_recording(tx: &mut Tx, fact: &RecordingFact) -> Result<(), StoreError> {
-    let values = args![
-        fact.id,
-        fact.client,
-        fact.carrier.clone(),
-        fact.carrier_call_id.clone(),
-        fact.source.clone(),
-        fact.location.clone(),
-        fact.duration_ms,
-        fact.at,
-    ];
-    tx.execute(RECORDING, values).await.map(drop)
+pub(super) async fn apply_recordings(tx: &mut Tx, facts: &[&RecordingFact]) -> Result<(), StoreError> {
+    let rows = facts.iter().map(|fact| {
+        let row = args![
+            fact.id,
+            fact.client,
+            fact.carrier.clone(),
+            fact.carrier_call_id.clone(),
+            fact.source.clone(),
+            fact.location.clone(),
+            fact.duration_ms,
+            fact.at,
+        ];
+        ((fact.carrier.clone(), fact.carrier_call_id.clone(), fact.location.clone()), row)
+    });
+    for round in rounds(rows) {
+        tx.insert_many(RECORDING_HEAD, round, RECORDING_TAIL).await?;
+    }
+    Ok(())
 }
 
 pub(super) async fn insert_audits(tx: &mut Tx, entries: &[&AuditEntry]) -> Result<(), StoreError> {
@@ -263,7 +304,7 @@ impl Store {
             let fact = fact.clone();
             async move {
                 let mut tx = db.begin().await?;
-                apply_carrier(&mut tx, &fact).await?;
+                apply_carrier(&mut tx, &[&fact]).await?;
                 tx.commit().await
             }
         })
@@ -279,7 +320,7 @@ impl Store {
             let fact = fact.clone();
             async move {
                 let mut tx = db.begin().await?;
-                apply_recording(&mut tx, &fact).await?;
+                apply_recordings(&mut tx, &[&fact]).await?;
                 tx.commit().await
             }
         })

@@ -12,6 +12,7 @@ mod cursor;
 mod db;
 mod error;
 mod facts;
+mod gate;
 mod io;
 mod keys;
 pub mod recorder;
@@ -23,9 +24,9 @@ pub mod rows;
 use std::future::Future;
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 use sqlx::migrate::Migrator;
@@ -36,7 +37,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, CreatedClient, NewClient};
 use self::db::{Arg, Db, Row};
-pub use self::error::StoreError;
+pub use self::error::{Away, StoreError};
 pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};
 pub use self::io::IoRuntime;
 pub use self::keys::Role;
@@ -50,8 +51,11 @@ static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 const SQLITE_BUSY: Duration = Duration::from_secs(5);
 /// Longest time for all migrations together; they may rewrite tables.
 const MIGRATE_DEADLINE: Duration = Duration::from_secs(600);
-/// Longest wait for the connection that migrations run on.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
+/// Longest wait for the connection that migrations run on. With the pause between two tries it bounds how late a
+/// server that starts without its database notices that it is there.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(2);
+/// Between two attempts to find out why the database is away.
+const DIAGNOSE_EVERY: Duration = Duration::from_secs(1);
 /// Attempts after the first, for errors where one can help.
 const RETRIES: usize = 2;
 
@@ -62,7 +66,7 @@ const SCHEMA_READY: i64 = -1;
 /// Limits of the pools. Every wait for the database ends by one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StoreOptions {
-    /// Connections at most (SQLite: readers; there is always one writer).
+    /// Connections at most, beside the recorder's own (SQLite: readers; there is always one writer).
     pub max_connections: u32,
     /// Longest wait for a free connection.
     pub acquire_timeout: Duration,
@@ -92,6 +96,15 @@ struct Inner {
     migrate_url: MigrateTarget,
     /// [`SCHEMA_UNKNOWN`], [`SCHEMA_READY`], or the number of a migration this code does not know.
     schema: AtomicI64,
+    /// Why the database is away, as the last query or attempt to connect told.
+    trouble: Mutex<Trouble>,
+    look_ups: gate::LookUps,
+}
+
+#[derive(Default, Debug)]
+struct Trouble {
+    why: Option<Away>,
+    diagnosed_at: Option<Instant>,
 }
 
 /// Migrations run on a connection of their own, without the statement limit.
@@ -99,6 +112,11 @@ struct Inner {
 enum MigrateTarget {
     Sqlite(Box<SqliteConnectOptions>),
     Postgres(Box<PgConnectOptions>),
+}
+
+/// A panic elsewhere while the lock was held left the data whole: it is changed by single steps.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
@@ -115,7 +133,8 @@ impl Store {
             _ => return Err(StoreError::Invalid("database URL: sqlite://path or postgres://… is expected".to_owned())),
         };
         let schema = AtomicI64::new(SCHEMA_UNKNOWN);
-        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema })))
+        let (trouble, look_ups) = (Mutex::default(), gate::LookUps::default());
+        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema, trouble, look_ups })))
     }
 
     /// Brings the schema to the newest version; a second run changes nothing. Until it has succeeded once, every query
@@ -126,6 +145,7 @@ impl Store {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.0);
         let outcome = self.on_runtime(MIGRATE_DEADLINE, async move { inner.migrate_url.run().await }).await;
+        self.note(&outcome);
         match outcome {
             Ok(()) => self.0.schema.store(SCHEMA_READY, Ordering::Release),
             Err(StoreError::NewerSchema(version)) => self.0.schema.store(version, Ordering::Release),
@@ -147,12 +167,48 @@ impl Store {
         self.schema_ready()
     }
 
+    /// Why the database is away, as far as this process knows; `None` while it answers.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Away> {
+        lock(&self.0.trouble).why
+    }
+
+    /// Remembers what an answer says of the database. A pool that had no connection in time does not say why: a
+    /// connection is tried to find out.
+    fn note<T>(&self, outcome: &Result<T, StoreError>) {
+        let why = match outcome {
+            Err(error) if error.is_unavailable() => error.away(),
+            _ => None,
+        };
+        let mut trouble = lock(&self.0.trouble);
+        let unclear = why == Some(Away::Busy);
+        if !unclear || trouble.why.is_none() {
+            trouble.why = why;
+        }
+        let due = trouble.diagnosed_at.is_none_or(|at| at.elapsed() >= DIAGNOSE_EVERY);
+        if let (true, true, MigrateTarget::Postgres(server)) = (unclear, due, &self.0.migrate_url) {
+            trouble.diagnosed_at = Some(Instant::now());
+            let (store, server) = (self.clone(), server.clone());
+            // Refused only when the store is closed.
+            let _diagnosis = self.0.runtime.spawn(async move {
+                let found = match in_time(server.connect()).await {
+                    Ok(connection) => connection.close().await.map_or(Away::Unreachable, |()| Away::Busy),
+                    Err(error) => error.away().unwrap_or(Away::Other),
+                };
+                let mut trouble = lock(&store.0.trouble);
+                if trouble.why.is_some() {
+                    trouble.why = Some(found);
+                }
+            });
+        }
+    }
+
     /// `sqlite` or `postgres`.
     #[must_use]
     pub fn engine(&self) -> &'static str {
         match *self.0.db {
             Db::Sqlite { .. } => "sqlite",
-            Db::Postgres(_) => "postgres",
+            Db::Postgres { .. } => "postgres",
         }
     }
 
@@ -171,7 +227,7 @@ impl Store {
     fn schema_ready(&self) -> Result<(), StoreError> {
         match self.0.schema.load(Ordering::Acquire) {
             SCHEMA_READY => Ok(()),
-            SCHEMA_UNKNOWN => Err(StoreError::later("migrations have not been applied yet")),
+            SCHEMA_UNKNOWN => Err(StoreError::later("migrations have not been applied yet").because(Away::Schema)),
             version => Err(StoreError::NewerSchema(version)),
         }
     }
@@ -182,11 +238,8 @@ impl Store {
         deadline: Duration,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let bounded = async move {
-            tokio::time::timeout(deadline, work)
-                .await
-                .unwrap_or_else(|_| Err(StoreError::later("the database did not answer in time")))
-        };
+        let bounded =
+            async move { tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(StoreError::silent())) };
         let Some(task) = self.0.runtime.spawn(bounded) else {
             return Err(StoreError::later("store is shut down"));
         };
@@ -222,7 +275,14 @@ impl Store {
             .with_max_times(RETRIES)
             .with_jitter();
         let attempts = async move { (|| work(Arc::clone(&db))).retry(back_off).when(StoreError::is_retryable).await };
-        self.on_runtime(self.0.options.acquire_timeout + self.0.options.statement_timeout, attempts).await
+        let (store, limit) = (self.clone(), self.0.options.acquire_timeout + self.0.options.statement_timeout);
+        // Noted on the runtime, so that a caller who gives up earlier does not keep others from knowing.
+        let noted = async move {
+            let outcome = tokio::time::timeout(limit, attempts).await.unwrap_or_else(|_| Err(StoreError::silent()));
+            store.note(&outcome);
+            outcome
+        };
+        self.on_runtime(limit * 2, noted).await
     }
 
     async fn all<T: Row>(&self, sql: impl SqlSafeStr, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
@@ -276,7 +336,7 @@ impl MigrateTarget {
 async fn in_time<T>(connecting: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     match tokio::time::timeout(CONNECT_DEADLINE, connecting).await {
         Ok(connected) => Ok(connected?),
-        Err(_) => Err(StoreError::later("the database did not answer in time")),
+        Err(_) => Err(StoreError::silent()),
     }
 }
 
@@ -304,7 +364,15 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
         }
         let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
         // A write may hold the one connection for as long as it waits for the file.
-        let write = pool().max_connections(1).acquire_timeout(SQLITE_BUSY).connect_with(file.clone()).await?;
+        let writer = || pool().max_connections(1).acquire_timeout(SQLITE_BUSY);
+        let write = match writer().connect_with(file.clone()).await.map_err(StoreError::from) {
+            Ok(write) => write,
+            // Another process holds the file for now: that is a database that is away, not one that cannot be.
+            Err(error) if matches!(error.away(), Some(Away::Locked | Away::NoRoom | Away::Busy)) => {
+                writer().connect_lazy_with(file.clone())
+            }
+            Err(error) => return Err(error),
+        };
         let read = pool().max_connections(options.max_connections.max(1)).connect_lazy_with(file.clone());
         Ok((Db::Sqlite { write, read }, MigrateTarget::Sqlite(Box::new(file))))
     };
@@ -323,9 +391,8 @@ fn open_postgres(runtime: &IoRuntime, url: &str, options: StoreOptions) -> Resul
     // The pool's own upkeep is spawned where it is made.
     let handle = runtime.handle().ok_or_else(|| StoreError::later("store is shut down"))?;
     let _entered = handle.enter();
-    let pool = PgPoolOptions::new()
-        .max_connections(options.max_connections.max(1))
-        .acquire_timeout(options.acquire_timeout)
-        .connect_lazy_with(limited);
-    Ok((Db::Postgres(pool), MigrateTarget::Postgres(Box::new(server))))
+    let pool = |most| PgPoolOptions::new().max_connections(most).acquire_timeout(options.acquire_timeout);
+    let journal = pool(1).connect_lazy_with(limited.clone());
+    let pool = pool(options.max_connections.max(1)).connect_lazy_with(limited);
+    Ok((Db::Postgres { pool, journal }, MigrateTarget::Postgres(Box::new(server))))
 }

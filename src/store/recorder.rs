@@ -3,8 +3,9 @@
 //! Owns: a bounded queue in memory, a bounded spool on disk, one writer task on the store's runtime.
 //! Hears: journal entries of calls, facts from webhooks, audit entries; from any thread.
 //! Order: what is recorded first is kept first; a spool is written before what came after it.
-//! When the database is away, or the queue is half full, entries go to the spool. When the spool is full too they stay
-//! in the queue; when that is full, the oldest events are dropped, then the newest entries, each counted.
+//! When the database is away, or the queue is half full, entries go to the spool; its last quarter is not for events.
+//! When the spool is full too they stay in the queue; when that is full, the oldest events are dropped, then the newest
+//! entries, each counted. A slow database gets bigger batches: they take as many statements as small ones.
 //! A writer that panics is started again with its batch still in the queue; every entry has an id of its own, so what
 //! is written twice is there once. An entry that the database refuses for good goes to `rejected.jsonl`.
 
@@ -19,7 +20,7 @@ mod writer;
 use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use caly_actors::domain::CallId;
@@ -31,8 +32,8 @@ use utoipa::ToSchema;
 
 use self::entry::{Body, Entry};
 use self::queue::{Pushed, Queue};
-use super::Store;
 use super::facts::{AuditEntry, CarrierFact, RecordingFact};
+use super::{Store, lock};
 
 /// Time kept back from a stop's deadline for putting on disk what the database did not take.
 const STOP_RESERVE: Duration = Duration::from_millis(500);
@@ -103,6 +104,9 @@ pub struct RecorderSnapshot {
     pub restarts: u64,
     /// The database takes entries and none waits on disk.
     pub healthy: bool,
+    /// What an operator should look at: `database_away`, `spool_waits` (the database is back, the journal on disk is
+    /// being written), `spool_full` (events are given up) or `disk_refuses` (the journal is in memory only).
+    pub alarm: Option<&'static str>,
     /// The last failure, for the operator.
     pub last_error: Option<String>,
 }
@@ -137,16 +141,42 @@ struct Shared {
 #[derive(Clone, Default)]
 struct State {
     away: bool,
+    /// Why the disk is no help, if so.
+    disk: Option<Trouble>,
     spooled_bytes: u64,
     last_error: Option<String>,
 }
 
-/// A panic elsewhere while the lock was held left the data whole: it is changed by single steps.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is wrong with the spool.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trouble {
+    /// Little or no room is left of what it may take.
+    SpoolFull,
+    /// The disk refuses.
+    Disk,
+}
+
+impl State {
+    fn alarm(&self) -> Option<&'static str> {
+        match self.disk {
+            Some(Trouble::SpoolFull) => Some("spool_full"),
+            Some(Trouble::Disk) => Some("disk_refuses"),
+            None if self.away => Some("database_away"),
+            None if self.spooled_bytes > 0 => Some("spool_waits"),
+            None => None,
+        }
+    }
 }
 
 impl Shared {
+    /// Counts entries given up for lack of room.
+    fn gave_up(&self, kind: &'static str, count: u64) {
+        if count > 0 {
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+            metrics::counter!("caly_recorder_dropped_total", "kind" => kind).increment(count);
+        }
+    }
+
     fn progressed(&self) {
         self.progress.send_modify(|count| *count += 1);
     }
@@ -273,7 +303,8 @@ impl Recorder {
             dropped: shared.dropped.load(Ordering::Relaxed),
             rejected: shared.rejected.load(Ordering::Relaxed),
             restarts: shared.restarts.load(Ordering::Relaxed),
-            healthy: !state.away && state.spooled_bytes == 0,
+            healthy: !state.away && state.spooled_bytes == 0 && state.disk.is_none(),
+            alarm: state.alarm(),
             last_error: state.last_error,
         }
     }
@@ -291,8 +322,7 @@ impl Recorder {
             (queue.push(entry, waiter), queue.len())
         };
         if let Pushed::Dropped(kind) = pushed {
-            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
-            metrics::counter!("caly_recorder_dropped_total", "kind" => kind).increment(1);
+            self.shared.gave_up(kind, 1);
         }
         metrics::gauge!("caly_recorder_queued").set(queued as f64);
         self.shared.wake.notify_one();

@@ -43,6 +43,8 @@ pub struct Settings {
     pub env: Vec<(&'static str, String)>,
     pub database: Database,
     pub engine: Engine,
+    /// What starts `caly serve`, such as `["env", "--ignore-signal=XFSZ"]`.
+    pub wrapper: Vec<&'static str>,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ pub struct Server {
     pub postgres: Option<TestDatabase>,
     pub database_url: String,
     pub hooks: Hooks,
+    wrapper: Vec<&'static str>,
     admin: RefCell<Option<String>>,
 }
 
@@ -139,7 +142,8 @@ impl Server {
         env.extend(settings.env.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
         let hooks = Hooks { slug: "demo".to_owned(), key: String::new(), called: "08047112233".to_owned() };
         let admin = RefCell::default();
-        Self { child: None, port: 0, directory, env, postgres, database_url, hooks, admin }
+        let wrapper = settings.wrapper.clone();
+        Self { child: None, port: 0, directory, env, postgres, database_url, hooks, wrapper, admin }
     }
 
     /// Starts the process and waits until it answers at all. A port that somebody else was quicker to take is given up
@@ -171,7 +175,14 @@ impl Server {
 
     /// A command of the binary in the server's environment and nothing of the test's own.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
+        let mut command = match self.wrapper.split_first() {
+            Some((first, rest)) if args == ["serve"] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(BINARY);
+                command
+            }
+            _ => Command::new(BINARY),
+        };
         command.args(args).env_clear().current_dir(self.directory.path());
         command.envs(self.env.iter().map(|(key, value)| (key, value)));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("PORT", self.port.to_string());
@@ -339,6 +350,10 @@ impl Server {
     pub async fn place(&self, scenario: &str) -> CallReport {
         let scenario = if scenario.contains('\n') { Scenario::parse(scenario) } else { Scenario::load(scenario) };
         place_call(self.plan(scenario.unwrap())).await
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().unwrap().id()
     }
 
     pub fn signal(&self, name: &str) {

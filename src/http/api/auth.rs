@@ -26,8 +26,8 @@ use crate::store::recorder::Write;
 use crate::store::rows::KeyRow;
 use crate::store::{AuditEntry, Role, StoreError, hash_secret};
 
-/// Longest wait for the database by one request.
-pub(crate) const STORE_DEADLINE: Duration = Duration::from_secs(1);
+/// Longest wait for the database by one request, its key's look-up included: it is answered within a second.
+pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(900);
 /// A key that was found is not looked up again for this long.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// A key that was not found is not looked up again for this long: a new one works soon after it was made.
@@ -86,6 +86,8 @@ pub struct Caller {
     remote: Option<IpAddr>,
     request: String,
     route: String,
+    /// When its request was taken up.
+    since: Instant,
 }
 
 impl Caller {
@@ -139,7 +141,7 @@ impl Caller {
     /// # Errors
     /// What the outside is told of a store's error.
     pub async fn ask<T>(&self, query: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
-        in_time(&self.request, query).await
+        in_time(&self.request, self.since, query).await
     }
 }
 
@@ -148,9 +150,13 @@ fn submit(app: &App, entry: AuditEntry, client: Option<ClientId>, remote: Option
     app.recorder.submit(Write::Audit(remote.into_iter().fold(entry, AuditEntry::from_address)));
 }
 
-async fn in_time<T>(request: &str, query: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+async fn in_time<T>(
+    request: &str,
+    since: Instant,
+    query: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, Problem> {
     let away = || Problem::unavailable().detail("the database does not answer; try again").retry_after(RETRY_STORE_S);
-    match tokio::time::timeout(STORE_DEADLINE, query).await {
+    match tokio::time::timeout(STORE_DEADLINE.saturating_sub(since.elapsed()), query).await {
         Ok(Ok(value)) => Ok(value),
         Err(_) => {
             tracing::warn!(request, "an admin request waited for the database in vain");
@@ -211,6 +217,7 @@ fn credentials(request: &HttpRequest) -> Credentials {
 /// 401 for a wrong key, 429 for too many wrong ones from one address or too many requests with one key, 503 without a
 /// database.
 pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
+    let since = Instant::now();
     let app = request.app_data::<web::Data<App>>().cloned();
     let memory = request.app_data::<web::Data<KeyMemory>>().cloned();
     let id = request_id(&request);
@@ -223,7 +230,7 @@ pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
     let key = match credentials(&request) {
         Credentials::None => return Ok(None),
         Credentials::Odd => return Err(wrong(&app, remote, &route)),
-        Credentials::Key(key) => find(&app, &memory, &key, &id).await?,
+        Credentials::Key(key) => find(&app, &memory, &key, &id, since).await?,
     };
     let Some(key) = key else { return Err(wrong(&app, remote, &route)) };
     let Some(role) = Role::parse(&key.role) else {
@@ -235,15 +242,21 @@ pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
         .api_keys
         .check(&name)
         .map_err(|limit| Problem::too_many().detail("too many requests with this key").retry_after(limit.seconds()))?;
-    Ok(Some(Caller { key, role, app, remote, request: id, route }))
+    Ok(Some(Caller { key, role, app, remote, request: id, route, since }))
 }
 
-async fn find(app: &web::Data<App>, memory: &KeyMemory, key: &str, id: &str) -> Result<Option<Arc<KeyRow>>, Problem> {
+async fn find(
+    app: &web::Data<App>,
+    memory: &KeyMemory,
+    key: &str,
+    id: &str,
+    since: Instant,
+) -> Result<Option<Arc<KeyRow>>, Problem> {
     let hash = hash_secret(key);
     if let Some(known) = memory.get(&hash, Instant::now()) {
         return Ok(known);
     }
-    let found = in_time(id, app.store.find_key(key)).await?.map(Arc::new);
+    let found = in_time(id, since, app.store.find_key(key)).await?.map(Arc::new);
     memory.put(hash, found.clone(), Instant::now());
     if let Some(key) = &found {
         touch(app, key);

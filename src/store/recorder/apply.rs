@@ -1,35 +1,43 @@
 //! Entries to rows: one transaction a batch. Every statement may be repeated, and an older entry never overwrites what
 //! a newer one wrote, so a batch whose commit was not heard of is simply written again.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::entry::{ActionBody, Admitted, Body, EndedBody, Entry, TurnBody};
 use crate::store::db::{Arg, Db, Tx, args};
 use crate::store::error::StoreError;
-use crate::store::facts::{apply_carrier, apply_recording, insert_audits};
+use crate::store::facts::{apply_carrier, apply_recordings, insert_audits, rounds};
 
 /// A call that only the carrier told of so far takes Caly's id and facts; its state stays what it is.
-const ADMIT: &str = "INSERT INTO calls (id, client_id, agent_id, agent_version, carrier, carrier_call_id, caller, \
-    called, direction, state, admitted_at, text_in, text_cached, audio_in, audio_cached, text_out, audio_out, \
-    cost_micro_usd, degraded) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'admitted', $10, 0, 0, 0, 0, 0, 0, 0, $11) \
-    ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET id = excluded.id, client_id = excluded.client_id, \
-    agent_id = excluded.agent_id, agent_version = excluded.agent_version, caller = excluded.caller, \
-    called = excluded.called, direction = excluded.direction, admitted_at = excluded.admitted_at \
-    WHERE calls.agent_id IS NULL";
-const ANSWER: &str = "UPDATE calls SET state = CASE WHEN state = 'admitted' THEN 'live' ELSE state END, rate = $2, \
-    answered_at = COALESCE(answered_at, $3) WHERE id = $1";
-const DECIDE: &str = "UPDATE calls SET after_stream = $2, summary = $3 WHERE id = $1";
+const ADMIT_HEAD: &str = "INSERT INTO calls (id, client_id, agent_id, agent_version, carrier, carrier_call_id, \
+    caller, called, direction, state, admitted_at, text_in, text_cached, audio_in, audio_cached, text_out, audio_out, \
+    cost_micro_usd, degraded)";
+const ADMIT_TAIL: &str = "ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET id = excluded.id, \
+    client_id = excluded.client_id, agent_id = excluded.agent_id, agent_version = excluded.agent_version, \
+    caller = excluded.caller, called = excluded.called, direction = excluded.direction, \
+    admitted_at = excluded.admitted_at WHERE calls.agent_id IS NULL";
+/// The columns of `VALUES` have these names in both engines.
+const ANSWER_HEAD: &str = "UPDATE calls SET state = CASE WHEN state = 'admitted' THEN 'live' ELSE state END, \
+    rate = told.column2, answered_at = COALESCE(answered_at, told.column3) FROM (";
+const DECIDE_HEAD: &str = "UPDATE calls SET after_stream = told.column2, summary = told.column3 FROM (";
+const OF_CALL: &str = ") AS told WHERE calls.id = told.column1";
 /// Caly's own end stands over the carrier's and over a restart's; a second one of its own changes nothing.
-const END: &str = "UPDATE calls SET state = 'ended', ended_by = 'caly', end_reason = $2, ended_at = $3, \
-    duration_ms = $4, text_in = $5, text_cached = $6, audio_in = $7, audio_cached = $8, text_out = $9, \
-    audio_out = $10, cost_micro_usd = $11, degraded = $12 WHERE id = $1 AND COALESCE(ended_by, '') <> 'caly'";
+const END_HEAD: &str = "UPDATE calls SET state = 'ended', ended_by = 'caly', end_reason = told.column2, \
+    ended_at = told.column3, duration_ms = told.column4, text_in = told.column5, text_cached = told.column6, \
+    audio_in = told.column7, audio_cached = told.column8, text_out = told.column9, audio_out = told.column10, \
+    cost_micro_usd = told.column11, degraded = told.column12 FROM (";
+const END_TAIL: &str = ") AS told WHERE calls.id = told.column1 AND COALESCE(calls.ended_by, '') <> 'caly'";
 /// A later process has the call again; an end that anyone but a restart wrote stands.
-const TAKE_UP: &str = "UPDATE calls SET state = 'admitted', ended_at = NULL, ended_by = NULL, end_reason = NULL, \
-    duration_ms = NULL WHERE id = $1 AND ended_by = 'restart'";
-const SPEND: &str = "UPDATE calls SET text_in = $2, text_cached = $3, audio_in = $4, audio_cached = $5, \
-    text_out = $6, audio_out = $7, cost_micro_usd = $8 WHERE id = $1 AND state <> 'ended'";
+const TAKE_UP_HEAD: &str = "UPDATE calls SET state = 'admitted', ended_at = NULL, ended_by = NULL, end_reason = NULL, \
+    duration_ms = NULL FROM (";
+const TAKE_UP_TAIL: &str = ") AS told WHERE calls.id = told.column1 AND calls.ended_by = 'restart'";
+const SPEND_HEAD: &str = "UPDATE calls SET text_in = told.column2, text_cached = told.column3, \
+    audio_in = told.column4, audio_cached = told.column5, text_out = told.column6, audio_out = told.column7, \
+    cost_micro_usd = told.column8 FROM (";
+const SPEND_TAIL: &str = ") AS told WHERE calls.id = told.column1 AND calls.state <> 'ended'";
 const EXISTS: &str = "SELECT id FROM calls WHERE id = $1";
 
 const TURNS_HEAD: &str = "INSERT INTO turns (id, call_id, speaker, text, unheard, interrupted, started_ms, ended_ms, \
@@ -50,38 +58,98 @@ const ACTIONS_TAIL: &str = "ON CONFLICT (idempotency_key) DO UPDATE SET state = 
 const EVENTS_HEAD: &str = "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at)";
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 
-/// Writes entries, given in the order of recording, all or none. Parents go before children and the many before the
-/// one, which changes nothing: rows of one kind keep their order, and no statement depends on a later kind.
-pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<(), StoreError> {
-    let mut tx = db.begin().await?;
-    for entry in entries {
-        match &entry.body {
-            Body::Admitted(body) => admit(&mut tx, body).await?,
-            Body::Answered { call, rate } => {
-                one_call(tx.execute(ANSWER, args![*call, *rate, entry.at]).await?)?;
-            }
-            Body::TakenUp { call, .. } => known_call(&mut tx, *call, TAKE_UP, args![*call]).await?,
-            _ => {}
-        }
+/// Writes entries, given in the order of recording, all or none, in about a dozen statements however many they are: a
+/// database that takes seconds for each still keeps up. Parents go before children and the many before the one, which
+/// changes nothing: rows of one kind keep their order, and no statement depends on a later kind. No statement may take
+/// longer than `patience`.
+pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Result<(), StoreError> {
+    let mut tx = db.begin_journal(patience).await?;
+    let admitted = entries.iter().filter_map(|entry| match &entry.body {
+        Body::Admitted(body) => Some(((body.carrier.clone(), body.carrier_call_id.clone()), admit(body))),
+        _ => None,
+    });
+    for round in rounds(admitted) {
+        tx.insert_many(ADMIT_HEAD, round, ADMIT_TAIL).await?;
     }
+    let answered = entries.iter().filter_map(|entry| match &entry.body {
+        Body::Answered { call, rate } => Some((*call, args![*call, *rate, entry.at])),
+        _ => None,
+    });
+    of_calls(&mut tx, ANSWER_HEAD, rounds(answered)).await?;
+    write_takings_up(&mut tx, entries).await?;
     write_children(&mut tx, entries).await?;
+    let decided = entries.iter().filter_map(|entry| match &entry.body {
+        Body::Decided { call, after, summary } => Some((*call, args![*call, after.clone(), summary.clone()])),
+        _ => None,
+    });
+    of_calls(&mut tx, DECIDE_HEAD, rounds(decided)).await?;
+    write_ends(&mut tx, entries).await?;
+    let (mut told, mut recordings) = (Vec::new(), Vec::new());
     for entry in entries {
         match &entry.body {
-            Body::Decided { call, after, summary } => {
-                one_call(tx.execute(DECIDE, args![*call, after.clone(), summary.clone()]).await?)?;
-            }
-            Body::Spent { call, usage } => {
-                let mut values = args![*call];
-                values.extend(usage.map(Arg::from));
-                known_call(&mut tx, *call, SPEND, values).await?;
-            }
-            Body::Ended(body) => end(&mut tx, entry, body).await?,
-            Body::Carrier(fact) => apply_carrier(&mut tx, fact).await?,
-            Body::Recording(fact) => apply_recording(&mut tx, fact).await?,
+            Body::Carrier(fact) => told.push(&**fact),
+            Body::Recording(fact) => recordings.push(&**fact),
             _ => {}
         }
     }
+    apply_carrier(&mut tx, &told).await?;
+    apply_recordings(&mut tx, &recordings).await?;
     tx.commit().await
+}
+
+/// Changes the rows of calls, which all must be there: an entry of a call that has none cannot be written, now or
+/// later. The writer halves a batch until it has found it.
+async fn of_calls(tx: &mut Tx, head: &'static str, rounds: Vec<Vec<Vec<Arg>>>) -> Result<(), StoreError> {
+    for round in rounds {
+        let wanted = round.len() as u64;
+        if tx.insert_many(head, round, OF_CALL).await? < wanted {
+            return Err(no_such_call());
+        }
+    }
+    Ok(())
+}
+
+fn no_such_call() -> StoreError {
+    StoreError::Conflict("no such call".to_owned())
+}
+
+/// Calls that a later process has again, and what calls have cost so far: both change nothing where the state forbids it.
+async fn write_takings_up(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreError> {
+    let (mut taken_up, mut spent) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match &entry.body {
+            Body::TakenUp { call, .. } => taken_up.push((*call, args![*call])),
+            Body::Spent { call, usage } => {
+                let mut row = args![*call];
+                row.extend(usage.map(Arg::from));
+                spent.push((*call, row));
+            }
+            _ => {}
+        }
+    }
+    tx.insert_many(TAKE_UP_HEAD, last_of_each(taken_up), TAKE_UP_TAIL).await?;
+    tx.insert_many(SPEND_HEAD, last_of_each(spent), SPEND_TAIL).await.map(drop)
+}
+
+async fn write_ends(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreError> {
+    let ends = || {
+        entries.iter().filter_map(|entry| match &entry.body {
+            Body::Ended(body) => Some((body.call, end(entry, body))),
+            _ => None,
+        })
+    };
+    let mut changed = 0;
+    for round in rounds(ends()) {
+        changed += tx.insert_many(END_HEAD, round, END_TAIL).await?;
+    }
+    if changed < ends().count() as u64 {
+        // Some had their end already, or have no row.
+        for (call, _) in ends() {
+            let known: Option<(Uuid,)> = tx.fetch_optional(EXISTS, args![call]).await?;
+            known.ok_or_else(no_such_call)?;
+        }
+    }
+    Ok(())
 }
 
 async fn write_children(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreError> {
@@ -112,17 +180,19 @@ async fn write_children(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreErro
     }
     tx.insert_many(TURNS_HEAD, last_of_each(turns), TURNS_TAIL).await?;
     tx.insert_many(INTENTS_HEAD, intents, KEEP_FIRST).await?;
-    // An action's states are few and each step matters: one statement each.
-    for entry in entries {
-        if let Body::Action(body) = &entry.body {
-            tx.insert_many(ACTIONS_HEAD, vec![action(entry, body)], ACTIONS_TAIL).await?;
-        }
+    // Each step of an action matters: one after the other.
+    let actions = entries.iter().filter_map(|entry| match &entry.body {
+        Body::Action(body) => Some((body.idempotency_key.clone(), action(entry, body))),
+        _ => None,
+    });
+    for round in rounds(actions) {
+        tx.insert_many(ACTIONS_HEAD, round, ACTIONS_TAIL).await?;
     }
     tx.insert_many(EVENTS_HEAD, events, KEEP_FIRST).await?;
     insert_audits(tx, &audits).await
 }
 
-/// PostgreSQL refuses to touch one row twice in a statement: of versions of one turn, the last is written.
+/// PostgreSQL refuses to touch one row twice in a statement: of versions of one row, the last is written.
 fn last_of_each(rows: Vec<(Uuid, Vec<Arg>)>) -> Vec<Vec<Arg>> {
     let mut seen = std::collections::HashSet::new();
     let mut last: Vec<Vec<Arg>> =
@@ -131,8 +201,8 @@ fn last_of_each(rows: Vec<(Uuid, Vec<Arg>)>) -> Vec<Vec<Arg>> {
     last
 }
 
-async fn admit(tx: &mut Tx, body: &Admitted) -> Result<(), StoreError> {
-    let values = args![
+fn admit(body: &Admitted) -> Vec<Arg> {
+    let mut row = args![
         body.call,
         body.client,
         body.agent,
@@ -142,26 +212,19 @@ async fn admit(tx: &mut Tx, body: &Admitted) -> Result<(), StoreError> {
         body.caller.clone(),
         body.called.clone(),
         body.direction.clone(),
+        "admitted",
         body.admitted_at,
-        Value::Array(Vec::new()),
     ];
-    tx.execute(ADMIT, values).await.map(drop)
+    row.extend([0; 7].map(|none: i64| Arg::from(none)));
+    row.push(Arg::from(Value::Array(Vec::new())));
+    row
 }
 
-async fn end(tx: &mut Tx, entry: &Entry, body: &EndedBody) -> Result<(), StoreError> {
-    let mut values = args![body.call, body.reason.clone(), entry.at, body.at_ms];
-    values.extend(body.usage.map(Arg::from));
-    values.push(Arg::from(Value::from(body.degraded.clone())));
-    known_call(tx, body.call, END, values).await
-}
-
-/// Changes a call, or nothing if its state forbids it; a call without a row is an error.
-async fn known_call(tx: &mut Tx, call: Uuid, sql: &'static str, values: Vec<Arg>) -> Result<(), StoreError> {
-    if tx.execute(sql, values).await? == 0 {
-        let known: Option<(Uuid,)> = tx.fetch_optional(EXISTS, args![call]).await?;
-        one_call(u64::from(known.is_some()))?;
-    }
-    Ok(())
+fn end(entry: &Entry, body: &EndedBody) -> Vec<Arg> {
+    let mut row = args![body.call, body.reason.clone(), entry.at, body.at_ms];
+    row.extend(body.usage.map(Arg::from));
+    row.push(Arg::from(Value::from(body.degraded.clone())));
+    row
 }
 
 fn turn(entry: &Entry, body: &TurnBody) -> Vec<Arg> {
@@ -197,9 +260,4 @@ fn action(entry: &Entry, body: &ActionBody) -> Vec<Arg> {
         entry.at,
         entry.id,
     ]
-}
-
-/// An entry of a call that has no row cannot be written, now or later.
-fn one_call(rows: u64) -> Result<(), StoreError> {
-    if rows == 0 { Err(StoreError::Conflict("no such call".to_owned())) } else { Ok(()) }
 }

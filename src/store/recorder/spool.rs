@@ -74,6 +74,11 @@ impl Spool {
         self.segments.is_empty()
     }
 
+    /// Three quarters of what it may take are taken.
+    pub(super) fn is_scarce(&self) -> bool {
+        self.bytes() >= self.bytes_max / 4 * 3
+    }
+
     pub(super) fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use super::entry::Entry;
 use super::spool::{Spool, SpoolError};
-use super::{Shared, apply, lock};
-use crate::store::{Store, StoreError};
+use super::{Shared, Trouble, apply};
+use crate::store::{Store, StoreError, lock};
 
 /// First and longest wait before the database is tried again. The longest bounds how late a spool is written after the
 /// database is back.
@@ -25,6 +25,14 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 const SPILL: usize = 2_000;
 /// Pause after a panic, so that a lasting fault does not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
+/// A transaction slower than this is worth making bigger.
+const SLOW: Duration = Duration::from_millis(500);
+/// A batch is at most this many times the usual one.
+const STRETCH_MAX: usize = 16;
+/// Longest transaction. Each of its dozen statements has its own, shorter limit.
+const TRANSACTION_DEADLINE: Duration = Duration::from_secs(60);
+/// How often a transaction under way is weighed against the room that is left.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
 /// Panics over one entry by itself before it is set aside.
 const PANICS_MAX: u32 = 3;
 
@@ -103,6 +111,7 @@ async fn run(shared: Arc<Shared>, store: Store) {
         retry_at: Instant::now(),
         retry_after: RETRY_MIN,
         disk_at: Instant::now(),
+        stretch: 1,
         shared,
         store,
     };
@@ -121,6 +130,8 @@ struct Writer {
     retry_after: Duration,
     /// When the disk may be tried.
     disk_at: Instant,
+    /// How many usual batches make one now: a slow database is asked for more at once.
+    stretch: usize,
 }
 
 impl Writer {
@@ -172,6 +183,10 @@ impl Writer {
         lock(&self.shared.queue).len()
     }
 
+    fn batch(&self) -> usize {
+        self.shared.options.batch.saturating_mul(self.stretch)
+    }
+
     fn spool_waits(&self) -> bool {
         self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
     }
@@ -214,14 +229,15 @@ impl Writer {
         let (directory, most) = (&self.shared.spool_directory, self.shared.options.spool_bytes);
         match block_in_place(|| Spool::open(directory, most)) {
             Ok(spool) => self.spool = Some(spool),
-            Err(error) => self.disk_failed(&format!("spool directory: {error}")),
+            Err(error) => self.disk_failed(&format!("spool directory: {error}"), Trouble::Disk),
         }
         self.note_spool();
     }
 
-    fn disk_failed(&mut self, what: &str) {
+    fn disk_failed(&mut self, what: &str, trouble: Trouble) {
         self.disk_at = Instant::now() + DISK_PAUSE;
         self.shared.failed(what);
+        lock(&self.shared.state).disk = Some(trouble);
         metrics::counter!("caly_recorder_spool_failures_total").increment(1);
         tracing::error!(error = what, "recorder spool refused");
     }
@@ -230,36 +246,64 @@ impl Writer {
         let Some(bytes) = self.spool.as_ref().map(Spool::bytes) else { return };
         // A segment whose lines were all torn away still waits to be removed.
         let bytes = if self.spool_waits() { bytes.max(1) } else { 0 };
-        lock(&self.shared.state).spooled_bytes = bytes;
+        {
+            let mut state = lock(&self.shared.state);
+            state.spooled_bytes = bytes;
+            if bytes == 0 && Instant::now() >= self.disk_at {
+                state.disk = None;
+            }
+        }
         metrics::gauge!("caly_recorder_spooled_bytes").set(bytes as f64);
         self.shared.progressed();
     }
 
-    /// Moves the oldest queued entries to the disk; `false` if it refused.
+    /// Moves the oldest queued entries to the disk; `false` if it refused. A spool with little room left takes no more
+    /// events: what is left is for what was said and done.
     fn spill(&mut self) -> bool {
-        let batch = lock(&self.shared.queue).take(SPILL);
-        let entries: Vec<&Entry> = batch.iter().map(|entry| &**entry).collect();
-        let outcome = match &mut self.spool {
-            Some(spool) => block_in_place(|| spool.append(&entries)),
-            None => Err(SpoolError::Full),
-        };
-        match outcome {
-            Ok(()) => {
-                lock(&self.shared.queue).finish(&vec![true; batch.len()]);
-                metrics::counter!("caly_recorder_spooled_total").increment(batch.len() as u64);
-                self.note_spool();
-                true
-            }
-            Err(error) => {
+        let mut most = SPILL;
+        loop {
+            let batch = lock(&self.shared.queue).take(most);
+            let Some(spool) = &mut self.spool else {
                 lock(&self.shared.queue).finish(&[]);
-                self.disk_failed(&error.to_string());
-                false
+                self.disk_failed("spool directory could not be opened", Trouble::Disk);
+                return false;
+            };
+            let scarce = spool.is_scarce();
+            let crowded = lock(&self.shared.queue).len() > self.shared.options.queue / 2;
+            if scarce && !crowded && batch.iter().any(|entry| entry.is_event()) {
+                // There is room in memory still: nothing is given up before it must be.
+                lock(&self.shared.queue).finish(&[]);
+                self.disk_failed("spool is nearly full", Trouble::SpoolFull);
+                return false;
+            }
+            let kept: Vec<bool> = batch.iter().map(|entry| !(scarce && entry.is_event())).collect();
+            let entries: Vec<&Entry> =
+                batch.iter().zip(&kept).filter_map(|(entry, kept)| kept.then_some(&**entry)).collect();
+            match block_in_place(|| spool.append(&entries)) {
+                Ok(()) => {
+                    lock(&self.shared.queue).finish(&kept);
+                    self.shared.gave_up("event", (kept.len() - entries.len()) as u64);
+                    metrics::counter!("caly_recorder_spooled_total").increment(entries.len() as u64);
+                    lock(&self.shared.state).disk = scarce.then_some(Trouble::SpoolFull);
+                    self.note_spool();
+                    return true;
+                }
+                Err(SpoolError::Full) if batch.len() > 1 => {
+                    lock(&self.shared.queue).finish(&[]);
+                    most = batch.len() / 2;
+                }
+                Err(error) => {
+                    lock(&self.shared.queue).finish(&[]);
+                    let trouble = if matches!(error, SpoolError::Full) { Trouble::SpoolFull } else { Trouble::Disk };
+                    self.disk_failed(&error.to_string(), trouble);
+                    return false;
+                }
             }
         }
     }
 
     async fn write_queued(&mut self) {
-        let batch = lock(&self.shared.queue).take(self.shared.options.batch);
+        let batch = lock(&self.shared.queue).take(self.batch());
         let entries: Vec<&Entry> = batch.iter().map(|entry| &**entry).collect();
         let kept = self.write(&entries).await;
         lock(&self.shared.queue).finish(&kept);
@@ -281,13 +325,13 @@ impl Writer {
                     back.entries.into()
                 }
                 Err(error) => {
-                    self.disk_failed(&format!("reading the spool: {error}"));
+                    self.disk_failed(&format!("reading the spool: {error}"), Trouble::Disk);
                     return self.pause_disk().await;
                 }
             },
         };
         if !reading.is_empty() {
-            let length = reading.len().min(self.shared.options.batch);
+            let length = reading.len().min(self.batch());
             let kept = {
                 let entries: Vec<&Entry> = reading.iter().take(length).collect();
                 self.write(&entries).await.len()
@@ -299,7 +343,7 @@ impl Writer {
         } else if let Some(spool) = &mut self.spool
             && let Err(error) = block_in_place(|| spool.remove_oldest())
         {
-            self.disk_failed(&format!("removing a written spool segment: {error}"));
+            self.disk_failed(&format!("removing a written spool segment: {error}"), Trouble::Disk);
             self.pause_disk().await;
         }
         self.note_spool();
@@ -354,7 +398,7 @@ impl Writer {
     }
 
     /// One transaction, twice if the connection was lost: a batch may be repeated.
-    async fn attempt(&self, entries: &[&Entry]) -> Result<(), StoreError> {
+    async fn attempt(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
         lock(&self.shared.suspicion).in_hand = entries.iter().map(|entry| entry.id).collect();
         let started = Instant::now();
         let mut outcome = self.transaction(entries).await;
@@ -362,7 +406,16 @@ impl Writer {
             outcome = self.transaction(entries).await;
         }
         lock(&self.shared.suspicion).in_hand.clear();
-        metrics::histogram!("caly_recorder_batch_seconds").record(started.elapsed().as_secs_f64());
+        let took = started.elapsed();
+        metrics::histogram!("caly_recorder_batch_seconds").record(took.as_secs_f64());
+        match (took > SLOW, outcome.is_ok()) {
+            (true, true) => self.stretch = (self.stretch * 2).min(STRETCH_MAX),
+            (false, true) if entries.len() * 2 > self.batch() || self.queued() < self.shared.options.batch => {
+                self.stretch = 1;
+            }
+            _ => {}
+        }
+        self.store.note(&outcome);
         outcome
     }
 
@@ -371,16 +424,27 @@ impl Writer {
         let options = self.store.0.options;
         #[cfg(test)]
         self.shared.faults.before(entries)?;
+        let patience = options.acquire_timeout + options.statement_timeout;
+        let writing = apply::write(&self.store.0.db, entries, patience);
         tokio::select! {
-            outcome = tokio::time::timeout(
-                options.acquire_timeout + options.statement_timeout,
-                apply::write(&self.store.0.db, entries),
-            ) => outcome.unwrap_or_else(|_| Err(StoreError::later("the database did not answer in time")))?,
+            outcome = tokio::time::timeout(TRANSACTION_DEADLINE, writing) => {
+                outcome.unwrap_or_else(|_| Err(StoreError::silent()))?;
+            }
+            () = self.crowded() => return Err(StoreError::later("too slow for what is recorded meanwhile")),
             () = self.shared.asked_to_stop() => return Err(StoreError::later("stopping")),
         }
         #[cfg(test)]
         self.shared.faults.after()?;
         Ok(())
+    }
+
+    /// Ends when a slow transaction leaves the queue nearly full while the disk still takes entries: they are safer there.
+    async fn crowded(&self) {
+        tokio::time::sleep(SLOW * 2).await;
+        let most = self.shared.options.queue / 4 * 3;
+        while self.queued() <= most || self.spool.is_none() || Instant::now() < self.disk_at {
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
     }
 
     fn succeeded(&mut self, part: &[&Entry]) {
@@ -389,7 +453,11 @@ impl Writer {
         metrics::counter!("caly_recorder_written_total").increment(count);
         self.retry_after = RETRY_MIN;
         lock(&self.shared.suspicion).settled(part);
+        let spool_waits = self.spool_waits();
         let mut state = lock(&self.shared.state);
+        if !spool_waits {
+            state.disk = None;
+        }
         if state.away {
             state.away = false;
             tracing::info!("recorder: the database is back");
@@ -418,7 +486,7 @@ impl Writer {
         if let Some(spool) = &self.spool
             && let Err(error) = block_in_place(|| spool.reject(entry))
         {
-            self.disk_failed(&format!("rejected.jsonl: {error}"));
+            self.disk_failed(&format!("rejected.jsonl: {error}"), Trouble::Disk);
         }
     }
 }

@@ -163,6 +163,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         watch: crate::watch::Watch::new(crate::watch::Overload { lag: Duration::ZERO, memory: 0 }),
         returning: crate::http::returning::Returning::default(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
+        alarms: Box::new(Vec::new),
         config: Arc::new(config),
     };
     (web::Data::new(app), arbiter)
