@@ -77,6 +77,7 @@ pub async fn serve(config: Config, demo: bool) -> anyhow::Result<ExitCode> {
         limits: RateLimits::new(&config.limits),
         metrics,
         recording_hosts: recording_hosts(&config)?,
+        api: http::api::State::default(),
     });
     let (server, address) = listen(&app)?;
     let handle = server.handle();
@@ -304,6 +305,7 @@ async fn until_told(app: &web::Data<App>, store: &Store) -> ExitCode {
     let live = app.calls.slots_taken();
     tracing::info!(live, grace_s = app.config.server.drain_grace.as_secs(), "draining: new calls are refused");
     app.calls.start_draining();
+    app.api.end_streams();
     tokio::select! {
         () = drained(&app.calls, app.config.server.drain_grace) => ExitCode::SUCCESS,
         _ = terminate.recv() => ExitCode::FAILURE,

@@ -52,6 +52,8 @@ pub struct App {
     pub metrics: Metrics,
     /// Where recordings may lie.
     pub recording_hosts: RecordingHosts,
+    /// Keys remembered and streams of events.
+    pub api: api::State,
 }
 
 /// All routes.

@@ -1,13 +1,15 @@
 //! Calls as they are read: by carrier id, as a list, in full. What they did is written by the recorder.
 
-use caly_actors::domain::{CallId, Carrier, CarrierCallId, ClientId, EndReason};
+use caly_actors::domain::{AgentId, CallId, Carrier, CarrierCallId, ClientId, EndReason};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::Store;
 use super::cursor::{Cursor, limit, page};
 use super::db::{Select, args};
 use super::error::StoreError;
+use super::feed::{self, Subject, Told};
 use super::rows::{ActionRow, CallDetail, CallRow, Page};
 
 const CALL_BY_CARRIER: &str = "SELECT * FROM calls WHERE carrier = $1 AND carrier_call_id = $2";
@@ -34,6 +36,16 @@ pub struct CallFilter {
     pub client: Option<ClientId>,
     /// `admitted`, `live` or `ended`.
     pub state: Option<String>,
+    /// A word of `EndReason`.
+    pub end_reason: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: Option<String>,
+    /// Who rang, as stored.
+    pub caller: Option<String>,
+    /// Which number was rung, as stored.
+    pub called: Option<String>,
+    /// The version of an agent that conducted it.
+    pub agent: Option<AgentId>,
     /// Admitted at this time or later.
     pub from: Option<DateTime<Utc>>,
     /// Admitted before this time.
@@ -51,6 +63,12 @@ pub struct ActionFilter {
     pub state: Option<String>,
 }
 
+/// What the feed says of a call that a former process left open.
+fn interrupted(call: Uuid, at: DateTime<Utc>) -> Told {
+    let body = json!({ "end_reason": EndReason::Interrupted.as_str(), "duration_ms": null });
+    Told { entry: Uuid::now_v7(), kind: "call_ended", of: Subject::Call(call), turn: None, body, at }
+}
+
 impl Store {
     /// The one row of a carrier's call.
     ///
@@ -62,6 +80,14 @@ impl Store {
         call: &CarrierCallId,
     ) -> Result<Option<CallRow>, StoreError> {
         self.optional(CALL_BY_CARRIER, args![carrier.as_str(), call.as_str()]).await
+    }
+
+    /// A call's row alone, for whoever needs no more.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn call(&self, call: CallId) -> Result<CallRow, StoreError> {
+        self.optional(CALL_BY_ID, args![call.0]).await?.ok_or(StoreError::NotFound)
     }
 
     /// Calls, newest first.
@@ -77,6 +103,11 @@ impl Store {
         let mut select = Select::new("SELECT * FROM calls")
             .and_some("client_id = ?", filter.client.map(|client| client.0))
             .and_some("state = ?", filter.state.clone())
+            .and_some("end_reason = ?", filter.end_reason.clone())
+            .and_some("direction = ?", filter.direction.clone())
+            .and_some("caller = ?", filter.caller.clone())
+            .and_some("called = ?", filter.called.clone())
+            .and_some("agent_id = ?", filter.agent.map(|agent| agent.0))
             .and_some("admitted_at >= ?", filter.from)
             .and_some("admitted_at < ?", filter.to);
         if let Some(last) = Cursor::decode(cursor)? {
@@ -151,15 +182,21 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 let open: Vec<(Uuid,)> = tx.fetch_all(NOT_ENDED, args![now]).await?;
-                let mut closed = 0;
+                let (mut closed, mut told) = (0, Vec::new());
                 for (id,) in open.into_iter().filter(|(id,)| !except.contains(id)) {
                     closed += tx.execute(INTERRUPT, args![id, EndReason::Interrupted.as_str(), now]).await?;
                     tx.execute(ABANDON_ACTIONS, args![id, now]).await?;
+                    told.push(interrupted(id, now));
                 }
+                let last = feed::append(&mut tx, told).await?;
                 tx.commit().await?;
-                Ok(closed)
+                Ok((closed, last))
             }
         })
         .await
+        .map(|(closed, last)| {
+            self.feed_moved(last);
+            closed
+        })
     }
 }

@@ -44,7 +44,8 @@ impl StoreError {
         matches!(self, Self::Unavailable { .. } | Self::NewerSchema(_))
     }
 
-    pub(super) fn later(reason: impl Into<String>) -> Self {
+    /// Not now, and not within this request.
+    pub fn later(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retryable: false }
     }
 

@@ -6,12 +6,13 @@ use std::net::IpAddr;
 use caly_actors::domain::{Carrier, CarrierCallId, ClientId, Direction, Party};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Store;
 use super::db::{Arg, Tx, args};
 use super::error::StoreError;
+use super::feed::{self, Subject, Told};
 
 /// A call's end as the carrier tells it, for a call that may not be known yet: then a row is made that is already
 /// ended, which a late start fills but does not reopen. An end never goes back, and Caly's own reason, if it has one,
@@ -39,6 +40,8 @@ const RECORDING: &str = "INSERT INTO recordings (id, client_id, carrier, carrier
     ON CONFLICT (carrier, carrier_call_id, location) DO UPDATE SET \
     duration_ms = COALESCE(excluded.duration_ms, recordings.duration_ms) \
     WHERE recordings.client_id = excluded.client_id";
+
+const CALL_OF_CARRIER: &str = "SELECT id FROM calls WHERE carrier = $1 AND carrier_call_id = $2 AND client_id = $3";
 
 const AUDIT_HEAD: &str = "INSERT INTO audit_log (id, at, actor, client_id, action, outcome, remote, detail)";
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
@@ -237,6 +240,26 @@ pub(super) async fn apply_recording(tx: &mut Tx, fact: &RecordingFact) -> Result
     tx.execute(RECORDING, values).await.map(drop)
 }
 
+/// The call the carrier told of, if it is this client's.
+async fn known_call(tx: &mut Tx, client: Uuid, carrier: &str, call: &str) -> Result<Subject, StoreError> {
+    let found: Option<(Uuid,)> = tx.fetch_optional(CALL_OF_CARRIER, args![carrier, call, client]).await?;
+    Ok(Subject::Client(client, found.map(|(id,)| id)))
+}
+
+/// What the feed says of a carrier's word.
+pub(super) async fn told_of_carrier(tx: &mut Tx, fact: &CarrierFact) -> Result<Told, StoreError> {
+    let of = known_call(tx, fact.client, &fact.carrier, &fact.carrier_call_id).await?;
+    let body = json!({ "status": fact.status, "ended": fact.ended, "duration_s": fact.duration_s });
+    Ok(Told { entry: fact.id, kind: "carrier_status", of, turn: None, body, at: fact.at })
+}
+
+/// What the feed says of a recording: that it is there, not where.
+pub(super) async fn told_of_recording(tx: &mut Tx, fact: &RecordingFact) -> Result<Told, StoreError> {
+    let of = known_call(tx, fact.client, &fact.carrier, &fact.carrier_call_id).await?;
+    let body = json!({ "source": fact.source, "duration_ms": fact.duration_ms });
+    Ok(Told { entry: fact.id, kind: "recording", of, turn: None, body, at: fact.at })
+}
+
 pub(super) async fn insert_audits(tx: &mut Tx, entries: &[&AuditEntry]) -> Result<(), StoreError> {
     let row = |entry: &&AuditEntry| -> Vec<Arg> {
         args![
@@ -264,10 +287,14 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 apply_carrier(&mut tx, &fact).await?;
-                tx.commit().await
+                let told = vec![told_of_carrier(&mut tx, &fact).await?];
+                let last = feed::append(&mut tx, told).await?;
+                tx.commit().await?;
+                Ok(last)
             }
         })
         .await
+        .map(|last| self.feed_moved(last))
     }
 
     /// Writes where a recording lies now.
@@ -280,9 +307,13 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 apply_recording(&mut tx, &fact).await?;
-                tx.commit().await
+                let told = vec![told_of_recording(&mut tx, &fact).await?];
+                let last = feed::append(&mut tx, told).await?;
+                tx.commit().await?;
+                Ok(last)
             }
         })
         .await
+        .map(|last| self.feed_moved(last))
     }
 }

@@ -5,6 +5,7 @@
 //! from whatever executor it lives on. Ids are made before a statement is sent, so every write may be repeated when the
 //! answer to it was lost.
 
+mod agents;
 mod audit;
 mod calls;
 mod clients;
@@ -12,8 +13,10 @@ mod cursor;
 mod db;
 mod error;
 mod facts;
+mod feed;
 mod io;
 mod keys;
+mod numbers;
 pub mod recorder;
 mod secrets;
 
@@ -32,13 +35,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 
+pub use self::agents::AgentFilter;
 pub use self::calls::{ActionFilter, CallFilter};
-pub use self::clients::{Basic, CreatedClient, NewClient};
+pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
 use self::db::{Arg, Db, Row};
 pub use self::error::StoreError;
 pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};
+pub use self::feed::{FEED_KINDS, FeedFilter, FeedLimits, FeedPage, FeedRow};
 pub use self::io::IoRuntime;
-pub use self::keys::Role;
+pub use self::keys::{NewKey, Role};
+pub use self::numbers::NumberChange;
 pub use self::rows::Page;
 pub use self::secrets::{hash_secret, same_hash};
 
@@ -91,6 +97,8 @@ struct Inner {
     migrate_url: MigrateTarget,
     /// [`SCHEMA_UNKNOWN`], [`SCHEMA_READY`], or the number of a migration this code does not know.
     schema: AtomicI64,
+    /// The feed's newest number that this process committed.
+    feed: tokio::sync::watch::Sender<i64>,
 }
 
 /// Migrations run on a connection of their own, without the statement limit.
@@ -114,7 +122,8 @@ impl Store {
             _ => return Err(StoreError::Invalid("database URL: sqlite://path or postgres://… is expected".to_owned())),
         };
         let schema = AtomicI64::new(SCHEMA_UNKNOWN);
-        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema })))
+        let feed = tokio::sync::watch::Sender::new(0);
+        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema, feed })))
     }
 
     /// Brings the schema to the newest version; a second run changes nothing. Until it has succeeded once, every query

@@ -14,6 +14,7 @@ mod queue;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod told;
 mod writer;
 
 use std::future::Future;

@@ -5,9 +5,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::entry::{ActionBody, Admitted, Body, EndedBody, Entry, TurnBody};
+use super::told;
 use crate::store::db::{Arg, Db, Tx, args};
 use crate::store::error::StoreError;
 use crate::store::facts::{apply_carrier, apply_recording, insert_audits};
+use crate::store::feed;
 
 /// A call that only the carrier told of so far takes Caly's id and facts; its state stays what it is.
 const ADMIT: &str = "INSERT INTO calls (id, client_id, agent_id, agent_version, carrier, carrier_call_id, caller, \
@@ -46,8 +48,9 @@ const EVENTS_HEAD: &str = "INSERT INTO call_events (id, call_id, kind, detail, a
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 
 /// Writes entries, given in the order of recording, all or none. Parents go before children and the many before the
-/// one, which changes nothing: rows of one kind keep their order, and no statement depends on a later kind.
-pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<(), StoreError> {
+/// one, which changes nothing: rows of one kind keep their order, and no statement depends on a later kind. The feed
+/// tells of them in the same transaction; its newest number is given back, 0 if there was nothing to tell.
+pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<i64, StoreError> {
     let mut tx = db.begin().await?;
     for entry in entries {
         match &entry.body {
@@ -70,7 +73,10 @@ pub(super) async fn write(db: &Db, entries: &[&Entry]) -> Result<(), StoreError>
             _ => {}
         }
     }
-    tx.commit().await
+    let told = told::of(&mut tx, entries).await?;
+    let last = feed::append(&mut tx, told).await?;
+    tx.commit().await?;
+    Ok(last)
 }
 
 async fn write_children(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreError> {

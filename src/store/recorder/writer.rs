@@ -371,13 +371,14 @@ impl Writer {
         let options = self.store.0.options;
         #[cfg(test)]
         self.shared.faults.before(entries)?;
-        tokio::select! {
+        let told = tokio::select! {
             outcome = tokio::time::timeout(
                 options.acquire_timeout + options.statement_timeout,
                 apply::write(&self.store.0.db, entries),
             ) => outcome.unwrap_or_else(|_| Err(StoreError::later("the database did not answer in time")))?,
             () = self.shared.asked_to_stop() => return Err(StoreError::later("stopping")),
-        }
+        };
+        self.store.feed_moved(told);
         #[cfg(test)]
         self.shared.faults.after()?;
         Ok(())

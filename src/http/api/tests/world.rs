@@ -162,6 +162,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         metrics: metrics(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
         config: Arc::new(config),
+        api: api::State::default(),
     };
     (web::Data::new(app), arbiter)
 }
