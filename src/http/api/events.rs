@@ -165,7 +165,7 @@ enum End {
     Told(&'static str),
 }
 
-/// What a stream was waked for.
+/// What a stream was woken for.
 enum Woken {
     Read,
     /// Something was committed.
