@@ -85,7 +85,7 @@ pub async fn add_agent(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.may_administer()?;
-    let draft: AgentDraft = body::read(&request, payload).await?;
+    let draft: AgentDraft = body::read(&app, &request, payload).await?;
     let client = query::client_field("client", &draft.client, &caller, &app).await?;
     let publish = draft.publish;
     let added = add(&caller, &app, &client, draft).await;

@@ -1,7 +1,5 @@
 //! JSON bodies of admin requests: read whole within bounds, and refused with the field that does not fit.
 
-use std::time::Duration;
-
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::{HttpRequest, web};
 use futures_util::StreamExt;
@@ -9,11 +7,10 @@ use serde::de::value::Error as NoValue;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde_json::{Map, Value};
 
+use super::super::App;
 use super::super::problem::Problem;
 use super::{BODY_BYTES_MAX, told};
 
-/// The body must have arrived whole within this.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How alike a wrong name and a right one must be to be suggested.
 const ALIKE: f64 = 0.8;
 
@@ -21,11 +18,12 @@ const ALIKE: f64 = 0.8;
 ///
 /// # Errors
 /// 400 for no JSON, 408, 413, 415 without `application/json`, 422 with the field for what does not fit.
-pub async fn read<T: DeserializeOwned>(request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
+pub async fn read<T: DeserializeOwned>(app: &App, request: &HttpRequest, payload: web::Payload) -> Result<T, Problem> {
     if !is_json(request) {
         return Err(Problem::unsupported_media_type().detail("expected Content-Type: application/json"));
     }
-    let bytes = tokio::time::timeout(BODY_DEADLINE, collect(payload)).await.map_err(|_| Problem::too_slow())??;
+    let within = app.config.server.body_deadline;
+    let bytes = tokio::time::timeout(within, collect(payload)).await.map_err(|_| Problem::too_slow())??;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| Problem::malformed().detail(told(&error)))?;
     let Value::Object(fields) = value else {
         return Err(Problem::invalid().detail("expected a JSON object"));

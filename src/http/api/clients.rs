@@ -175,7 +175,7 @@ pub async fn create_client(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.may_administer_all()?;
-    let draft: ClientDraft = body::read(&request, payload).await?;
+    let draft: ClientDraft = body::read(&app, &request, payload).await?;
     let detail = json!({ "slug": draft.slug.chars().take(64).collect::<String>() });
     let made = create(&caller, &app, draft).await;
     let client = made.as_ref().ok().map(|made| ClientId(made.client.id));
@@ -309,7 +309,7 @@ pub async fn change_client(
 ) -> Result<web::Json<ChangedClient>, Problem> {
     caller.may_administer()?;
     let row = query::client(&id, &caller, &app).await?;
-    let patch: ClientPatch = body::read(&request, payload).await?;
+    let patch: ClientPatch = body::read(&app, &request, payload).await?;
     let (client, detail) = (ClientId(row.id), json!({ "fields": patch.fields() }));
     let changed = async {
         let change = patch.checked().map_err(|refused| caller.told(refused))?;
@@ -356,7 +356,7 @@ pub async fn rotate_webhook_key(
 ) -> Result<web::Json<Rotated>, Problem> {
     caller.may_administer()?;
     let row = query::client(&id, &caller, &app).await?;
-    let Rotation { overlap_s } = body::read(&request, payload).await?;
+    let Rotation { overlap_s } = body::read(&app, &request, payload).await?;
     let client = ClientId(row.id);
     let rotated = async {
         if !(0..=administration::OVERLAP_S_MAX).contains(&overlap_s) {

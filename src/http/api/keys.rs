@@ -124,7 +124,7 @@ pub async fn create_key(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.may_administer()?;
-    let draft: KeyDraft = body::read(&request, payload).await?;
+    let draft: KeyDraft = body::read(&app, &request, payload).await?;
     let role = Role::from(draft.role);
     let made = create(&caller, &app, draft, role).await;
     let id = made.as_ref().ok().map(|made| made.row.id);

@@ -82,7 +82,7 @@ pub async fn add_number(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     caller.may_administer()?;
-    let draft: NumberDraft = body::read(&request, payload).await?;
+    let draft: NumberDraft = body::read(&app, &request, payload).await?;
     let client = ClientId(query::client_field("client", &draft.client, &caller, &app).await?.id);
     let number = PhoneNumber::parse(&draft.e164).map_or_else(|_| "?".to_owned(), |number| number.masked());
     let added = add(&caller, &app, client, &draft).await;
@@ -129,7 +129,7 @@ pub async fn change_number(
 ) -> Result<web::Json<NumberRow>, Problem> {
     caller.may_administer()?;
     let row = stored(&caller, &app, &id).await?;
-    let patch: NumberPatch = body::read(&request, payload).await?;
+    let patch: NumberPatch = body::read(&app, &request, payload).await?;
     let changed = async {
         let label = patch.label.as_ref().and_then(Option::as_deref).unwrap_or_default();
         administration::label("label", label).map_err(|refused| caller.told(refused))?;
