@@ -14,8 +14,13 @@ pub const BUILT_IN_TOOLS: [&str; 3] = ["end_call", "transfer_to_human", "request
 
 /// Why settings are refused; the text names the key.
 #[derive(Debug, thiserror::Error)]
-#[error("agent settings: {0}")]
-pub struct SettingsError(String);
+#[error("agent settings: {}{}{reason}", key.as_deref().unwrap_or_default(), if key.is_some() { ": " } else { "" })]
+pub struct SettingsError {
+    /// The key concerned, with dots for what lies inside; `None` if it is all of them.
+    pub key: Option<String>,
+    /// What was expected.
+    pub reason: String,
+}
 
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -143,8 +148,10 @@ pub fn read(
     settings: &Value,
     defaults: &CallLimits,
 ) -> Result<Agent, SettingsError> {
-    let settings: Settings = Settings::deserialize(settings)
-        .map_err(|error| SettingsError(crate::redact::redact(&error.to_string()).into_owned()))?;
+    if !settings.is_object() {
+        return Err(SettingsError { key: None, reason: "expected an object".to_owned() });
+    }
+    let settings: Settings = Settings::deserialize(settings).map_err(|error| unread(settings, &error))?;
     let language = Language::parse(&settings.language).map_err(|e| wrong("language", &e.to_string()))?;
     let handoff_numbers = settings
         .handoff_numbers
@@ -172,7 +179,18 @@ pub fn read(
 }
 
 fn wrong(key: &str, reason: &str) -> SettingsError {
-    SettingsError(format!("{key}: {reason}"))
+    SettingsError { key: Some(key.to_owned()), reason: reason.to_owned() }
+}
+
+/// Finds the key a parser refused: each is optional, so the first that cannot stand alone is the one.
+fn unread(settings: &Value, error: &serde_json::Error) -> SettingsError {
+    let mut keys = settings.as_object().into_iter().flatten();
+    let alone = |(key, value): &(&String, &Value)| {
+        let one: serde_json::Map<String, Value> = [((*key).clone(), (*value).clone())].into_iter().collect();
+        Settings::deserialize(Value::Object(one)).is_err()
+    };
+    let key = keys.find(alone).map(|(key, _)| key.chars().take(64).collect());
+    SettingsError { key, reason: crate::redact::redact(&error.to_string()).chars().take(300).collect() }
 }
 
 fn detection(given: Option<Detection>) -> Result<TurnDetection, SettingsError> {

@@ -106,6 +106,8 @@ impl Snapshot {
 #[derive(Clone, Debug)]
 pub struct Directory {
     current: Arc<RwLock<Option<Arc<Snapshot>>>>,
+    /// One reading at a time, so that an older one never replaces a newer.
+    reading: Arc<tokio::sync::Mutex<()>>,
     limits: Arc<RwLock<CallLimits>>,
 }
 
@@ -113,7 +115,7 @@ impl Directory {
     /// Empty until [`Directory::reload`] has succeeded once. `limits` are those of agents that set none.
     #[must_use]
     pub fn new(limits: CallLimits) -> Self {
-        Self { current: Arc::default(), limits: Arc::new(RwLock::new(limits)) }
+        Self { current: Arc::default(), reading: Arc::default(), limits: Arc::new(RwLock::new(limits)) }
     }
 
     /// Other limits for agents that set none, from the next reload on.
@@ -127,11 +129,12 @@ impl Directory {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Reads everything anew.
+    /// Reads everything anew: what was written before this was asked for is in use when it returns.
     ///
     /// # Errors
     /// As every query; the former snapshot stays in use.
     pub async fn reload(&self, store: &Store) -> Result<(), StoreError> {
+        let _alone = self.reading.lock().await;
         let rows = store.load_directory().await?;
         let limits = *self.limits.read().unwrap_or_else(PoisonError::into_inner);
         let snapshot = Arc::new(Snapshot::of(rows, &limits));

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actions;
+pub mod administration;
 pub mod agents;
 pub mod app;
 pub mod carriers;

@@ -27,7 +27,6 @@ const LARGE_FILES: &[(&str, usize)] = &[];
 const LARGE_FUNCTIONS: &[(&str, usize)] = &[
     // Tables: a row each, nothing to split.
     ("actors/src/call/state_tests.rs::rows_of_actions_and_ends", 107),
-    ("tests/store.rs::", 101),
     ("benches/relay/report.rs::table", 71),
     ("src/sim/carrier/tests.rs::bridge", 72),
 ];
@@ -140,6 +139,7 @@ const ARROWS: &[Arrow] = &[
 /// A room that is not listed here has to be added, with as few neighbours as it can live with.
 const ROOMS: &[(&str, &[&str])] = &[
     ("actions", &["directory", "outbound"]),
+    ("administration", &["agents", "carriers", "config", "store", "tokens"]),
     ("agents", &["redact"]),
     ("carriers", &[]),
     ("config", &["redact"]),
@@ -148,7 +148,20 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("engines", &["outbound"]),
     (
         "http",
-        &["store", "config", "limits", "redact", "telemetry", "dashboard", "carriers", "directory", "tokens", "watch"],
+        &[
+            "administration",
+            "agents",
+            "carriers",
+            "config",
+            "dashboard",
+            "directory",
+            "limits",
+            "redact",
+            "store",
+            "telemetry",
+            "tokens",
+            "watch",
+        ],
     ),
     ("limits", &["config"]),
     ("outbound", &[]),
@@ -358,7 +371,8 @@ fn function_name(line: &str) -> Option<&str> {
         words = words.strip_prefix(prefix).unwrap_or(words);
     }
     let rest = words.strip_prefix("fn ")?;
-    rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).map(|end| &rest[..end])
+    // A macro's `fn $name` has none yet: what it makes is not laid out by rustfmt.
+    rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|end| *end > 0).map(|end| &rest[..end])
 }
 
 /// Compares sizes with the limit and the list of those known to be larger.

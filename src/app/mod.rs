@@ -85,6 +85,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         returning: Returning::default(),
         watch: Watch::new(signals::overload(&config)),
         alarms: alarms(ports.recordings.clone()),
+        api: http::api::State::default(),
     });
     let admitting = Arc::clone(&calls);
     app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;

@@ -37,6 +37,7 @@ pub(super) async fn until_told(app: &web::Data<App>, logs: &Logs, load: &LoadArg
     let live = app.calls.slots_taken();
     tracing::info!(live, grace_s = app.config.server.drain_grace.as_secs(), "draining: new calls are refused");
     app.calls.start_draining();
+    app.api.end_streams();
     tokio::select! {
         () = drained(&app.calls, app.config.server.drain_grace) => ExitCode::SUCCESS,
         _ = terminate.recv() => ExitCode::FAILURE,

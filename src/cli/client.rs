@@ -7,14 +7,14 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use caly_actors::domain::{AgentId, ClientId, PhoneNumber};
+use caly_actors::domain::{ClientId, PhoneNumber};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use crate::carriers::exotel::numbers::did_key;
-use crate::config::{Config, Network};
+use crate::administration::{self, Draft, Refused, webhooks};
+use crate::config::Config;
 use crate::store::rows::{AgentRow, ClientRow, NumberRow};
-use crate::store::{AuditEntry, Basic, NewClient, Store, StoreError};
+use crate::store::{AuditEntry, NewClient, Store, StoreError};
 
 /// Longest file of agent settings.
 const SETTINGS_BYTES_MAX: u64 = 1024 * 1024;
@@ -232,29 +232,26 @@ fn settings(file: &Path, config: &Config, input: &mut dyn Read) -> anyhow::Resul
         bail!("{shown} is longer than {SETTINGS_BYTES_MAX} bytes: that is no agent");
     }
     let settings: Value = serde_json::from_str(&text).with_context(|| format!("{shown} is not JSON"))?;
-    crate::agents::read(AgentId::new(), 0, "", &settings, &config.calls.limits)
+    administration::settings("agent settings", &settings, &config.calls.limits)
         .with_context(|| format!("{shown} was refused; nothing was changed"))?;
     Ok(settings)
 }
 
-fn phone_number(text: &str) -> anyhow::Result<PhoneNumber> {
-    PhoneNumber::parse(text).map_err(|error| anyhow::anyhow!("--number {text}: {error}"))
-}
-
-/// # Errors
-/// One of the numbers belongs to somebody.
-async fn all_free(store: &Store, numbers: &[PhoneNumber]) -> anyhow::Result<()> {
-    let known = store.load_directory().await.context("numbers cannot be read")?;
-    let key = |number: &PhoneNumber| did_key(&caly_actors::domain::Party::Number(number.clone()));
-    for number in numbers {
-        let taken = |row: &&NumberRow| PhoneNumber::parse(&row.e164).is_ok_and(|taken| key(&taken) == key(number));
-        if let Some(row) = known.numbers.iter().find(taken) {
-            let owner = known.clients.iter().find(|client| client.client.id == row.client_id);
-            let owner = owner.map_or("another client", |owner| owner.client.slug.as_str());
-            bail!("{} belongs to {owner} already; a number has one client", number.as_e164());
-        }
+/// The same rules as over HTTP, told by the names of this command's options.
+fn by_option(refused: Refused) -> anyhow::Error {
+    let option = |field: &str| match field {
+        "numbers" | "number" => "--number".to_owned(),
+        "ip_allow_list" => "--allow-ip".to_owned(),
+        "basic_user" => "--basic".to_owned(),
+        "signature_key" => "--signature-key-file".to_owned(),
+        "slug" | "name" | "label" | "max_calls" => format!("--{}", field.replace('_', "-")),
+        other => other.to_owned(),
+    };
+    match refused {
+        Refused::Field { field, reason } => anyhow::anyhow!("{}: {reason}", option(&field)),
+        Refused::Taken { reason, .. } => anyhow::anyhow!("{reason}"),
+        Refused::Store(error) => anyhow::Error::new(error).context("the database did not say"),
     }
-    Ok(())
 }
 
 async fn create(
@@ -265,13 +262,13 @@ async fn create(
     voice: &mut Voice<'_>,
 ) -> anyhow::Result<()> {
     // Whatever may be wrong is found before anything is made.
-    let numbers: Vec<PhoneNumber> = new.number.iter().map(|text| phone_number(text)).collect::<Result<_, _>>()?;
+    let numbers = administration::numbers("numbers", &new.number).map_err(by_option)?;
     let own_agent = new.agent.is_some();
     let settings = match new.agent.as_deref() {
         Some(file) => settings(file, config, input)?,
         None => crate::agents::plain(&new.name),
     };
-    all_free(store, &numbers).await?;
+    administration::all_free(store, "numbers", &numbers, |_| true).await.map_err(by_option)?;
     let (row, stream) = new_client(&new, config)?;
     let made = match store.create_client(row).await {
         Err(StoreError::Conflict(_)) => {
@@ -309,28 +306,23 @@ async fn create(
 
 /// The row to be made, and the URL of its static stream if it has Basic credentials: the password is told this once.
 fn new_client(new: &Create, config: &Config) -> anyhow::Result<(NewClient, Option<String>)> {
-    if let Some(bad) = new.allow_ip.iter().find(|text| Network::parse(text).is_none()) {
-        bail!("--allow-ip {bad}: expected an address or a network like 10.0.0.0/8");
-    }
-    let mut row = NewClient::named(&new.slug, &new.name);
-    row.max_calls = new.max_calls.map(i64::from);
-    row.ip_allow_list.clone_from(&new.allow_ip);
-    if new.exoml {
-        "exoml".clone_into(&mut row.answer_style);
-    }
+    let mut draft = Draft {
+        slug: new.slug.clone(),
+        name: new.name.clone(),
+        answer_style: new.exoml.then(|| "exoml".to_owned()),
+        max_calls: new.max_calls.map(i64::from),
+        ip_allow_list: new.allow_ip.clone(),
+        basic_user: new.basic.clone(),
+        signature_key: None,
+    };
     if let Some(file) = &new.signature_key_file {
         let key = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        row.signature_secret = Some(key.trim().into());
+        // A file ends its line; a key does not.
+        draft.signature_key = Some(key.trim().into());
     }
-    let Some(user) = &new.basic else { return Ok((row, None)) };
-    if user.is_empty() || !user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-        bail!("--basic {user}: letters, digits, '-' and '_' only");
-    }
-    let password = crate::tokens::random_secret().map_err(|_| anyhow::anyhow!("no random numbers"))?;
-    let public = config.server.public_url.ws();
-    let stream = public.replacen("://", &format!("://{user}:{password}@"), 1);
-    row.basic = Some(Basic { user: user.clone(), password });
-    Ok((row, Some(format!("{stream}/media/exotel/client/{}", new.slug))))
+    let row = draft.checked().map_err(by_option)?;
+    let stream = row.basic.as_ref().map(|basic| administration::stream_url(config, &new.slug, basic));
+    Ok((row, stream))
 }
 
 async fn complete(
@@ -366,20 +358,6 @@ async fn publish(
     let agent = store.publish_agent(id, name, settings).await.context("the agent was not published")?;
     audit(store, "agent_published", Some(id), json!({ "version": agent.version }), voice.hints).await?;
     Ok(agent)
-}
-
-/// What to paste where in Exotel's flow builder.
-fn webhooks(config: &Config, slug: &str, secret: &str) -> [(&'static str, &'static str, String); 6] {
-    let base = config.server.public_url.http();
-    let url = |door: &str| format!("{base}/webhooks/exotel/{slug}/{door}?key={secret}");
-    [
-        ("call_start", "Voicebot applet, URL", url("call-start")),
-        ("passthru", "Passthru applet, URL", url("passthru")),
-        ("connect", "Connect applet, dynamic URL", url("connect")),
-        ("call_end", "Status callback of the flow", url("call-end")),
-        ("status", "StatusCallback of REST calls", url("status")),
-        ("recording", "Recording callback", url("recording")),
-    ]
 }
 
 fn object(urls: &[(&str, &str, String)]) -> Value {
@@ -448,9 +426,10 @@ async fn number_of(
     as_json: bool,
     voice: &mut Voice<'_>,
 ) -> anyhow::Result<()> {
-    let number = phone_number(number)?;
+    let number = administration::number("number", number).map_err(by_option)?;
+    administration::label("label", label.unwrap_or_default()).map_err(by_option)?;
     let client = by_slug(store, slug).await?;
-    all_free(store, std::slice::from_ref(&number)).await?;
+    administration::all_free(store, "number", std::slice::from_ref(&number), |_| true).await.map_err(by_option)?;
     let id = ClientId(client.id);
     let row = store.add_number(id, &number, label).await.context("the number was not added")?;
     audit(store, "number_added", Some(id), json!({ "number": number.masked() }), voice.hints).await?;

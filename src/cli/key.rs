@@ -101,6 +101,7 @@ async fn create(
         Some(slug) => Some(ClientId(by_slug(store, slug).await?.id)),
         None => None,
     };
+    crate::administration::label("--name", name)?;
     let (id, key) = store.create_key(name, role, client).await.context("the key was not made")?;
     let detail = json!({ "key": id, "role": role.as_str() });
     audit(store, "key_created", client, detail, hints).await?;

@@ -60,6 +60,8 @@ pub struct App {
     pub watch: Arc<Watch>,
     /// What `/health` reports of rooms that this one does not know.
     pub alarms: health::Alarms,
+    /// Keys remembered and streams of events.
+    pub api: api::State,
 }
 
 /// All routes.

@@ -135,7 +135,7 @@ fn from_allowed_address(client: &Client, address: Option<IpAddr>) -> bool {
 fn credentials_fit(app: &App, client: &Client, request: &HttpRequest) -> bool {
     let query: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-    if value("key").is_some_and(|key| same_hash(&hash_secret(key), &client.secrets.webhook_secret_hash)) {
+    if value("key").is_some_and(|key| client.secrets.opens(&hash_secret(key), Utc::now())) {
         return true;
     }
     let claims = value("token").map(|token| app.tokens.verify(token, Purpose::Webhook, SystemTime::now()));

@@ -1,6 +1,6 @@
 //! Calls as they are read: by carrier id, as a list, in full. What they did is written by the recorder.
 
-use caly_actors::domain::{CallId, Carrier, CarrierCallId, ClientId};
+use caly_actors::domain::{AgentId, CallId, Carrier, CarrierCallId, ClientId};
 use chrono::{DateTime, Utc};
 
 use super::Store;
@@ -25,6 +25,16 @@ pub struct CallFilter {
     pub client: Option<ClientId>,
     /// `admitted`, `live` or `ended`.
     pub state: Option<String>,
+    /// A word of `EndReason`.
+    pub end_reason: Option<String>,
+    /// `inbound` or `outbound`.
+    pub direction: Option<String>,
+    /// Who rang, as stored.
+    pub caller: Option<String>,
+    /// Which number was rung, as stored.
+    pub called: Option<String>,
+    /// The version of an agent that conducted it.
+    pub agent: Option<AgentId>,
     /// Admitted at this time or later.
     pub from: Option<DateTime<Utc>>,
     /// Admitted before this time.
@@ -55,6 +65,14 @@ impl Store {
         self.optional(CALL_BY_CARRIER, args![carrier.as_str(), call.as_str()]).await
     }
 
+    /// A call's row alone, for whoever needs no more.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn call(&self, call: CallId) -> Result<CallRow, StoreError> {
+        self.optional(CALL_BY_ID, args![call.0]).await?.ok_or(StoreError::NotFound)
+    }
+
     /// Calls, newest first.
     ///
     /// # Errors
@@ -68,6 +86,11 @@ impl Store {
         let mut select = Select::new("SELECT * FROM calls")
             .and_some("client_id = ?", filter.client.map(|client| client.0))
             .and_some("state = ?", filter.state.clone())
+            .and_some("end_reason = ?", filter.end_reason.clone())
+            .and_some("direction = ?", filter.direction.clone())
+            .and_some("caller = ?", filter.caller.clone())
+            .and_some("called = ?", filter.called.clone())
+            .and_some("agent_id = ?", filter.agent.map(|agent| agent.0))
             .and_some("admitted_at >= ?", filter.from)
             .and_some("admitted_at < ?", filter.to);
         if let Some(last) = Cursor::decode(cursor)? {

@@ -1,14 +1,17 @@
 //! Clients, their numbers and the versions of their agents.
 
 use caly_actors::domain::{ClientId, PhoneNumber};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::Store;
+use super::agents::publish_next;
 use super::cursor::{Cursor, limit, page};
-use super::db::{Select, args};
+use super::db::{Arg, Select, args};
 use super::error::StoreError;
+use super::numbers::insert_number;
 use super::rows::{AgentRow, ClientRow, DirectoryClient, DirectoryRows, NumberRow, Page};
 use super::secrets::{hash_secret, random_secret};
 
@@ -19,16 +22,19 @@ const INSERT_CLIENT: &str = "INSERT INTO clients (id, slug, name, disabled, answ
     basic_user, basic_password_hash, webhook_secret_hash, signature_secret, http_secret, created_at, updated_at) \
     VALUES ($1, $2, $3, FALSE, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12) ON CONFLICT (id) DO NOTHING";
 const SET_DISABLED: &str = "UPDATE clients SET disabled = $2, updated_at = $3 WHERE id = $1";
-const SET_WEBHOOK_SECRET: &str = "UPDATE clients SET webhook_secret_hash = $2, updated_at = $3 WHERE id = $1";
-const INSERT_NUMBER: &str = "INSERT INTO numbers (id, client_id, e164, label, created_at) VALUES ($1, $2, $3, $4, $5) \
-    ON CONFLICT (id) DO NOTHING";
-const NUMBER_BY_ID: &str = "SELECT * FROM numbers WHERE id = $1";
-/// Also takes the client's row lock on PostgreSQL, so that two publishers follow one another.
-const TOUCH_CLIENT: &str = "UPDATE clients SET updated_at = $2 WHERE id = $1";
-const AGENT_BY_ID: &str = "SELECT * FROM agents WHERE id = $1";
-const UNPUBLISH: &str = "UPDATE agents SET published = FALSE WHERE client_id = $1 AND published";
-const PUBLISH: &str = "INSERT INTO agents (id, client_id, version, name, settings, published, created_at) \
-    SELECT $1, $2, COALESCE(MAX(version), 0) + 1, $3, $4, TRUE, $5 FROM agents WHERE client_id = $2";
+/// The former secret holds until $4, if that is given. A repeated attempt finds its own secret and keeps the former one.
+const SET_WEBHOOK_SECRET: &str = "UPDATE clients SET former_webhook_secret_hash = CASE \
+    WHEN webhook_secret_hash = $2 THEN former_webhook_secret_hash WHEN $5 THEN webhook_secret_hash ELSE NULL END, \
+    former_webhook_secret_until = $4, webhook_secret_hash = $2, updated_at = $3 WHERE id = $1";
+/// Each column that may change has a place that says whether it does.
+const CHANGE_CLIENT: &str = "UPDATE clients SET updated_at = $2, \
+    name = COALESCE($3, name), answer_style = COALESCE($4, answer_style), \
+    disabled = CASE WHEN $5 THEN $6 ELSE disabled END, \
+    max_calls = CASE WHEN $7 THEN $8 ELSE max_calls END, \
+    ip_allow_list = COALESCE($9, ip_allow_list), \
+    basic_user = CASE WHEN $10 THEN $11 ELSE basic_user END, \
+    basic_password_hash = CASE WHEN $10 THEN $12 ELSE basic_password_hash END, \
+    signature_secret = CASE WHEN $13 THEN $14 ELSE signature_secret END WHERE id = $1";
 const ALL_CLIENTS: &str = "SELECT * FROM clients ORDER BY id";
 const ALL_NUMBERS: &str = "SELECT * FROM numbers ORDER BY id";
 const PUBLISHED_AGENTS: &str = "SELECT * FROM agents WHERE published ORDER BY client_id";
@@ -40,6 +46,15 @@ pub struct Basic {
     pub user: String,
     /// At least 16 characters.
     pub password: String,
+}
+
+impl Basic {
+    fn check(&self) -> Result<(), StoreError> {
+        if self.user.is_empty() || self.password.chars().count() < 16 {
+            return Err(StoreError::Invalid("basic credentials: a user and at least 16 characters".to_owned()));
+        }
+        Ok(())
+    }
 }
 
 impl std::fmt::Debug for Basic {
@@ -89,11 +104,57 @@ impl NewClient {
         if !fits {
             return Err(StoreError::Invalid("slug: 1 to 64 of a-z, 0-9 and '-'".to_owned()));
         }
-        if self.basic.as_ref().is_some_and(|basic| basic.user.is_empty() || basic.password.chars().count() < 16) {
-            return Err(StoreError::Invalid("basic credentials: a user and at least 16 characters".to_owned()));
-        }
-        Ok(())
+        self.basic.as_ref().map_or(Ok(()), Basic::check)
     }
+
+    /// The values of [`INSERT_CLIENT`].
+    fn values(self, id: Uuid, webhook_secret: &str, http_secret: String) -> Vec<Arg> {
+        let (user, password) = self.basic.map(|basic| (basic.user, hash_secret(&basic.password))).unzip();
+        args![
+            id,
+            self.slug,
+            self.name,
+            self.answer_style,
+            self.max_calls,
+            Value::from(self.ip_allow_list),
+            user,
+            password,
+            hash_secret(webhook_secret),
+            self.signature_secret.map(|secret| secret.expose_secret().to_owned()),
+            http_secret,
+            Utc::now(),
+        ]
+    }
+}
+
+/// What to change of a client; `None` leaves it as it is, an inner `None` takes it away.
+#[derive(Clone, Default, Debug)]
+pub struct ClientChange {
+    /// Shown to operators.
+    pub name: Option<String>,
+    /// Whether its webhooks are refused.
+    pub disabled: Option<bool>,
+    /// `json` or `exoml`.
+    pub answer_style: Option<String>,
+    /// Calls at once.
+    pub max_calls: Option<Option<i64>>,
+    /// Addresses and networks; empty is any.
+    pub ip_allow_list: Option<Vec<String>>,
+    /// Basic credentials.
+    pub basic: Option<Option<Basic>>,
+    /// Key of `X-Exotel-Signature`.
+    pub signature_secret: Option<Option<secrecy::SecretString>>,
+}
+
+/// A client made with its numbers and its agent.
+#[derive(Clone, Debug)]
+pub struct WholeClient {
+    /// The client, with the secret that is shown this once.
+    pub created: CreatedClient,
+    /// Its numbers.
+    pub numbers: Vec<NumberRow>,
+    /// Its agent, in use.
+    pub agent: AgentRow,
 }
 
 /// A client as made, with the secret that is shown this once.
@@ -117,29 +178,48 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] if the slug is taken; [`StoreError::Invalid`] for a slug or style that does not fit.
     pub async fn create_client(&self, new: NewClient) -> Result<CreatedClient, StoreError> {
-        use secrecy::ExposeSecret;
         new.check()?;
         let id = Uuid::now_v7();
         let (webhook_secret, http_secret) = (random_secret()?, random_secret()?);
-        let (user, password) = new.basic.map(|basic| (basic.user, hash_secret(&basic.password))).unzip();
-        let signature_secret = new.signature_secret.map(|secret| secret.expose_secret().to_owned());
-        let values = args![
-            id,
-            new.slug,
-            new.name,
-            new.answer_style,
-            new.max_calls,
-            Value::from(new.ip_allow_list),
-            user,
-            password,
-            hash_secret(&webhook_secret),
-            signature_secret,
-            http_secret,
-            Utc::now(),
-        ];
-        self.execute(INSERT_CLIENT, values).await?;
+        self.execute(INSERT_CLIENT, new.values(id, &webhook_secret, http_secret)).await?;
         let client = self.client(ClientId(id)).await?;
         Ok(CreatedClient { client, webhook_secret })
+    }
+
+    /// Makes a client with its numbers and a first agent, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the slug or a number is taken; [`StoreError::Invalid`] for what does not fit.
+    pub async fn create_whole_client(
+        &self,
+        new: NewClient,
+        numbers: Vec<PhoneNumber>,
+        settings: Value,
+    ) -> Result<WholeClient, StoreError> {
+        new.check()?;
+        let (id, agent, name) = (Uuid::now_v7(), Uuid::now_v7(), new.name.clone());
+        let (webhook_secret, http_secret) = (random_secret()?, random_secret()?);
+        let values = new.values(id, &webhook_secret, http_secret);
+        let numbers: Vec<(Uuid, PhoneNumber)> = numbers.into_iter().map(|number| (Uuid::now_v7(), number)).collect();
+        let (client, numbers, agent) = self
+            .run(move |db| {
+                let (values, name, settings, numbers) =
+                    (values.clone(), name.clone(), settings.clone(), numbers.clone());
+                async move {
+                    let mut tx = db.begin().await?;
+                    tx.execute(INSERT_CLIENT, values).await?;
+                    let mut rows = Vec::new();
+                    for (number_id, number) in &numbers {
+                        rows.push(insert_number(&mut tx, *number_id, ClientId(id), number, None).await?);
+                    }
+                    let agent = publish_next(&mut tx, agent, ClientId(id), &name, settings, true).await?;
+                    let client: Option<ClientRow> = tx.fetch_optional(CLIENT_BY_ID, args![id]).await?;
+                    tx.commit().await?;
+                    Ok((client.ok_or(StoreError::NotFound)?, rows, agent))
+                }
+            })
+            .await?;
+        Ok(WholeClient { created: CreatedClient { client, webhook_secret }, numbers, agent })
     }
 
     /// # Errors
@@ -180,87 +260,53 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn rotate_webhook_secret(&self, client: ClientId) -> Result<String, StoreError> {
+        self.rotate_webhook_secret_keeping(client, None).await
+    }
+
+    /// The same, but the secret that was in use holds until a moment. One that was itself kept so ends now.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn rotate_webhook_secret_keeping(
+        &self,
+        client: ClientId,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<String, StoreError> {
         let secret = random_secret()?;
-        self.changed_one(SET_WEBHOOK_SECRET, args![client.0, hash_secret(&secret), Utc::now()]).await?;
+        let values = args![client.0, hash_secret(&secret), Utc::now(), until, until.is_some()];
+        self.changed_one(SET_WEBHOOK_SECRET, values).await?;
         Ok(secret)
     }
 
-    /// Gives a client a number.
+    /// Changes what is given and leaves the rest.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the number is somebody's already, or there is no such client.
-    pub async fn add_number(
-        &self,
-        client: ClientId,
-        number: &PhoneNumber,
-        label: Option<&str>,
-    ) -> Result<NumberRow, StoreError> {
-        let id = Uuid::now_v7();
-        let label = label.map(str::to_owned);
-        self.execute(INSERT_NUMBER, args![id, client.0, number.as_e164(), label, Utc::now()]).await?;
-        self.optional(NUMBER_BY_ID, args![id]).await?.ok_or(StoreError::NotFound)
-    }
-
-    /// Numbers, newest first; of one client or of all.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for a cursor that is none.
-    pub async fn list_numbers(
-        &self,
-        client: Option<ClientId>,
-        cursor: Option<&str>,
-        size: u32,
-    ) -> Result<Page<NumberRow>, StoreError> {
-        let mut select = Select::new("SELECT * FROM numbers").and_some("client_id = ?", client.map(|client| client.0));
-        if let Some(last) = Cursor::decode(cursor)? {
-            select = select.and("id < ?", args![last.id]);
+    /// [`StoreError::NotFound`]; [`StoreError::Invalid`] for a style that does not fit.
+    pub async fn change_client(&self, client: ClientId, change: ClientChange) -> Result<ClientRow, StoreError> {
+        if let Some(Some(basic)) = &change.basic {
+            basic.check()?;
         }
-        let (sql, values) = select.finish("ORDER BY id DESC", limit(size));
-        Ok(page(self.all(sql, values).await?, size, |row: &NumberRow| (row.created_at, row.id)))
-    }
-
-    /// Adds a version of a client's agent and makes it the one in use.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] without such a client.
-    pub async fn publish_agent(&self, client: ClientId, name: &str, settings: Value) -> Result<AgentRow, StoreError> {
-        let id = Uuid::now_v7();
-        let (name, now) = (name.to_owned(), Utc::now());
-        self.run(move |db| {
-            let values = args![id, client.0, name.clone(), settings.clone(), now];
-            async move {
-                let mut tx = db.begin().await?;
-                if tx.execute(TOUCH_CLIENT, args![client.0, now]).await? == 0 {
-                    return Err(StoreError::NotFound);
-                }
-                if tx.fetch_optional::<AgentRow>(AGENT_BY_ID, args![id]).await?.is_none() {
-                    tx.execute(UNPUBLISH, args![client.0]).await?;
-                    tx.execute(PUBLISH, values).await?;
-                }
-                let row = tx.fetch_optional(AGENT_BY_ID, args![id]).await?.ok_or(StoreError::NotFound)?;
-                tx.commit().await?;
-                Ok(row)
-            }
-        })
-        .await
-    }
-
-    /// Versions of a client's agent, newest first.
-    ///
-    /// # Errors
-    /// [`StoreError::Invalid`] for a cursor that is none.
-    pub async fn list_agents(
-        &self,
-        client: Option<ClientId>,
-        cursor: Option<&str>,
-        size: u32,
-    ) -> Result<Page<AgentRow>, StoreError> {
-        let mut select = Select::new("SELECT * FROM agents").and_some("client_id = ?", client.map(|client| client.0));
-        if let Some(last) = Cursor::decode(cursor)? {
-            select = select.and("id < ?", args![last.id]);
-        }
-        let (sql, values) = select.finish("ORDER BY id DESC", limit(size));
-        Ok(page(self.all(sql, values).await?, size, |row: &AgentRow| (row.created_at, row.id)))
+        let basic = change.basic.is_some();
+        let (user, password) = change.basic.flatten().map(|basic| (basic.user, hash_secret(&basic.password))).unzip();
+        let signature = change.signature_secret.is_some();
+        let values = args![
+            client.0,
+            Utc::now(),
+            change.name,
+            change.answer_style,
+            change.disabled.is_some(),
+            change.disabled.unwrap_or_default(),
+            change.max_calls.is_some(),
+            change.max_calls.flatten(),
+            change.ip_allow_list.map(Value::from),
+            basic,
+            user,
+            password,
+            signature,
+            change.signature_secret.flatten().map(|secret| secret.expose_secret().to_owned()),
+        ];
+        self.changed_one(CHANGE_CLIENT, values).await?;
+        self.client(client).await
     }
 
     /// All that webhooks and admission need, as it was at one moment.
@@ -279,7 +325,7 @@ impl Store {
         .await
     }
 
-    pub(super) async fn changed_one(&self, sql: &'static str, values: Vec<super::db::Arg>) -> Result<(), StoreError> {
+    pub(super) async fn changed_one(&self, sql: &'static str, values: Vec<Arg>) -> Result<(), StoreError> {
         if self.execute(sql, values).await? == 0 { Err(StoreError::NotFound) } else { Ok(()) }
     }
 }

@@ -274,6 +274,18 @@ impl Tx {
         within!(self, c => bound!(sqlx::query_as(sql), args).fetch_optional(c))
     }
 
+    /// A statement made by [`Select`].
+    pub(super) async fn select<T: Row>(&mut self, sql: SqlStr, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        within!(self, c => bound!(sqlx::query_as(sql), args).fetch_all(c))
+    }
+
+    /// `head ($1, …)`, for a `head` that ends in `IN`; there must be a value. Not kept among the prepared statements.
+    pub(super) async fn fetch_in<T: Row>(&mut self, head: &'static str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        let places: Vec<String> = (1..=args.len()).map(|place| format!("${place}")).collect();
+        let sql = AssertSqlSafe(format!("{head} ({})", places.join(", "))).into_sql_str();
+        within!(self, c => bound!(sqlx::query_as(sql).persistent(false), args).fetch_all(c))
+    }
+
     /// Rows changed.
     pub(super) async fn execute(&mut self, sql: &'static str, args: Vec<Arg>) -> Result<u64, StoreError> {
         within!(self, c => async { bound!(sqlx::query(sql), args).execute(c).await.map(|done| done.rows_affected()) })
@@ -359,6 +371,16 @@ impl Select {
             Some(value) => self.and(condition, vec![value.into()]),
             None => self,
         }
+    }
+
+    /// Adds `column IN (…)`; there must be a value.
+    pub(super) fn and_in(mut self, column: &'static str, args: Vec<Arg>) -> Self {
+        self.text.push_str(if self.args.is_empty() { " WHERE " } else { " AND " });
+        let first = self.args.len() + 1;
+        let places: Vec<String> = (first..first + args.len()).map(|place| format!("${place}")).collect();
+        self.text.push_str(&format!("{column} IN ({})", places.join(", ")));
+        self.args.extend(args);
+        self
     }
 
     /// Adds `tail` (the order) and a limit.

@@ -105,7 +105,8 @@ impl StoreError {
         }
     }
 
-    pub(super) fn later(reason: impl Into<String>) -> Self {
+    /// Not now, and not within this request.
+    pub fn later(reason: impl Into<String>) -> Self {
         Self::Unavailable { reason: reason.into(), retryable: false, why: Away::Other }
     }
 

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use caly_actors::domain::{Carrier, CarrierCallId, ClientId, Direction, Party};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Store;
 use super::db::{Arg, Tx, args};
 use super::error::StoreError;
+use super::feed::{self, Subject, Told};
 
 /// A call's end as the carrier tells it, for a call that may not be known yet: then a row is made that is already
 /// ended, which a late start fills but does not reopen. An end never goes back, and Caly's own reason, if it has one,
@@ -278,6 +279,20 @@ pub(super) async fn apply_recordings(tx: &mut Tx, facts: &[&RecordingFact]) -> R
     Ok(())
 }
 
+/// What the feed says of a carrier's word.
+pub(super) fn told_of_carrier(fact: &CarrierFact) -> Told {
+    let of = Subject::Carrier(fact.client, fact.carrier.clone(), fact.carrier_call_id.clone());
+    let body = json!({ "status": fact.status, "ended": fact.ended, "duration_s": fact.duration_s });
+    Told { entry: fact.id, kind: "carrier_status", of, turn: None, body, at: fact.at }
+}
+
+/// What the feed says of a recording: that it is there, not where.
+pub(super) fn told_of_recording(fact: &RecordingFact) -> Told {
+    let of = Subject::Carrier(fact.client, fact.carrier.clone(), fact.carrier_call_id.clone());
+    let body = json!({ "source": fact.source, "duration_ms": fact.duration_ms });
+    Told { entry: fact.id, kind: "recording", of, turn: None, body, at: fact.at }
+}
+
 pub(super) async fn insert_audits(tx: &mut Tx, entries: &[&AuditEntry]) -> Result<(), StoreError> {
     let row = |entry: &&AuditEntry| -> Vec<Arg> {
         args![
@@ -305,10 +320,14 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 apply_carrier(&mut tx, &[&fact]).await?;
-                tx.commit().await
+                let told = vec![told_of_carrier(&fact)];
+                let last = feed::append(&mut tx, told).await?;
+                tx.commit().await?;
+                Ok(last)
             }
         })
         .await
+        .map(|last| self.feed_moved(last))
     }
 
     /// Writes where a recording lies now.
@@ -321,9 +340,13 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 apply_recordings(&mut tx, &[&fact]).await?;
-                tx.commit().await
+                let told = vec![told_of_recording(&fact)];
+                let last = feed::append(&mut tx, told).await?;
+                tx.commit().await?;
+                Ok(last)
             }
         })
         .await
+        .map(|last| self.feed_moved(last))
     }
 }

@@ -12,9 +12,10 @@ use super::error::StoreError;
 use super::rows::{KeyRow, Page};
 use super::secrets::{hash_secret, random_secret, same_hash};
 
-const INSERT_KEY: &str = "INSERT INTO api_keys (id, prefix, hash, role, client_id, name, created_at) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO NOTHING";
+const INSERT_KEY: &str = "INSERT INTO api_keys (id, prefix, hash, role, client_id, name, created_at, expires_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (id) DO NOTHING";
 const KEY_BY_HASH: &str = "SELECT * FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
+const KEY_BY_ID: &str = "SELECT * FROM api_keys WHERE id = $1";
 const REVOKE: &str = "UPDATE api_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE id = $1";
 const TOUCH_KEY: &str = "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND \
     (last_used_at IS NULL OR last_used_at < $2)";
@@ -50,6 +51,27 @@ impl Role {
     }
 }
 
+/// A key to be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NewKey {
+    /// Whose it is, for the list.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// The one client it may see; `None` is all.
+    pub client: Option<ClientId>,
+    /// When it stops working; `None` is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl KeyRow {
+    /// Whether it may be used at a moment.
+    #[must_use]
+    pub fn is_good(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|at| now < at)
+    }
+}
+
 /// A key as found, with what it is compared by.
 #[derive(FromRow)]
 struct StoredKey {
@@ -69,22 +91,48 @@ impl Store {
         role: Role,
         client: Option<ClientId>,
     ) -> Result<(Uuid, String), StoreError> {
-        let id = Uuid::now_v7();
-        let key = format!("caly_{}_{}", &role.as_str()[..1], random_secret()?);
-        let client = client.map(|client| client.0);
-        let values = args![id, &key[..PREFIX_LENGTH], hash_secret(&key), role.as_str(), client, name, Utc::now()];
-        self.execute(INSERT_KEY, values).await?;
-        Ok((id, key))
+        let new = NewKey { name: name.to_owned(), role, client, expires_at: None };
+        self.make_key(new).await.map(|(row, key)| (row.id, key))
     }
 
-    /// The key a request carries, unless it is unknown or revoked.
+    /// The same, with all there is to say of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if there is no such client.
+    pub async fn make_key(&self, new: NewKey) -> Result<(KeyRow, String), StoreError> {
+        let id = Uuid::now_v7();
+        let key = format!("caly_{}_{}", &new.role.as_str()[..1], random_secret()?);
+        let values = args![
+            id,
+            &key[..PREFIX_LENGTH],
+            hash_secret(&key),
+            new.role.as_str(),
+            new.client.map(|client| client.0),
+            new.name,
+            Utc::now(),
+            new.expires_at,
+        ];
+        self.execute(INSERT_KEY, values).await?;
+        Ok((self.key(id).await?, key))
+    }
+
+    /// A key by its id, also one that was revoked or has expired.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn key(&self, id: Uuid) -> Result<KeyRow, StoreError> {
+        self.optional(KEY_BY_ID, args![id]).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// The key a request carries, unless it is unknown, revoked or expired.
     ///
     /// # Errors
     /// As every query.
     pub async fn find_key(&self, key: &str) -> Result<Option<KeyRow>, StoreError> {
         let hash = hash_secret(key);
         let stored: Option<StoredKey> = self.optional(KEY_BY_HASH, args![hash.clone()]).await?;
-        Ok(stored.filter(|stored| same_hash(&stored.hash, &hash)).map(|stored| stored.row))
+        let fits = |stored: &StoredKey| same_hash(&stored.hash, &hash) && stored.row.is_good(Utc::now());
+        Ok(stored.filter(fits).map(|stored| stored.row))
     }
 
     /// Notes that a key was used; callers do this once in a while, not on every request.
@@ -100,7 +148,20 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for a cursor that is none.
     pub async fn list_keys(&self, cursor: Option<&str>, size: u32) -> Result<Page<KeyRow>, StoreError> {
-        let mut select = Select::new("SELECT * FROM api_keys");
+        self.list_keys_of(None, cursor, size).await
+    }
+
+    /// Keys that may see only this client, or all keys, newest first, also revoked ones.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] for a cursor that is none.
+    pub async fn list_keys_of(
+        &self,
+        client: Option<ClientId>,
+        cursor: Option<&str>,
+        size: u32,
+    ) -> Result<Page<KeyRow>, StoreError> {
+        let mut select = Select::new("SELECT * FROM api_keys").and_some("client_id = ?", client.map(|client| client.0));
         if let Some(last) = Cursor::decode(cursor)? {
             select = select.and("id < ?", args![last.id]);
         }

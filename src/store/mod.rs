@@ -5,6 +5,7 @@
 //! from whatever executor it lives on. Ids are made before a statement is sent, so every write may be repeated when the
 //! answer to it was lost.
 
+mod agents;
 mod audit;
 mod calls;
 mod clients;
@@ -12,9 +13,11 @@ mod cursor;
 mod db;
 mod error;
 mod facts;
+mod feed;
 mod gate;
 mod io;
 mod keys;
+mod numbers;
 pub mod recorder;
 mod restart;
 mod secrets;
@@ -34,13 +37,16 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 
+pub use self::agents::AgentFilter;
 pub use self::calls::{ActionFilter, CallFilter};
-pub use self::clients::{Basic, CreatedClient, NewClient};
+pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
 use self::db::{Arg, Db, Row};
 pub use self::error::{Away, StoreError};
 pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};
+pub use self::feed::{FEED_KINDS, FeedFilter, FeedLimits, FeedPage, FeedRow};
 pub use self::io::IoRuntime;
-pub use self::keys::Role;
+pub use self::keys::{NewKey, Role};
+pub use self::numbers::NumberChange;
 pub use self::rows::Page;
 pub use self::secrets::{hash_secret, same_hash};
 
@@ -99,6 +105,8 @@ struct Inner {
     /// Why the database is away, as the last query or attempt to connect told.
     trouble: Mutex<Trouble>,
     look_ups: gate::LookUps,
+    /// The feed's newest number that this process committed.
+    feed: tokio::sync::watch::Sender<i64>,
 }
 
 #[derive(Default, Debug)]
@@ -134,7 +142,8 @@ impl Store {
         };
         let schema = AtomicI64::new(SCHEMA_UNKNOWN);
         let (trouble, look_ups) = (Mutex::default(), gate::LookUps::default());
-        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema, trouble, look_ups })))
+        let feed = tokio::sync::watch::Sender::new(0);
+        Ok(Self(Arc::new(Inner { db: Arc::new(db), runtime, options, migrate_url, schema, trouble, look_ups, feed })))
     }
 
     /// Brings the schema to the newest version; a second run changes nothing. Until it has succeeded once, every query

@@ -15,6 +15,7 @@ mod queue;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod told;
 mod writer;
 
 use std::future::Future;

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::Store;
 use super::db::args;
 use super::error::StoreError;
+use super::feed::{self, Subject, Told};
 use super::rows::{ActionRow, CallRow};
 
 const NOT_ENDED: &str = "SELECT * FROM calls WHERE state <> 'ended' AND admitted_at <= $1 ORDER BY admitted_at, id";
@@ -26,6 +27,12 @@ const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call
 /// Calls that are over here and, as far as anybody has told, not for the carrier.
 const NO_CARRIER_END: &str = "SELECT * FROM calls WHERE carrier_ended_at IS NULL AND ended_at >= $1 AND ended_at <= $2 \
     ORDER BY ended_at DESC LIMIT 100";
+
+/// What the feed says of a call that a former process left open.
+fn end(call: Uuid, at: DateTime<Utc>) -> Told {
+    let body = json!({ "end_reason": EndReason::Interrupted.as_str(), "duration_ms": null });
+    Told { entry: Uuid::now_v7(), kind: "call_ended", of: Subject::Call(call), turn: None, body, at }
+}
 
 impl Store {
     /// Calls that ended here between two times, of whose end the carrier has not told; the latest first, at most 100.
@@ -57,7 +64,7 @@ impl Store {
             async move {
                 let mut tx = db.begin().await?;
                 let open: Vec<CallRow> = tx.fetch_all(NOT_ENDED, args![now]).await?;
-                let mut interrupted = Vec::new();
+                let (mut interrupted, mut told) = (Vec::new(), Vec::new());
                 for call in open.into_iter().filter(|call| !except.contains(&call.id)) {
                     let id = call.id;
                     if tx.execute(INTERRUPT, args![id, EndReason::Interrupted.as_str(), now]).await? == 0 {
@@ -67,13 +74,19 @@ impl Store {
                     let age_ms = (now - call.admitted_at).num_milliseconds().max(0);
                     let note = args![Uuid::now_v7(), id, json!({ "state": call.state.as_str() }), age_ms, now];
                     tx.execute(NOTE_INTERRUPTED, note).await?;
+                    told.push(end(id, now));
                     interrupted.push(call);
                 }
+                let last = feed::append(&mut tx, told).await?;
                 tx.commit().await?;
-                Ok(interrupted)
+                Ok((interrupted, last))
             }
         })
         .await
+        .map(|(interrupted, last)| {
+            self.feed_moved(last);
+            interrupted
+        })
     }
 
     /// Actions of interrupted calls whose outcome was never heard, begun at `since` or later, oldest first, at most 500.

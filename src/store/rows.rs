@@ -7,6 +7,8 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::secrets::same_hash;
+
 /// One page of a list, newest first unless said otherwise.
 #[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
@@ -42,12 +44,28 @@ pub struct ClientRow {
 pub struct ClientSecrets {
     /// SHA-256 of the secret in the webhook URL.
     pub webhook_secret_hash: Vec<u8>,
+    /// SHA-256 of the secret before it, and until when that one still holds.
+    pub former_webhook_secret_hash: Option<Vec<u8>>,
+    pub former_webhook_secret_until: Option<DateTime<Utc>>,
     /// SHA-256 of the Basic password.
     pub basic_password_hash: Option<Vec<u8>>,
     /// Key of `X-Exotel-Signature`, in clear.
     pub signature_secret: Option<String>,
     /// Key that signs the client's HTTPS actions, in clear.
     pub http_secret: String,
+}
+
+impl ClientSecrets {
+    /// Whether a secret from a webhook URL, by its hash, opens this client's doors now. Compared in constant time.
+    #[must_use]
+    pub fn opens(&self, hash: &[u8], now: DateTime<Utc>) -> bool {
+        let former = self.former_webhook_secret_hash.as_ref().filter(|_| {
+            // Without an end it would hold for ever.
+            self.former_webhook_secret_until.is_some_and(|until| now < until)
+        });
+        let by_former = former.is_some_and(|former| same_hash(hash, former));
+        same_hash(hash, &self.webhook_secret_hash) || by_former
+    }
 }
 
 impl std::fmt::Debug for ClientSecrets {
@@ -260,6 +278,8 @@ pub struct KeyRow {
     pub client_id: Option<Uuid>,
     pub name: String,
     pub created_at: DateTime<Utc>,
+    /// It stops working then; `null` is never.
+    pub expires_at: Option<DateTime<Utc>>,
     pub last_used_at: Option<DateTime<Utc>>,
     pub revoked_at: Option<DateTime<Utc>>,
 }

@@ -12,6 +12,11 @@ use serde_json::json;
 use crate::database::{World, options};
 use crate::{SOON, journal, run};
 
+#[path = "changes.rs"]
+mod changes;
+#[path = "feed.rs"]
+mod feed;
+
 on_both_engines!(
     a_whole_call_is_kept_as_it_was_recorded,
     while_the_database_is_away_the_journal_goes_to_disk_and_is_written_after_in_order,

@@ -4,7 +4,8 @@ use anyhow::Context as _;
 use caly_actors::domain::ClientId;
 use serde_json::json;
 
-use super::{Voice, audit, by_slug, object, tell_urls, webhooks};
+use super::{Voice, audit, by_slug, object, tell_urls};
+use crate::administration::webhooks;
 use crate::config::Config;
 use crate::store::Store;
 

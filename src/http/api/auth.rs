@@ -1,12 +1,12 @@
 //! Who asks: the bearer key of an admin request, what it may do and whose things it may see.
 //!
-//! Owns the short memory of keys (a revoked key works for at most [`KNOWN_FOR`] more), the rates of keys and of refused
-//! credentials, and the audit of refusals. Knows no route.
+//! Owns the short memory of keys (one revoked in another process works for at most [`KNOWN_FOR`] more, one revoked here
+//! not at all), the rates of keys and of refused credentials, and the audit of refusals and changes. Knows no route.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::dev::Payload;
@@ -21,6 +21,7 @@ use super::super::App;
 use super::super::client_address::client_address;
 use super::super::problem::Problem;
 use super::super::shield::RequestName;
+use crate::administration::Refused;
 use crate::limits::subscriber;
 use crate::store::recorder::Write;
 use crate::store::rows::KeyRow;
@@ -28,6 +29,8 @@ use crate::store::{AuditEntry, Role, StoreError, hash_secret};
 
 /// Longest wait for the database by one request, its key's look-up included: it is answered within a second.
 pub(crate) const STORE_DEADLINE: Duration = Duration::from_millis(900);
+/// Longest wait for a change: it may have to wait for other writers.
+const CHANGE_DEADLINE: Duration = Duration::from_secs(5);
 /// A key that was found is not looked up again for this long.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 /// A key that was not found is not looked up again for this long: a new one works soon after it was made.
@@ -41,9 +44,16 @@ const RETRY_STORE_S: u64 = 2;
 /// A key is `caly_`, one letter, `_` and 43 characters.
 const KEY_LENGTH: usize = 50;
 
-/// Keys by their hash, for one worker.
+/// Keys by their hash, for all workers of the process.
 #[derive(Default)]
-pub struct KeyMemory(Mutex<HashMap<Vec<u8>, Remembered>>);
+pub struct KeyMemory(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    keys: HashMap<Vec<u8>, Remembered>,
+    /// Counts what was forgotten, so that an answer that was on its way then is not remembered.
+    forgotten: u64,
+}
 
 struct Remembered {
     until: Instant,
@@ -51,27 +61,47 @@ struct Remembered {
 }
 
 impl KeyMemory {
-    /// What is known of a key: nothing, that it is wrong, or its row.
-    pub(super) fn get(&self, hash: &[u8], now: Instant) -> Option<Option<Arc<KeyRow>>> {
-        let keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keys.get(hash).filter(|remembered| remembered.until > now).map(|remembered| remembered.key.clone())
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn put(&self, hash: Vec<u8>, key: Option<Arc<KeyRow>>, now: Instant) {
+    /// What is known of a key: nothing, that it is wrong, or its row.
+    pub(super) fn get(&self, hash: &[u8], now: Instant) -> Option<Option<Arc<KeyRow>>> {
+        let known = self.known();
+        known.keys.get(hash).filter(|remembered| remembered.until > now).map(|remembered| remembered.key.clone())
+    }
+
+    /// Give it to [`KeyMemory::put`] with what was read after.
+    pub(super) fn mark(&self) -> u64 {
+        self.known().forgotten
+    }
+
+    /// Remembers what was read after `mark`, unless something was forgotten since.
+    pub(super) fn put(&self, hash: Vec<u8>, key: Option<Arc<KeyRow>>, mark: u64, now: Instant) {
         let until = now + if key.is_some() { KNOWN_FOR } else { UNKNOWN_FOR };
-        let mut keys = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if keys.len() >= KEYS_MAX {
-            keys.retain(|_, remembered| remembered.until > now);
+        let mut known = self.known();
+        if known.forgotten != mark {
+            return;
         }
-        if keys.len() >= KEYS_MAX {
-            keys.clear();
+        if known.keys.len() >= KEYS_MAX {
+            known.keys.retain(|_, remembered| remembered.until > now);
         }
-        keys.insert(hash, Remembered { until, key });
+        if known.keys.len() >= KEYS_MAX {
+            known.keys.clear();
+        }
+        known.keys.insert(hash, Remembered { until, key });
+    }
+
+    /// Forgets a key that was revoked.
+    pub(super) fn forget(&self, id: Uuid) {
+        let mut known = self.known();
+        known.forgotten += 1;
+        known.keys.retain(|_, remembered| remembered.key.as_ref().is_none_or(|key| key.id != id));
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.known().keys.len()
     }
 }
 
@@ -124,10 +154,27 @@ impl Caller {
         }
     }
 
+    /// # Errors
+    /// 403, audited, unless the key may do everything to all clients.
+    pub fn may_administer_all(&self) -> Result<(), Problem> {
+        self.may_administer()?;
+        match self.key.client_id {
+            None => Ok(()),
+            Some(_) => Err(self.beyond("this needs a key of role admin that is not limited to one client")),
+        }
+    }
+
     fn refused(&self, needed: &str) -> Problem {
         let detail = serde_json::json!({ "route": self.route, "role": self.key.role, "needed": needed });
         self.audit("api_request", "refused", self.client(), detail);
         Problem::forbidden().detail(format!("this needs a key of role {needed}"))
+    }
+
+    /// 403, audited, for what goes beyond this key though its role would allow it.
+    pub fn beyond(&self, reason: &str) -> Problem {
+        let detail = serde_json::json!({ "route": self.route, "role": self.key.role, "reason": reason });
+        self.audit("api_request", "refused", self.client(), detail);
+        Problem::forbidden().detail(reason)
     }
 
     /// Notes what the holder of this key did.
@@ -136,12 +183,71 @@ impl Caller {
         submit(&self.app, entry, client, self.remote);
     }
 
+    /// Notes how a change went, unless it was refused with 403, which is noted already.
+    ///
+    /// # Errors
+    /// The change's own.
+    pub fn note<T>(
+        &self,
+        action: &str,
+        client: Option<ClientId>,
+        detail: serde_json::Value,
+        outcome: Result<T, Problem>,
+    ) -> Result<T, Problem> {
+        match &outcome {
+            Ok(_) => self.audit(action, "ok", client, detail),
+            Err(problem) if problem.status == 403 => {}
+            Err(problem) => {
+                let word = problem.kind.rsplit('/').next().unwrap_or_default();
+                self.audit(action, word, client, detail);
+            }
+        }
+        outcome
+    }
+
     /// Waits for the store, up to [`STORE_DEADLINE`].
     ///
     /// # Errors
     /// What the outside is told of a store's error.
     pub async fn ask<T>(&self, query: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
         in_time(&self.request, self.since, query).await
+    }
+
+    /// Carries a change out and takes it into use: calls that are admitted from now on see it. Waits up to
+    /// [`CHANGE_DEADLINE`].
+    ///
+    /// # Errors
+    /// As [`Caller::checked`]. After a 503 the change may have been made.
+    pub async fn change<T>(&self, change: impl Future<Output = Result<T, StoreError>>) -> Result<T, Problem> {
+        let made = self.checked(async { Ok(change.await?) }).await?;
+        // What was written stands, and is read again within seconds in any case.
+        let reload = self.app.directory.reload(&self.app.store);
+        if !matches!(tokio::time::timeout(STORE_DEADLINE, reload).await, Ok(Ok(()))) {
+            tracing::warn!(request = self.request, "a change is made, but clients could not be read anew yet");
+        }
+        Ok(made)
+    }
+
+    /// Waits for checks that need the store.
+    ///
+    /// # Errors
+    /// 404, 409, 422 with the field, 503.
+    pub async fn checked<T>(&self, check: impl Future<Output = Result<T, Refused>>) -> Result<T, Problem> {
+        let outcome = tokio::time::timeout(CHANGE_DEADLINE, check).await;
+        outcome.unwrap_or_else(|_| Err(StoreError::later("too slow").into())).map_err(|refused| self.told(refused))
+    }
+
+    /// What the outside is told of a refusal.
+    pub fn told(&self, refused: Refused) -> Problem {
+        match refused {
+            Refused::Field { field, reason } => Problem::invalid().field(field).detail(reason),
+            Refused::Taken { field, reason } => Problem::conflict().field(field).detail(reason),
+            Refused::Store(StoreError::Invalid(reason)) => {
+                tracing::error!(request = self.request, reason, "the database refused a value that had been checked");
+                Problem::invalid().detail("a value does not fit")
+            }
+            Refused::Store(error) => from_store(&self.request, error),
+        }
     }
 }
 
@@ -155,27 +261,26 @@ async fn in_time<T>(
     since: Instant,
     query: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, Problem> {
-    let away = || Problem::unavailable().detail("the database does not answer; try again").retry_after(RETRY_STORE_S);
-    match tokio::time::timeout(STORE_DEADLINE.saturating_sub(since.elapsed()), query).await {
-        Ok(Ok(value)) => Ok(value),
-        Err(_) => {
-            tracing::warn!(request, "an admin request waited for the database in vain");
-            Err(away())
-        }
-        Ok(Err(error)) if error.is_unavailable() => {
-            tracing::warn!(request, %error, "an admin request found no database");
-            Err(away())
-        }
-        Ok(Err(StoreError::NotFound)) => Err(Problem::not_found()),
-        Ok(Err(StoreError::Conflict(_))) => Err(Problem::conflict()),
-        Ok(Err(error @ StoreError::Invalid(_))) => {
-            // The only value of a request that reaches the store unchecked.
+    let outcome = tokio::time::timeout(STORE_DEADLINE.saturating_sub(since.elapsed()), query).await;
+    outcome.unwrap_or_else(|_| Err(StoreError::later("too slow"))).map_err(|error| from_store(request, error))
+}
+
+fn from_store(request: &str, error: StoreError) -> Problem {
+    if error.is_unavailable() {
+        tracing::warn!(request, %error, "an admin request found no database");
+        return Problem::unavailable().detail("the database does not answer; try again").retry_after(RETRY_STORE_S);
+    }
+    match error {
+        StoreError::NotFound => Problem::not_found(),
+        StoreError::Conflict(_) => Problem::conflict(),
+        StoreError::Invalid(_) => {
+            // The only value of a reading request that reaches the store unchecked.
             tracing::debug!(request, %error, "the store refused a value");
-            Err(Problem::invalid().field("cursor").detail("give back what \"next\" said, unchanged"))
+            Problem::invalid().field("cursor").detail("give back what \"next\" said, unchanged")
         }
-        Ok(Err(error)) => {
+        error => {
             tracing::error!(request, %error, "an admin request failed");
-            Err(Problem::internal(request))
+            Problem::internal(request)
         }
     }
 }
@@ -218,10 +323,8 @@ fn credentials(request: &HttpRequest) -> Credentials {
 /// database.
 pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
     let since = Instant::now();
-    let app = request.app_data::<web::Data<App>>().cloned();
-    let memory = request.app_data::<web::Data<KeyMemory>>().cloned();
     let id = request_id(&request);
-    let (Some(app), Some(memory)) = (app, memory) else {
+    let Some(app) = request.app_data::<web::Data<App>>().cloned() else {
         tracing::error!("the admin API is served without its state");
         return Err(Problem::internal(&id));
     };
@@ -230,9 +333,9 @@ pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
     let key = match credentials(&request) {
         Credentials::None => return Ok(None),
         Credentials::Odd => return Err(wrong(&app, remote, &route)),
-        Credentials::Key(key) => find(&app, &memory, &key, &id, since).await?,
+        Credentials::Key(key) => find(&app, &key, &id, since).await?,
     };
-    let Some(key) = key else { return Err(wrong(&app, remote, &route)) };
+    let Some(key) = key.filter(|key| key.is_good(Utc::now())) else { return Err(wrong(&app, remote, &route)) };
     let Some(role) = Role::parse(&key.role) else {
         tracing::error!(key = %key.id, "a key has a role that does not exist");
         return Err(Problem::internal(&id));
@@ -245,19 +348,14 @@ pub async fn who(request: HttpRequest) -> Result<Option<Caller>, Problem> {
     Ok(Some(Caller { key, role, app, remote, request: id, route, since }))
 }
 
-async fn find(
-    app: &web::Data<App>,
-    memory: &KeyMemory,
-    key: &str,
-    id: &str,
-    since: Instant,
-) -> Result<Option<Arc<KeyRow>>, Problem> {
-    let hash = hash_secret(key);
+async fn find(app: &web::Data<App>, key: &str, id: &str, since: Instant) -> Result<Option<Arc<KeyRow>>, Problem> {
+    let (hash, memory) = (hash_secret(key), &app.api.keys);
+    let mark = memory.mark();
     if let Some(known) = memory.get(&hash, Instant::now()) {
         return Ok(known);
     }
     let found = in_time(id, since, app.store.find_key(key)).await?.map(Arc::new);
-    memory.put(hash, found.clone(), Instant::now());
+    memory.put(hash, found.clone(), mark, Instant::now());
     if let Some(key) = &found {
         touch(app, key);
     }

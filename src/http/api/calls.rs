@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use caly_actors::call::Heard;
 use caly_actors::call::event::CallEvent;
-use caly_actors::domain::{CallId, ClientId};
+use caly_actors::domain::{AgentId, CallId, ClientId, EndReason};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -12,11 +12,13 @@ use super::super::App;
 use super::super::problem::Problem;
 use super::auth::Caller;
 use super::openapi::{ListRefusals, OneRefusals, SteerRefusals};
-use super::query::Query;
+use super::query::{self, Query};
 use crate::store::rows::{ActionRow, CallDetail, CallRow, Page};
 use crate::store::{ActionFilter, CallFilter};
 
 const CALL_STATES: [&str; 3] = ["admitted", "live", "ended"];
+const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
+const FILTERS: [&str; 9] = ["client", "state", "end_reason", "direction", "caller", "called", "agent", "from", "to"];
 const ACTION_STATES: [&str; 4] = ["running", "done", "failed", "unknown"];
 
 /// Calls, newest first.
@@ -24,6 +26,11 @@ const ACTION_STATES: [&str; 4] = ["running", "done", "failed", "unknown"];
     params(
         ("client" = Option<String>, Query, description = "Slug or id"),
         ("state" = Option<String>, Query, description = "`admitted`, `live` or `ended`"),
+        ("end_reason" = Option<String>, Query, description = "As in the call's row, as `caller_hung_up`"),
+        ("direction" = Option<String>, Query, description = "`inbound` or `outbound`"),
+        ("caller" = Option<String>, Query, description = "Who rang, in E.164"),
+        ("called" = Option<String>, Query, description = "Which number was rung, in E.164"),
+        ("agent" = Option<Uuid>, Query, description = "Id of the version that conducted it"),
         ("from" = Option<DateTime<Utc>>, Query, description = "Admitted at this time (RFC 3339) or later"),
         ("to" = Option<DateTime<Utc>>, Query, description = "Admitted before this time (RFC 3339)"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Rows of a page; 50 if not given"),
@@ -35,10 +42,20 @@ pub async fn list_calls(
     app: web::Data<App>,
     request: HttpRequest,
 ) -> Result<web::Json<Page<CallRow>>, Problem> {
-    let query = Query::read(&request, &["client", "state", "from", "to"])?;
+    let query = Query::read(&request, &FILTERS)?;
     let limit = query.limit()?;
-    let (state, from, to) = (query.word("state", &CALL_STATES)?, query.time("from")?, query.time("to")?);
-    let filter = CallFilter { client: query.client(&caller, &app).await?, state, from, to };
+    let filter = CallFilter {
+        client: None,
+        state: query.word("state", &CALL_STATES)?,
+        end_reason: query.word("end_reason", &EndReason::ALL.map(EndReason::as_str))?,
+        direction: query.word("direction", &DIRECTIONS)?,
+        caller: query.party("caller")?,
+        called: query.party("called")?,
+        agent: query.uuid("agent")?.map(AgentId),
+        from: query.time("from")?,
+        to: query.time("to")?,
+    };
+    let filter = CallFilter { client: query.client(&caller, &app).await?, ..filter };
     Ok(web::Json(caller.ask(app.store.list_calls(&filter, query.cursor(), limit)).await?))
 }
 
@@ -51,18 +68,16 @@ pub async fn get_call(
     app: web::Data<App>,
     id: web::Path<String>,
 ) -> Result<web::Json<CallDetail>, Problem> {
-    Ok(web::Json(stored(&caller, &app, call_id(&id)?).await?))
+    let call = CallId(query::id(&id)?);
+    // The row first: whoever may not see the call should not make the database read all of it.
+    row(&caller, &app, call).await?;
+    Ok(web::Json(caller.ask(app.store.call_detail(call)).await?))
 }
 
-async fn stored(caller: &Caller, app: &App, call: CallId) -> Result<CallDetail, Problem> {
-    let detail = caller.ask(app.store.call_detail(call)).await?;
-    caller.may_see(detail.call.client_id)?;
-    Ok(detail)
-}
-
-/// What is no id names nothing.
-fn call_id(text: &str) -> Result<CallId, Problem> {
-    Uuid::try_parse(text).map(CallId).map_err(|_| Problem::not_found())
+async fn row(caller: &Caller, app: &App, call: CallId) -> Result<CallRow, Problem> {
+    let row = caller.ask(app.store.call(call)).await?;
+    caller.may_see(row.client_id)?;
+    Ok(row)
 }
 
 /// A call that was told to end.
@@ -81,11 +96,11 @@ pub struct Ending {
     responses((status = 202, description = "The call was told to end", body = Ending), SteerRefusals))]
 pub async fn hang_up(caller: Caller, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.may_steer()?;
-    let call = call_id(&id)?;
+    let call = CallId(query::id(&id)?);
     let Some(live) = app.calls.by_id(call) else {
         // Known only to the database: it ended long ago, or another process carries it.
-        let detail = stored(&caller, &app, call).await?;
-        return Err(Problem::conflict().detail(if detail.call.state == "ended" {
+        let row = row(&caller, &app, call).await?;
+        return Err(Problem::conflict().detail(if row.state == "ended" {
             "the call has ended"
         } else {
             "this process does not carry the call"

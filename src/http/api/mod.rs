@@ -3,10 +3,15 @@
 //! Reads the store and the registry of calls on behalf of whoever holds a key; decides nothing about a call.
 //! Every answer is `no-store`; every refusal is `application/problem+json`.
 
-mod administration;
+mod agents;
+mod audit;
 pub mod auth;
+mod body;
 mod calls;
 mod clients;
+mod events;
+mod keys;
+mod numbers;
 pub(super) mod openapi;
 mod query;
 #[cfg(test)]
@@ -21,6 +26,26 @@ use super::problem::Problem;
 /// Largest JSON body of an admin request.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// What all workers of a process share about the API.
+#[derive(Default)]
+pub struct State {
+    keys: auth::KeyMemory,
+    streams: events::Streams,
+}
+
+impl State {
+    /// Ends every stream of events and lets no new one begin: for a server that is about to stop.
+    pub fn end_streams(&self) {
+        self.streams.end();
+    }
+
+    /// A key was revoked: it opens nothing any more, and what it opened ends.
+    fn forget_key(&self, id: uuid::Uuid) {
+        self.keys.forget(id);
+        self.streams.revoked(id);
+    }
+}
+
 /// Routes of the admin API, its document and its page.
 pub fn configure(routes: &mut web::ServiceConfig) {
     let api = web::scope("/api/v1")
@@ -32,23 +57,66 @@ pub fn configure(routes: &mut web::ServiceConfig) {
             }
         })
         .default_service(web::to(nothing_here));
-    routes.app_data(web::Data::new(auth::KeyMemory::default())).configure(openapi::configure).service(api);
+    routes.configure(openapi::configure).service(api);
 }
 
 /// Each path below `/api/v1` once, with what it can do.
 fn resources() -> Vec<(&'static str, Resource)> {
-    let get = |path| only(web::resource(path), "GET");
+    let at = |path, methods| only(web::resource(path), methods);
     vec![
-        ("/calls", get("/calls").route(web::get().to(calls::list_calls))),
-        ("/calls/{id}", get("/calls/{id}").route(web::get().to(calls::get_call))),
-        ("/calls/{id}/hangup", only(web::resource("/calls/{id}/hangup"), "POST").route(web::post().to(calls::hang_up))),
-        ("/actions", get("/actions").route(web::get().to(calls::list_actions))),
-        ("/clients", get("/clients").route(web::get().to(clients::list_clients))),
-        ("/clients/{id}", get("/clients/{id}").route(web::get().to(clients::get_client))),
-        ("/numbers", get("/numbers").route(web::get().to(clients::list_numbers))),
-        ("/agents", get("/agents").route(web::get().to(clients::list_agents))),
-        ("/keys", get("/keys").route(web::get().to(administration::list_keys))),
-        ("/audit", get("/audit").route(web::get().to(administration::list_audit))),
+        ("/calls", at("/calls", "GET").route(web::get().to(calls::list_calls))),
+        ("/calls/{id}", at("/calls/{id}", "GET").route(web::get().to(calls::get_call))),
+        ("/calls/{id}/hangup", at("/calls/{id}/hangup", "POST").route(web::post().to(calls::hang_up))),
+        ("/actions", at("/actions", "GET").route(web::get().to(calls::list_actions))),
+        (
+            "/clients",
+            at("/clients", "GET, POST")
+                .route(web::get().to(clients::list_clients))
+                .route(web::post().to(clients::create_client)),
+        ),
+        (
+            "/clients/{id}",
+            at("/clients/{id}", "GET, PATCH")
+                .route(web::get().to(clients::get_client))
+                .route(web::patch().to(clients::change_client)),
+        ),
+        (
+            "/clients/{id}/webhook-key",
+            at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
+        ),
+        (
+            "/numbers",
+            at("/numbers", "GET, POST")
+                .route(web::get().to(numbers::list_numbers))
+                .route(web::post().to(numbers::add_number)),
+        ),
+        (
+            "/numbers/{id}",
+            at("/numbers/{id}", "GET, PATCH, DELETE")
+                .route(web::get().to(numbers::get_number))
+                .route(web::patch().to(numbers::change_number))
+                .route(web::delete().to(numbers::remove_number)),
+        ),
+        (
+            "/agents",
+            at("/agents", "GET, POST")
+                .route(web::get().to(agents::list_agents))
+                .route(web::post().to(agents::add_agent)),
+        ),
+        ("/agents/{id}", at("/agents/{id}", "GET").route(web::get().to(agents::get_agent))),
+        ("/agents/{id}/publish", at("/agents/{id}/publish", "POST").route(web::post().to(agents::publish_agent))),
+        (
+            "/keys",
+            at("/keys", "GET, POST").route(web::get().to(keys::list_keys)).route(web::post().to(keys::create_key)),
+        ),
+        (
+            "/keys/{id}",
+            at("/keys/{id}", "GET, DELETE")
+                .route(web::get().to(keys::get_key))
+                .route(web::delete().to(keys::revoke_key)),
+        ),
+        ("/audit", at("/audit", "GET").route(web::get().to(audit::list_audit))),
+        ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),
     ]
 }
 

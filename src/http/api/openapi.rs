@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{administration, calls, clients};
+use super::{agents, audit, calls, clients, events, keys, numbers};
 use crate::http::health;
 
 /// Where the document lies.
@@ -38,17 +38,31 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         calls::list_actions,
         clients::list_clients,
         clients::get_client,
-        clients::list_numbers,
-        clients::list_agents,
-        administration::list_keys,
-        administration::list_audit,
+        clients::create_client,
+        clients::change_client,
+        clients::rotate_webhook_key,
+        numbers::list_numbers,
+        numbers::get_number,
+        numbers::add_number,
+        numbers::change_number,
+        numbers::remove_number,
+        agents::list_agents,
+        agents::get_agent,
+        agents::add_agent,
+        agents::publish_agent,
+        keys::list_keys,
+        keys::get_key,
+        keys::create_key,
+        keys::revoke_key,
+        audit::list_audit,
+        events::stream_events,
         health::health,
         health::live,
         health::ready,
         health::supervisor,
         health::metrics,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, events::FeedEvent)),
     modifiers(&Bearer)
 )]
 struct Document;
@@ -59,7 +73,11 @@ impl Modify for Bearer {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
-            .description(Some("A key made by `caly key create`"))
+            .description(Some(
+                "A key made by `caly key create` or `POST /api/v1/keys`. Its role: `viewer` reads, `operator` also \
+                 steers calls, `admin` does everything. A key of one client sees and changes only that client; what \
+                 belongs to others answers 404.",
+            ))
             .build();
         document.components.get_or_insert_default().add_security_scheme("key", SecurityScheme::Http(scheme));
     }
@@ -87,15 +105,19 @@ fn seconds() -> utoipa::openapi::header::Header {
 
 fn meaning(status: u16) -> &'static str {
     match status {
+        400 => "The body is not JSON",
         401 => "The key is missing, wrong or revoked",
         403 => "The key's role does not allow this",
         404 => "There is no such thing, or the key may not see it",
         405 => "Another method is supported here: see `Allow`",
-        409 => "The call has ended, or another process carries it",
-        422 => "A parameter is unknown or does not fit; `field` names it",
-        429 => "Too many requests with this key, or too many wrong keys from this address",
+        408 => "The body did not arrive in time",
+        409 => "This is taken or in use, or its state does not allow this; `detail` says which",
+        413 => "The body is too large",
+        415 => "The body must be `application/json`",
+        422 => "A parameter or field is unknown or does not fit; `field` names it",
+        429 => "Too many requests or streams with this key, or too many wrong keys from this address",
         500 => "A fault of the server; the log tells more under `x-request-id`",
-        503 => "The database does not answer",
+        503 => "The database does not answer, or the server is full or about to stop",
         _ => "Refused",
     }
 }
@@ -121,6 +143,16 @@ refused! {
     SteerRefusals: [401, 403, 404, 405, 409, 429, 500, 503];
     /// Of a list for admins.
     AdminRefusals: [401, 403, 404, 405, 422, 429, 500, 503];
+    /// Of one thing for admins.
+    AdminOneRefusals: [401, 403, 404, 405, 429, 500, 503];
+    /// Of making something that belongs to nothing else.
+    MakeRefusals: [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of making or changing something by a body.
+    ChangeRefusals: [400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503];
+    /// Of changing something without a body.
+    RemoveRefusals: [401, 403, 404, 405, 409, 429, 500, 503];
+    /// Of a stream.
+    StreamRefusals: [401, 404, 405, 422, 429, 500, 503];
     /// Of a view that shows more with a key.
     KeyRefusals: [401, 405, 429, 500, 503];
     /// Of a view for everybody.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::super::App;
 use super::super::problem::Problem;
 use super::auth::Caller;
+use super::body::nearest;
 use crate::store::rows::ClientRow;
 
 /// Rows of a page when nothing is asked for.
@@ -21,16 +22,25 @@ const VALUE_BYTES_MAX: usize = 256;
 pub struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads the parameters a route knows. `limit` and `cursor` are known to every list.
+    /// Reads the parameters a list knows; `limit` and `cursor` are known to every list.
     ///
     /// # Errors
     /// 422 for a parameter that is unknown, given twice or too long.
     pub fn read(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
+        Self::only(request, &[known, &["limit", "cursor"]].concat())
+    }
+
+    /// Reads the parameters a route knows.
+    ///
+    /// # Errors
+    /// 422 for a parameter that is unknown, given twice or too long.
+    pub fn only(request: &HttpRequest, known: &[&str]) -> Result<Self, Problem> {
         let mut read: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
             let wrong = |detail: String| Err(Problem::invalid().field(short(&name)).detail(detail));
-            if !known.contains(&&*name) && !["limit", "cursor"].contains(&&*name) {
-                return wrong(format!("there is no such parameter; there are limit, cursor, {}", known.join(", ")));
+            if !known.contains(&&*name) {
+                let near = nearest(&name, known).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                return wrong(format!("there is no such parameter{near}. There are {}", known.join(", ")));
             }
             if read.iter().any(|(earlier, _)| *earlier == name) {
                 return wrong("given twice".to_owned());
@@ -77,6 +87,38 @@ impl Query {
         }
     }
 
+    /// `true` or `false`.
+    ///
+    /// # Errors
+    /// 422 for anything else.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>, Problem> {
+        Ok(self.word(name, &["true", "false"])?.map(|word| word == "true"))
+    }
+
+    /// An id.
+    ///
+    /// # Errors
+    /// 422 for anything else.
+    pub fn uuid(&self, name: &str) -> Result<Option<Uuid>, Problem> {
+        let expected = |_| Problem::invalid().field(name).detail("expected an id (UUID)");
+        self.text(name).map(|text| Uuid::try_parse(text).map_err(expected)).transpose()
+    }
+
+    /// One end of a call, as it is stored.
+    ///
+    /// # Errors
+    /// 422 for what can be no number and no address.
+    pub fn party(&self, name: &str) -> Result<Option<String>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        // A plus sign that was not percent-encoded arrives as a space.
+        let text = if text.starts_with(' ') { text.replacen(' ', "+", 1) } else { text.to_owned() };
+        let expected = "expected a number in E.164, as +919876543210, or what the carrier gave";
+        match crate::carriers::exotel::numbers::party(&text).stored() {
+            Some(stored) => Ok(Some(stored.to_owned())),
+            None => Err(Problem::invalid().field(name).detail(expected)),
+        }
+    }
+
     /// A moment.
     ///
     /// # Errors
@@ -98,10 +140,7 @@ impl Query {
     pub async fn client(&self, caller: &Caller, app: &App) -> Result<Option<ClientId>, Problem> {
         match self.text("client") {
             None => Ok(caller.client()),
-            Some(name) => match client(name, caller, app).await {
-                Ok(row) => Ok(Some(ClientId(row.id))),
-                Err(problem) => Err(if problem.status == 404 { problem.field("client") } else { problem }),
-            },
+            Some(name) => Ok(Some(ClientId(client_field("client", name, caller, app).await?.id))),
         }
     }
 }
@@ -118,6 +157,23 @@ pub async fn client(name: &str, caller: &Caller, app: &App) -> Result<ClientRow,
     let row = row.ok_or_else(Problem::not_found)?;
     caller.may_see(row.id)?;
     Ok(row)
+}
+
+/// The same, named in a parameter or a field of a body.
+///
+/// # Errors
+/// 404 with the field, 503.
+pub async fn client_field(field: &str, name: &str, caller: &Caller, app: &App) -> Result<ClientRow, Problem> {
+    let found = client(name, caller, app).await;
+    found.map_err(|problem| if problem.status == 404 { problem.field(field) } else { problem })
+}
+
+/// What is no id names nothing.
+///
+/// # Errors
+/// 404.
+pub fn id(text: &str) -> Result<Uuid, Problem> {
+    Uuid::try_parse(text).map_err(|_| Problem::not_found())
 }
 
 fn short(name: &str) -> String {

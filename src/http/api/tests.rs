@@ -1,8 +1,13 @@
 //! The admin API and the health views over a real database and a registry whose calls touch nothing outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod changes;
 mod described;
 mod doors;
+mod following;
+mod generated;
 mod healthy;
+mod keys;
+mod roles;
 mod steering;
 mod world;

@@ -7,9 +7,11 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::entry::{ActionBody, Admitted, Body, EndedBody, Entry, TurnBody};
+use super::told;
 use crate::store::db::{Arg, Db, Tx, args};
 use crate::store::error::StoreError;
 use crate::store::facts::{apply_carrier, apply_recordings, insert_audits, rounds};
+use crate::store::feed;
 
 /// A call that only the carrier told of so far takes Caly's id and facts; its state stays what it is.
 const ADMIT_HEAD: &str = "INSERT INTO calls (id, client_id, agent_id, agent_version, carrier, carrier_call_id, \
@@ -61,8 +63,9 @@ const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 /// Writes entries, given in the order of recording, all or none, in about a dozen statements however many they are: a
 /// database that takes seconds for each still keeps up. Parents go before children and the many before the one, which
 /// changes nothing: rows of one kind keep their order, and no statement depends on a later kind. No statement may take
-/// longer than `patience`.
-pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Result<(), StoreError> {
+/// longer than `patience`. The feed tells of them in the same transaction; its newest number is given back, 0 if there
+/// was nothing to tell.
+pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Result<i64, StoreError> {
     let mut tx = db.begin_journal(patience).await?;
     let admitted = entries.iter().filter_map(|entry| match &entry.body {
         Body::Admitted(body) => Some(((body.carrier.clone(), body.carrier_call_id.clone()), admit(body))),
@@ -84,17 +87,19 @@ pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Re
     });
     of_calls(&mut tx, DECIDE_HEAD, rounds(decided)).await?;
     write_ends(&mut tx, entries).await?;
-    let (mut told, mut recordings) = (Vec::new(), Vec::new());
+    let (mut carrier, mut recordings) = (Vec::new(), Vec::new());
     for entry in entries {
         match &entry.body {
-            Body::Carrier(fact) => told.push(&**fact),
+            Body::Carrier(fact) => carrier.push(&**fact),
             Body::Recording(fact) => recordings.push(&**fact),
             _ => {}
         }
     }
-    apply_carrier(&mut tx, &told).await?;
+    apply_carrier(&mut tx, &carrier).await?;
     apply_recordings(&mut tx, &recordings).await?;
-    tx.commit().await
+    let last = feed::append(&mut tx, told::of(entries)).await?;
+    tx.commit().await?;
+    Ok(last)
 }
 
 /// Changes the rows of calls, which all must be there: an entry of a call that has none cannot be written, now or

@@ -426,13 +426,14 @@ impl Writer {
         self.shared.faults.before(entries)?;
         let patience = options.acquire_timeout + options.statement_timeout;
         let writing = apply::write(&self.store.0.db, entries, patience);
-        tokio::select! {
+        let told = tokio::select! {
             outcome = tokio::time::timeout(TRANSACTION_DEADLINE, writing) => {
-                outcome.unwrap_or_else(|_| Err(StoreError::silent()))?;
+                outcome.unwrap_or_else(|_| Err(StoreError::silent()))?
             }
             () = self.crowded() => return Err(StoreError::later("too slow for what is recorded meanwhile")),
             () = self.shared.asked_to_stop() => return Err(StoreError::later("stopping")),
-        }
+        };
+        self.store.feed_moved(told);
         #[cfg(test)]
         self.shared.faults.after()?;
         Ok(())

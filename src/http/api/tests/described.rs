@@ -33,7 +33,8 @@ async fn every_route_is_described_and_every_description_is_a_route() {
         let sample = path.replace("{id}", &world.shop.to_string());
         for method in METHODS {
             let request = TestRequest::default().method(method.clone()).uri(&sample);
-            let answer = send(&door, request.insert_header(("Authorization", format!("Bearer {key}")))).await;
+            let key = format!("Bearer {key}");
+            let answer = send(&door, request.insert_header(("Authorization", key))).await;
             let is_described = operations.get(method.as_str().to_lowercase()).is_some();
             assert_eq!(answer.status != 405, is_described, "{method} {path}: {}", answer.status);
         }
@@ -71,8 +72,9 @@ async fn every_protected_route_tells_of_its_refusals_and_its_key() {
                 assert_eq!(content["schema"]["$ref"], "#/components/schemas/Problem", "{path}");
                 assert!(operation["responses"]["429"]["headers"].get("Retry-After").is_some());
             }
-            let lists = operation["parameters"].to_string().contains("\"cursor\"");
-            assert_eq!(answers.contains("422"), lists, "{path}");
+            let asks = !operation["requestBody"].is_null() || operation["parameters"].to_string().contains("\"query\"");
+            assert_eq!(answers.contains("422"), asks, "{method} {path}");
+            assert_eq!(answers.contains("415"), !operation["requestBody"].is_null(), "{method} {path}");
         }
     }
     let paths = &document["paths"];

@@ -117,6 +117,19 @@ impl World {
         call
     }
 
+    /// A fresh thing of the kind a path is about, so that a request that removes it takes it from no other test row.
+    pub async fn thing(&self, path: &str, client: Option<ClientId>) -> uuid::Uuid {
+        let (store, owner) = (&self.app.store, client.unwrap_or(self.shop));
+        match path.split('/').nth(1).unwrap() {
+            "calls" => self.stored_call(owner).await.0,
+            "clients" => owner.0,
+            "numbers" => store.add_number(owner, &fresh_number(), None).await.unwrap().id,
+            "agents" => store.add_agent(owner, "test", json!({}), false).await.unwrap().id,
+            "keys" => store.create_key("", Role::Viewer, client).await.unwrap().0,
+            other => panic!("nothing is made for {other}"),
+        }
+    }
+
     pub async fn door(
         &self,
     ) -> impl Service<actix_http::Request, Response = ServiceResponse, Error = actix_web::Error> {
@@ -165,8 +178,16 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
         alarms: Box::new(Vec::new),
         config: Arc::new(config),
+        api: api::State::default(),
     };
     (web::Data::new(app), arbiter)
+}
+
+/// A number nobody has.
+pub fn fresh_number() -> PhoneNumber {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    PhoneNumber::parse(&format!("+9122{:08}", NEXT.fetch_add(1, Ordering::Relaxed))).unwrap()
 }
 
 pub fn facts(client: ClientId, slug: &str) -> CallFacts {
@@ -220,7 +241,9 @@ where
     let request = request.peer_addr(SocketAddr::from(([192, 0, 2, 1], 4000))).to_request();
     let response = test::call_service(door, request).await;
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = test::read_body(response).await;
+    // A stream has no end to wait for.
+    let streams = headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let body = if streams { Bytes::new() } else { test::read_body(response).await };
     Answer { status, headers, body: String::from_utf8_lossy(&body).into_owned() }
 }
 
@@ -240,6 +263,24 @@ where
     send(door, with_key(TestRequest::post().uri(path), key)).await
 }
 
-fn with_key(request: TestRequest, key: &str) -> TestRequest {
+/// Sends a JSON body.
+pub async fn write<S, B>(door: &S, method: &str, path: &str, key: &str, body: &Value) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    let request = TestRequest::default().method(method.parse().unwrap()).uri(path).set_json(body);
+    send(door, with_key(request, key)).await
+}
+
+pub async fn delete<S, B>(door: &S, path: &str, key: &str) -> Answer
+where
+    S: Service<actix_http::Request, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    B: MessageBody,
+{
+    send(door, with_key(TestRequest::delete().uri(path), key)).await
+}
+
+pub fn with_key(request: TestRequest, key: &str) -> TestRequest {
     if key.is_empty() { request } else { request.insert_header(("Authorization", format!("Bearer {key}"))) }
 }
