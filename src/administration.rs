@@ -93,7 +93,7 @@ impl Draft {
         new.max_calls = self.max_calls;
         new.ip_allow_list = self.ip_allow_list;
         new.basic = self.basic_user.as_deref().map(basic).transpose()?;
-        new.signature_secret = self.signature_key.map(|key| signature_key(&key)).transpose()?;
+        new.signature_secret = self.signature_key.map(signature_key).transpose()?;
         Ok(new)
     }
 }
@@ -176,16 +176,15 @@ pub fn basic(user: &str) -> Result<Basic, Refused> {
     Ok(Basic { user: user.to_owned(), password })
 }
 
-/// The key of `X-Exotel-Signature`, without the line's end a file may have.
+/// The key of `X-Exotel-Signature`.
 ///
 /// # Errors
 /// [`Refused::Field`].
-pub fn signature_key(key: &SecretString) -> Result<SecretString, Refused> {
-    let text = key.expose_secret().trim();
-    if (16..=SIGNATURE_KEY_MAX).contains(&text.len()) {
-        return Ok(text.into());
-    }
-    Err(Refused::field("signature_key", format!("expected 16 to {SIGNATURE_KEY_MAX} bytes")))
+pub fn signature_key(key: SecretString) -> Result<SecretString, Refused> {
+    let text = key.expose_secret();
+    let fits = (16..=SIGNATURE_KEY_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    let expected = format!("expected 16 to {SIGNATURE_KEY_MAX} visible ASCII characters without spaces");
+    if fits { Ok(key) } else { Err(Refused::field("signature_key", expected)) }
 }
 
 /// # Errors
@@ -307,6 +306,7 @@ mod tests {
             (|draft| draft.ip_allow_list = vec!["10.0.0.0/33".to_owned()], "ip_allow_list"),
             (|draft| draft.basic_user = Some("a:b".to_owned()), "basic_user"),
             (|draft| draft.signature_key = Some("short".into()), "signature_key"),
+            (|draft| draft.signature_key = Some("long enough but with spaces".into()), "signature_key"),
         ] {
             assert_eq!(named(draft(change)), field);
         }

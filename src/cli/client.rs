@@ -317,7 +317,8 @@ fn new_client(new: &Create, config: &Config) -> anyhow::Result<(NewClient, Optio
     };
     if let Some(file) = &new.signature_key_file {
         let key = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
-        draft.signature_key = Some(key.into());
+        // A file ends its line; a key does not.
+        draft.signature_key = Some(key.trim().into());
     }
     let row = draft.checked().map_err(by_option)?;
     let stream = row.basic.as_ref().map(|basic| administration::stream_url(config, &new.slug, basic));

@@ -272,7 +272,7 @@ impl ClientPatch {
         administration::max_calls(self.max_calls.flatten())?;
         administration::networks(self.ip_allow_list.as_deref().unwrap_or_default())?;
         let basic = self.basic_user.map(|user| user.as_deref().map(administration::basic).transpose()).transpose()?;
-        let key = |key: String| administration::signature_key(&key.into());
+        let key = |key: String| administration::signature_key(key.into());
         let signature_secret = self.signature_key.map(|given| given.map(key).transpose()).transpose()?;
         Ok(ClientChange {
             name: self.name,

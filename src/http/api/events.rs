@@ -45,10 +45,8 @@ const PACE: Duration = Duration::from_millis(200);
 const READ_AGAIN: Duration = Duration::from_secs(2);
 /// Events of one read, and so of one piece of the body.
 const EVENTS_MAX: u32 = 100;
-/// Pieces that wait for the reader. When full, the stream waits for it, up to [`READER_DEADLINE`].
+/// Pieces that wait for the reader. When full, the stream waits for it, up to [`Streams::patience`].
 const PIECES_MAX: usize = 4;
-/// A reader that takes nothing for this long is cut.
-const READER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// An event's `data`.
 #[derive(Serialize, ToSchema)]
@@ -292,7 +290,7 @@ impl Follower {
     }
 
     async fn send(&self, piece: String) -> Result<(), End> {
-        match timeout(READER_DEADLINE, self.sender.send(piece.into())).await {
+        match timeout(self.app.api.streams.patience(), self.sender.send(piece.into())).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(End::Gone),
             Err(_) => {

@@ -1,7 +1,8 @@
 //! How many streams there may be, and what ends them from outside.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use actix_web::web;
 use tokio::sync::{broadcast, watch};
@@ -18,12 +19,16 @@ const STREAMS_OF_KEY_MAX: usize = 10;
 const REVOCATIONS: usize = 16;
 /// `Retry-After` of a refused stream, in seconds.
 const RETRY_S: u64 = 5;
+/// A reader that takes nothing for this long is cut.
+const READER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The streams of a process.
 pub struct Streams {
     taken: Mutex<HashMap<Uuid, usize>>,
     ending: watch::Sender<bool>,
     revoked: broadcast::Sender<Uuid>,
+    /// Set by tests that cannot wait.
+    patience: OnceLock<Duration>,
 }
 
 impl Default for Streams {
@@ -32,6 +37,7 @@ impl Default for Streams {
             taken: Mutex::default(),
             ending: watch::Sender::new(false),
             revoked: broadcast::Sender::new(REVOCATIONS),
+            patience: OnceLock::new(),
         }
     }
 }
@@ -81,6 +87,16 @@ impl Streams {
     pub fn revoked(&self, key: Uuid) {
         // Fails only if there is no stream.
         let _unheard = self.revoked.send(key).is_err();
+    }
+
+    /// How long a reader may take nothing.
+    pub(super) fn patience(&self) -> Duration {
+        *self.patience.get().unwrap_or(&READER_DEADLINE)
+    }
+
+    #[cfg(test)]
+    pub fn be_impatient(&self, patience: Duration) {
+        self.patience.set(patience).unwrap();
     }
 
     /// How many there are.

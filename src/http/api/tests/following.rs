@@ -285,3 +285,30 @@ async fn what_a_stream_is_asked_must_fit() {
     let answer = super::world::send(&door, odd).await;
     assert_eq!((answer.status, &answer.json()["field"]), (422, &json!("Last-Event-ID")));
 }
+
+#[actix_rt::test]
+async fn a_reader_that_does_not_read_is_cut() {
+    let world = World::new().await;
+    world.app.api.streams.be_impatient(Duration::from_millis(300));
+    let key = world.key(Role::Viewer, None).await;
+    let call = world.stored_call(world.shop).await;
+    for at in 0..1_200 {
+        say(&world, call, &at.to_string());
+    }
+    flush(&world).await;
+    let mut reader = Reader::open(&world, "?after=0", None, &key).await;
+    let cut = async {
+        while world.app.api.streams.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, cut).await.expect("the stream gives up");
+    let mut last = 0;
+    while let Some(block) = reader.block().await {
+        assert_ne!(block.event, "end", "whoever does not read is not told");
+        last = block.id.unwrap();
+    }
+    assert!((100..1_200).contains(&last), "a bounded number of events had waited: {last}");
+    let mut again = Reader::open(&world, "", Some(last), &key).await;
+    assert_eq!(again.event().await.id, Some(last + 1), "it may come back for the rest");
+}
