@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::database::World;
 use crate::recorder::record_call;
-use crate::{SOON, journal, run};
+use crate::{SOON, journal};
 
 on_both_engines!(
     calls_are_filtered_by_who_rang_whom_and_how_it_ended,

@@ -11,7 +11,7 @@ use chrono::{TimeDelta, Utc};
 
 use crate::database::World;
 use crate::recorder::record_call;
-use crate::{SOON, journal, run};
+use crate::{SOON, journal};
 
 on_both_engines!(
     the_feed_tells_all_of_a_call_once_in_order_without_speech,
