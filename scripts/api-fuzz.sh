@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 version=4.32.5
-target=${CARGO_TARGET_DIR:-target}
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 out=$target/api-fuzz
 venv=$target/api-fuzz-venv
 examples=${FUZZ_EXAMPLES:-30}
@@ -31,9 +31,12 @@ fi
 
 rm -rf "$out"
 mkdir -p "$out/data"
+[ -z "${CALY_BIN:-}" ] || CALY_BIN=$(realpath "$CALY_BIN")
+# The tool leaves notes where it runs.
+cd "$out"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-export HOST=127.0.0.1 PORT=$port DATABASE_URL="sqlite://$PWD/$out/data/caly.db"
-export CALY__DATA_DIR="$PWD/$out/data" CALY__LIMITS__API_PER_KEY_PER_SECOND=100000
+export HOST=127.0.0.1 PORT=$port DATABASE_URL="sqlite://$out/data/caly.db"
+export CALY__DATA_DIR="$out/data" CALY__LIMITS__API_PER_KEY_PER_SECOND=100000
 # Rates are told of by tests of their own; here they would hide everything else.
 export CALY__LIMITS__FAILED_AUTH_PER_ADDRESS_PER_MINUTE=1000000
 unset OPENAI_API_KEY OPENAI_BASE_URL

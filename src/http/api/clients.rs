@@ -201,11 +201,10 @@ async fn create(caller: &Caller, app: &App, draft: ClientDraft) -> Result<MadeCl
     let new = new.checked().map_err(told)?;
     caller.checked(administration::all_free(&app.store, "numbers", &numbers, |_| true)).await?;
     let (slug, basic) = (new.slug.clone(), new.basic.clone());
-    let made = caller.change(app.store.create_whole_client(new, numbers, settings)).await;
-    let made = made.map_err(|problem| match problem.status {
-        409 => problem.field("slug").detail(format!("there is a client {slug} already")),
-        _ => problem,
-    })?;
+    let made = match caller.change(app.store.create_whole_client(new, numbers, settings)).await {
+        Err(problem) if problem.status == 409 => return Err(taken(caller, app, &slug, problem).await),
+        made => made?,
+    };
     let secret = made.created.webhook_secret;
     Ok(MadeClient {
         webhooks: WebhookUrls::of(&app.config, &slug, &secret),
@@ -215,6 +214,14 @@ async fn create(caller: &Caller, app: &App, draft: ClientDraft) -> Result<MadeCl
         agent: made.agent,
         webhook_secret: secret,
     })
+}
+
+/// Says what of a client to be was taken: its slug, or a number that somebody was quicker to take.
+async fn taken(caller: &Caller, app: &App, slug: &str, problem: Problem) -> Problem {
+    match caller.ask(app.store.client_by_slug(slug)).await {
+        Ok(Some(_)) => problem.field("slug").detail(format!("there is a client {slug} already")),
+        _ => problem.field("numbers").detail("a number was taken in this moment; try again"),
+    }
 }
 
 /// What to change of a client. What is left out stays as it is.

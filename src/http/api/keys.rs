@@ -143,7 +143,7 @@ async fn create(caller: &Caller, app: &App, draft: KeyDraft, role: Role) -> Resu
     };
     let expires_at = expiry(caller, draft.expires_at)?;
     let new = NewKey { name: draft.name, role, client, expires_at };
-    let (row, key) = caller.change(app.store.make_key(new)).await?;
+    let (row, key) = caller.checked(async { Ok(app.store.make_key(new).await?) }).await?;
     Ok(MadeKey { key, row })
 }
 
@@ -170,7 +170,7 @@ fn expiry(caller: &Caller, asked: Option<Option<DateTime<Utc>>>) -> Result<Optio
 pub async fn revoke_key(caller: Caller, app: web::Data<App>, id: web::Path<String>) -> Result<HttpResponse, Problem> {
     caller.may_administer()?;
     let row = stored(&caller, &app, &id).await?;
-    let revoked = caller.change(app.store.revoke_key(row.id)).await;
+    let revoked = caller.checked(async { Ok(app.store.revoke_key(row.id).await?) }).await;
     if revoked.is_ok() {
         app.api.forget_key(row.id);
     }
