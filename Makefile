@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench tools
+.PHONY: help run demo test check fmt bench faults tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ fmt: ## format all sources
 
 bench: tools ## measure the path of an audio frame
 	$(CARGO) bench --locked --bench relay
+
+faults: tools ## do harm to a release server under 100 live calls, and judge it
+	$(CARGO) build --release --locked --bin caly
+	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
+	settings=$$($(POSTGRES) start); eval "$$settings"; \
+	$(CARGO) bench --locked --bench faults -- database
 
 tools:
 	@if ! command -v $(CARGO) >/dev/null; then \

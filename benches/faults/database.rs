@@ -27,8 +27,9 @@ const EXCHANGE: u64 = 5;
 /// A query of the slow database.
 const SLOW_QUERY: Duration = Duration::from_secs(2);
 const WEBHOOKS_PER_SECOND: u32 = 100;
-/// Room of the small disk: a few seconds of a hundred recordings.
-const SMALL_DISK_MIB: u64 = 48;
+/// Room of the small disk beside what the recordings of all calls take: 16 kHz of 16 bits each.
+const SMALL_DISK_MIB: u64 = 64;
+const RECORDING_KIB_PER_SECOND: u64 = 32;
 
 /// Runs the campaigns named, or all.
 pub async fn run(which: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -101,7 +102,9 @@ async fn slow(calls: usize, time: Duration) -> Result<Table> {
 
 /// The disk under database, spool and recordings is full.
 async fn full(calls: usize, time: Duration) -> Result<Table> {
-    let disk = SmallDisk::mount()?;
+    // The calls outlast the harm, and their recordings must find room afterwards.
+    let recordings_mib = calls as u64 * RECORDING_KIB_PER_SECOND * (time.as_secs() * 2 + 60) / 1024;
+    let disk = SmallDisk::mount(SMALL_DISK_MIB + recordings_mib)?;
     let url = format!("sqlite://{}/caly.db", disk.path().display());
     let settings = Settings { database_url: Some(url.clone()), ..Settings::default() }
         .with("CALY__DATA_DIR", disk.path().display().to_string());
@@ -249,9 +252,9 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    fn mount() -> Result<Self> {
+    fn mount(mib: u64) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("caly-small-disk-").tempdir()?;
-        let size = format!("size={SMALL_DISK_MIB}m");
+        let size = format!("size={mib}m");
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "caly"]).arg(directory.path()).output()?;
         ensure!(

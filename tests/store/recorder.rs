@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use caly::store::recorder::{Recorder, RecorderOptions};
-use caly::store::{CallFilter, Store, StoreError, StoreOptions};
+use caly::store::{AuditEntry, CallFilter, Store, StoreError, StoreOptions};
 use caly_actors::domain::{ActionState, AfterStream, CallFacts, CallId, Carrier, EndReason, Speaker};
 use caly_actors::ports::{Journal, JournalEntry};
 use chrono::Utc;
@@ -231,4 +231,23 @@ async fn killed_connections(world: &World) {
     all_written(&recorder).await;
     let calls = world.store.list_calls(&CallFilter::default(), None, 9).await.unwrap().items;
     assert!(calls.len() == 5 && calls.iter().all(|call| call.state == "ended"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_on_connections_that_were_killed_are_tried_again_and_done_once() {
+    let world = World::migrated(true).await;
+    let facts = journal::facts(world.client("shop").await, "killed");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    for round in 0..10 {
+        assert!(recorder.flush(SOON).await, "{recorder:?}");
+        world.postgres.as_ref().unwrap().cut_connections().await;
+        assert!(world.store.find_call_by_carrier_id(Carrier::Exotel, &facts.carrier_call_id).await.is_ok());
+        world.store.append_audit(AuditEntry::new("caly", "test", "ok")).await.unwrap();
+        recorder.record(SystemTime::now(), journal::event(&facts, round));
+    }
+    assert!(recorder.flush(SOON).await, "{recorder:?}");
+    assert_eq!(world.store.list_audit(None, None, 50).await.unwrap().items.len(), 10);
+    assert_eq!(world.store.call_detail(facts.call).await.unwrap().events.len(), 10);
+    world.finish().await;
 }
