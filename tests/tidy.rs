@@ -153,7 +153,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("redact", &[]),
     ("sim", &[]),
-    ("store", &[]),
+    ("store", &["redact"]),
     ("telemetry", &["config", "redact"]),
     ("tokens", &[]),
 ];
