@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::numbers::{PAN_HOLDERS, is_aadhaar, is_card, is_indian_phone};
 use super::speech::Kept;
-use super::words::may_matter;
+use super::words::{ENOUGH, weight};
 
 pub(super) const MASK: &str = "***";
 
@@ -17,11 +17,11 @@ const HARMLESS_NAMES: [&str; 4] = ["idempotency_key", "sec-websocket-key", "prim
 
 /// The text with what was found masked, and whether words in it need a closer look.
 pub(super) fn scan(text: &str, kept: Kept) -> (Cow<'_, str>, bool) {
-    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0, copied: 0, out: String::new(), kept, spoken: false };
+    let mut scan = Scan { text, bytes: text.as_bytes(), at: 0, copied: 0, out: String::new(), kept, weight: 0 };
     while scan.at < scan.bytes.len() {
         scan.step();
     }
-    let spoken = scan.spoken;
+    let spoken = scan.weight >= ENOUGH;
     if scan.copied == 0 {
         return (Cow::Borrowed(text), spoken);
     }
@@ -42,8 +42,8 @@ struct Scan<'a> {
     copied: usize,
     out: String,
     kept: Kept,
-    /// A word of a spoken number or of a question for a secret may stand here.
-    spoken: bool,
+    /// How many words of a spoken number or of a question for a secret stand here, see [`weight`].
+    weight: u8,
 }
 
 impl Scan<'_> {
@@ -55,11 +55,16 @@ impl Scan<'_> {
             let start = self.at;
             self.at += 1;
             self.number(start, true);
+        } else if byte == b'%' && self.peek(self.at + 1).is_ascii_hexdigit() && self.peek(self.at + 2).is_ascii_hexdigit() {
+            // An escaped sign of a URL: its digits belong to no number.
+            self.at += 3;
         } else if byte == b':' && self.text[self.at..].starts_with("://") {
             self.url_credentials();
         } else {
             // Devanagari, or a sign that parts a name from its bank.
-            self.spoken |= (byte == 0xe0 && matches!(self.peek(self.at + 1), 0xa4 | 0xa5)) || byte == b'@';
+            if byte == b'@' || (byte == 0xe0 && matches!(self.peek(self.at + 1), 0xa4 | 0xa5)) {
+                self.weight = ENOUGH;
+            }
             self.at += 1;
         }
     }
@@ -92,7 +97,7 @@ impl Scan<'_> {
             self.number(start, false);
         } else {
             let letters = self.end_of(start, |b| b.is_ascii_alphabetic());
-            self.spoken |= may_matter(&self.bytes[start..letters]);
+            self.weight = self.weight.saturating_add(weight(&self.bytes[start..letters]));
             // Up to the next underscore only: `caller_9876543210` holds a number, a UUID's digits are none.
             self.at = self.end_of(start, |b| b.is_ascii_alphanumeric() || b == b'-');
         }
@@ -229,7 +234,9 @@ impl Scan<'_> {
             return;
         }
         let (ends, count) = self.groups(first);
-        self.spoken |= count >= 4;
+        if count >= 4 {
+            self.weight = ENOUGH;
+        }
         for end in ends[..count].iter().rev() {
             let digits = Digits::of(&self.bytes[first..*end]);
             if digits.is_private(plus) {
@@ -251,7 +258,7 @@ impl Scan<'_> {
             }
             ends[count] = at;
             count += 1;
-            let gap = self.end_of(at, |b| b" -()".contains(&b));
+            let gap = self.end_of(at, |b| b" -()+".contains(&b));
             if gap == at || gap - at > 2 {
                 break;
             }

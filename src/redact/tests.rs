@@ -22,6 +22,8 @@ fn secrets_and_numbers_are_masked() {
         ("postgres://caly:pw@db:5432/caly", "postgres://***@db:5432/caly"),
         ("https://key:p@ss@api.exotel.com/v1", "https://***@api.exotel.com/v1"),
         ("from +919876543210 to", "from +9198xxxxxx10 to"),
+        ("?From=%2B919876543210&To=08045678901", "?From=%2B9198xxxxxx10&To=080xxxxxx01"),
+        ("?card=4111+1111+1111+1111", "?card=xxxx+xxxx+xxxx+1111"),
         ("+1 415 555 0123", "+1 415 xxx xx23"),
         ("ring 9876543210.", "ring 98xxxxxx10."),
         ("ring 98765 43210 2026", "ring 98xxx xxx10 2026"),
@@ -274,4 +276,34 @@ fn values_inside_json_are_masked_and_its_form_stays() {
             "deep": [{"text": "my otp is [code]", "big": "[card]"}], "password": ["x"]})
     );
     assert_eq!(redact_json(value)["phone"], "98xxxxxx10");
+}
+
+/// Everyday sentences of callers; more of them, one JSON object with a `text` a line, in the file that
+/// `CALY_GOOD_TEXTS` names.
+#[test]
+fn everyday_sentences_stay_as_they_are() {
+    let lines: toml::Table = toml::from_str(include_str!("../../sandbox/lines.toml")).unwrap();
+    let mut texts = Vec::new();
+    collect(&toml::Value::Table(lines), &mut texts);
+    assert!(texts.len() > 40, "only {} texts", texts.len());
+    if let Some(file) = std::env::var_os("CALY_GOOD_TEXTS") {
+        let file = std::fs::read_to_string(file).unwrap();
+        let text = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            line["text"].as_str().unwrap().to_owned()
+        };
+        texts.extend(file.lines().map(text));
+    }
+    let changed: Vec<_> = texts.iter().map(|text| (text, redact_speech(text, None))).filter(|(t, m)| t != &m).collect();
+    println!("{} of {} texts changed", changed.len(), texts.len());
+    assert!(changed.len() * 1000 <= texts.len(), "{changed:#?}");
+}
+
+fn collect(value: &toml::Value, texts: &mut Vec<String>) {
+    match value {
+        toml::Value::String(text) => texts.push(text.clone()),
+        toml::Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+        toml::Value::Table(fields) => fields.values().for_each(|field| collect(field, texts)),
+        _ => {}
+    }
 }
