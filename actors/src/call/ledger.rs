@@ -66,6 +66,7 @@ impl Ledger {
             return entry.ask_again(now, tool_call);
         }
         if self.entries.len() >= ENTRIES_MAX {
+            metrics::counter!("caly_actions_refused_total").increment(1);
             return refusal(json!({ "error": "too many actions in one call; speak to the caller instead" }));
         }
         let action = Action {
