@@ -7,7 +7,8 @@ use caly_actors::supervise::PlannedPanic;
 use super::App;
 use super::problem::Problem;
 
-/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}` and `POST /test/panic/handler`.
+/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}` and `POST /test/panic/handler`,
+/// whose body becomes a part of the panic's message.
 pub fn configure(routes: &mut web::ServiceConfig) {
     routes
         .route("/test/panic/handler", web::post().to(handler))
@@ -15,8 +16,8 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 }
 
 #[allow(clippy::panic, reason = "panicking is the purpose")]
-async fn handler() -> HttpResponse {
-    panic!("planned")
+async fn handler(message: String) -> HttpResponse {
+    panic!("planned {message}")
 }
 
 async fn child(path: web::Path<(String, String)>, app: web::Data<App>) -> Result<HttpResponse, Problem> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::speech::{Known, Told};
+use super::speech::{Known, Told, asks_else};
 use super::{Asked, each_text, record};
 
 /// Agent turns remembered: a caller's words may be written down a turn or two after they were said.
@@ -20,10 +20,30 @@ const TOLD: usize = 16;
 /// Fewer digits are not told from any other number.
 const TOLD_DIGITS: usize = 3;
 
+/// What an agent's turn was after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Secret(Asked),
+    /// An order's number, a phone number, a date: what follows is an answer to that.
+    Else,
+    /// "One moment", "are you still there?": the former question still stands.
+    Nothing,
+}
+
+impl Question {
+    fn of(text: &str) -> Self {
+        match Asked::in_words(text) {
+            Some(asked) => Self::Secret(asked),
+            None if asks_else(text) => Self::Else,
+            None => Self::Nothing,
+        }
+    }
+}
+
 /// What the redactor must know of one call. Bounded, and never printed: it holds what the caller told.
 #[derive(Clone, PartialEq, Default)]
 pub struct Dialogue {
-    asked: VecDeque<(Duration, Option<Asked>)>,
+    asked: VecDeque<(Duration, Question)>,
     heard: VecDeque<(Uuid, String)>,
     told: Vec<Told>,
 }
@@ -35,11 +55,11 @@ impl fmt::Debug for Dialogue {
 }
 
 impl Dialogue {
-    /// The agent's words, heard and unheard, as they may be stored. A question for a secret counts until the agent
-    /// speaks again; `started` is when the words began, on the call's clock.
+    /// The agent's words, heard and unheard, as they may be stored. A question for a secret counts until the agent asks
+    /// for something else or has gone on for some turns; `started` is when the words began, on the call's clock.
     pub fn agent_said(&mut self, started: Duration, heard: &str, unheard: &str) -> (String, String) {
         // A caller who knows what is coming answers before the question is at its end.
-        push(&mut self.asked, AGENT_TURNS, (started, Asked::in_words(&format!("{heard} {unheard}"))));
+        push(&mut self.asked, AGENT_TURNS, (started, Question::of(&format!("{heard} {unheard}"))));
         (self.text(heard).into_owned(), self.text(unheard).into_owned())
     }
 
@@ -77,9 +97,13 @@ impl Dialogue {
         each_text(value, 0, &|text| self.text(text).into_owned())
     }
 
-    /// The question of the last agent turn that had begun by then.
+    /// The question that stood at that time.
     fn asked_at(&self, at: Duration) -> Option<Asked> {
-        self.asked.iter().filter(|(started, _)| *started <= at).max_by_key(|(started, _)| *started)?.1
+        let before = self.asked.iter().filter(|(started, question)| *started <= at && *question != Question::Nothing);
+        match before.max_by_key(|(started, _)| *started) {
+            Some((_, Question::Secret(asked))) => Some(*asked),
+            _ => None,
+        }
     }
 }
 

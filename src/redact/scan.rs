@@ -55,7 +55,10 @@ impl Scan<'_> {
             let start = self.at;
             self.at += 1;
             self.number(start, true);
-        } else if byte == b'%' && self.peek(self.at + 1).is_ascii_hexdigit() && self.peek(self.at + 2).is_ascii_hexdigit() {
+        } else if byte == b'%'
+            && self.peek(self.at + 1).is_ascii_hexdigit()
+            && self.peek(self.at + 2).is_ascii_hexdigit()
+        {
             // An escaped sign of a URL: its digits belong to no number.
             self.at += 3;
         } else if byte == b':' && self.text[self.at..].starts_with("://") {

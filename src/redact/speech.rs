@@ -78,17 +78,49 @@ pub(super) fn masked(text: &str, kept: Kept, known: Known<'_>, new: &mut Vec<Tol
 /// What a speaker asks the other for, by the words of one turn.
 pub(super) fn asked_in(text: &str) -> Option<Asked> {
     let tokens = tokens(text);
-    cues(&tokens).iter().flatten().find_map(|cue| match cue {
-        Said::Code => Some(Asked::Code),
-        Said::Aadhaar => Some(Asked::Aadhaar),
-        _ => None,
-    })
-    .or_else(|| {
-        // "Card" alone is also a way to pay; its number is what is asked for.
-        let number = |token: &Token| matches!(token.word(), "number" | "numbers" | "digit" | "digits" | "नंबर" | "नम्बर" | "अंक");
-        let card = tokens.iter().any(|token| token.said() == Some(Said::Card));
-        (card && tokens.iter().any(number)).then_some(Asked::Card)
-    })
+    cues(&tokens)
+        .iter()
+        .flatten()
+        .find_map(|cue| match cue {
+            Said::Code => Some(Asked::Code),
+            Said::Aadhaar => Some(Asked::Aadhaar),
+            _ => None,
+        })
+        .or_else(|| {
+            // "Card" alone is also a way to pay; its number is what is asked for.
+            let number = |token: &Token| {
+                matches!(token.word(), "number" | "numbers" | "digit" | "digits" | "नंबर" | "नम्बर" | "अंक")
+            };
+            let card = tokens.iter().any(|token| token.said() == Some(Said::Card));
+            (card && tokens.iter().any(number)).then_some(Asked::Card)
+        })
+}
+
+/// Whether a turn is about some harmless number: an order, a phone, a date.
+pub(super) fn asks_else(text: &str) -> bool {
+    const THINGS: [&str; 18] = [
+        "phone",
+        "mobile",
+        "number",
+        "name",
+        "address",
+        "date",
+        "time",
+        "quantity",
+        "naam",
+        "pata",
+        "फोन",
+        "मोबाइल",
+        "नंबर",
+        "नम्बर",
+        "नाम",
+        "पता",
+        "तारीख",
+        "समय",
+    ];
+    tokens(text)
+        .iter()
+        .any(|token| matches!(token.said(), Some(Said::Subject | Said::Unit)) || THINGS.contains(&token.word()))
 }
 
 /// What each word asks for, seen with its neighbours.
@@ -103,8 +135,7 @@ fn cues(tokens: &[Token]) -> Vec<Option<Said>> {
                 secret.contains(&before).then_some(Said::Code)
             }
             "code" | "कोड" => {
-                let secret =
-                    ["verification", "security", "confirmation", "secret", "time", "वेरिफिकेशन", "सिक्योरिटी"];
+                let secret = ["verification", "security", "confirmation", "secret", "time", "वेरिफिकेशन", "सिक्योरिटी"];
                 secret.contains(&before).then_some(Said::Code)
             }
             "password" | "पासवर्ड" => Some(Said::Code),
@@ -240,7 +271,8 @@ impl Speech<'_> {
 
     /// The words just before say that it is an order, an amount, …; or the sign of a currency stands there.
     fn is_subject(&self, run: &Run) -> bool {
-        let gap = &self.text[run.first.checked_sub(1).map_or(0, |at| self.tokens[at].end)..self.tokens[run.first].start];
+        let gap =
+            &self.text[run.first.checked_sub(1).map_or(0, |at| self.tokens[at].end)..self.tokens[run.first].start];
         if gap.contains(['₹', '$', '#']) {
             return true;
         }
@@ -341,7 +373,12 @@ impl Speech<'_> {
             let gap = self.text[self.tokens[at - 1].end..self.tokens[at].start].trim();
             let name_end = if gap == "@" {
                 at
-            } else if at >= 4 && matches!((word(at - 3), word(at - 2), word(at - 1)), ("at", "the", "rate") | ("एट", "द" | "दी", "रेट")) {
+            } else if at >= 4
+                && matches!(
+                    (word(at - 3), word(at - 2), word(at - 1)),
+                    ("at", "the", "rate") | ("एट", "द" | "दी", "रेट")
+                )
+            {
                 at - 3
             } else {
                 continue;
@@ -383,9 +420,39 @@ fn whole_tokens(run: &Run, from: usize, to: usize) -> bool {
 /// Handles of UPI apps and banks, as one word or as they are said in two.
 fn is_handle(word: &str, next: &str) -> bool {
     const HANDLES: [&str; 33] = [
-        "okaxis", "okhdfcbank", "okicici", "oksbi", "ybl", "ibl", "axl", "paytm", "upi", "apl", "yapl", "rapl", "waaxis",
-        "wahdfcbank", "waicici", "wasbi", "sbi", "hdfcbank", "icici", "axisbank", "kotak", "barodampay", "pnb", "fbl",
-        "ptyes", "ptaxis", "pthdfc", "ptsbi", "airtel", "freecharge", "ikwik", "slice", "axis",
+        "okaxis",
+        "okhdfcbank",
+        "okicici",
+        "oksbi",
+        "ybl",
+        "ibl",
+        "axl",
+        "paytm",
+        "upi",
+        "apl",
+        "yapl",
+        "rapl",
+        "waaxis",
+        "wahdfcbank",
+        "waicici",
+        "wasbi",
+        "sbi",
+        "hdfcbank",
+        "icici",
+        "axisbank",
+        "kotak",
+        "barodampay",
+        "pnb",
+        "fbl",
+        "ptyes",
+        "ptaxis",
+        "pthdfc",
+        "ptsbi",
+        "airtel",
+        "freecharge",
+        "ikwik",
+        "slice",
+        "axis",
     ];
     HANDLES.contains(&word) || (word == "ok" && matches!(next, "axis" | "hdfc" | "icici" | "sbi"))
 }

@@ -183,7 +183,9 @@ fn joins(gap: &str, loose: bool) -> bool {
     let comma = spaced || loose;
     !gap.is_empty()
         && gap.chars().count() <= 4
-        && gap.chars().all(|c| matches!(c, ' ' | '-' | '\u{2013}' | '\u{2026}') || (c == '.' && spaced) || (c == ',' && comma))
+        && gap
+            .chars()
+            .all(|c| matches!(c, ' ' | '-' | '\u{2013}' | '\u{2026}') || (c == '.' && spaced) || (c == ',' && comma))
 }
 
 fn read(tokens: &[Token], first: usize, end: usize) -> Run {

@@ -200,7 +200,8 @@ mod tests {
         ] {
             assert_eq!(said(&folded(word)), Some(Said::Pair(value)), "{word}");
         }
-        for (word, value) in [("Zero", 0), ("पाँच", 5), ("पांच", 5), ("ज़ीरो", 0), ("teen", 3), ("छः", 6)] {
+        for (word, value) in [("Zero", 0), ("पाँच", 5), ("पांच", 5), ("ज़ीरो", 0), ("teen", 3), ("छः", 6)]
+        {
             assert_eq!(said(&folded(word)), Some(Said::Digit(value)), "{word}");
         }
     }

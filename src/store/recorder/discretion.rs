@@ -55,9 +55,7 @@ impl Discretion {
             Body::Event { detail, .. } => *detail = redact_json(detail.take()),
             Body::Audit(entry) => entry.mask(),
             Body::Carrier(fact) => fact.mask(),
-            Body::Ended(ended) => {
-                lock(&self.0).dialogues.remove(&ended.call);
-            }
+            Body::Ended(ended) => lock(&self.0).forget(ended.call),
             // Numbers of the two parties and where a recording lies are the operator's data.
             Body::Admitted(_) | Body::Answered { .. } | Body::Recording(_) => {}
         }
@@ -73,10 +71,16 @@ impl Discretion {
         let (used, dialogue) = calls.dialogues.entry(call).or_default();
         *used = now;
         work(dialogue);
+        metrics::gauge!("caly_recorder_contexts").set(calls.dialogues.len() as f64);
     }
 }
 
 impl Calls {
+    fn forget(&mut self, call: Uuid) {
+        self.dialogues.remove(&call);
+        metrics::gauge!("caly_recorder_contexts").set(self.dialogues.len() as f64);
+    }
+
     fn forget_one(&mut self) {
         let oldest = self.dialogues.iter().min_by_key(|(_, (used, _))| *used).map(|(call, _)| *call);
         if let Some(call) = oldest {
@@ -156,7 +160,8 @@ mod tests {
     #[test]
     fn events_and_audit_entries_hold_no_number_and_no_key() {
         let discretion = Discretion::default();
-        let detail = json!({"why": "+919876543210 said 4111111111111111", "token": "abc", "url": "https://x.in/?key=s3"});
+        let detail =
+            json!({"why": "+919876543210 said 4111111111111111", "token": "abc", "url": "https://x.in/?key=s3"});
         let event = Body::Event { call: Uuid::nil(), name: "x".into(), detail: detail.clone(), at_ms: 0 };
         let audit = Body::Audit(Box::new(AuditEntry::new("me", "tried", "refused").detail(detail)));
         for body in [event, audit] {
