@@ -10,6 +10,9 @@ use actix_web_actors::ws;
 use base64::Engine as _;
 use serde_json::{Value, json};
 
+/// From the end of the caller's words to their transcript; a dozen callers' turns are under way then.
+const RECOGNISED_AFTER: Duration = Duration::from_millis(120);
+
 /// One thing that happens in the call.
 #[derive(Clone, Debug)]
 pub enum Step {
@@ -111,16 +114,15 @@ impl Session {
             }
             Step::Agent(text) => {
                 self.speak(&text, &Value::Null, ctx);
+                self.told();
                 600
             }
             Step::Tool(name, arguments) => {
                 self.call(name, &arguments, ctx);
+                self.told();
                 100
             }
         };
-        if let Some(said) = &self.said {
-            said.send_modify(|done| *done += 1);
-        }
         ctx.run_later(Duration::from_millis(pause), Self::next);
     }
 
@@ -136,8 +138,20 @@ impl Session {
         {
             ctx.text(json!({"type": event, "item_id": item, "audio_start_ms": 0, "audio_end_ms": 1}).to_string());
         }
+        // A recogniser takes its time, in which the agent's interrupted words are written down.
         let kind = "conversation.item.input_audio_transcription.completed";
-        ctx.text(json!({"type": kind, "item_id": item, "content_index": 0, "transcript": text}).to_string());
+        let words = json!({"type": kind, "item_id": item, "content_index": 0, "transcript": text}).to_string();
+        ctx.run_later(RECOGNISED_AFTER, move |this, ctx| {
+            ctx.text(words);
+            this.told();
+        });
+    }
+
+    /// One more step of the script has happened.
+    fn told(&self) {
+        if let Some(said) = &self.said {
+            said.send_modify(|done| *done += 1);
+        }
     }
 
     fn speak(&mut self, text: &str, wish: &Value, ctx: &mut <Self as Actor>::Context) {
