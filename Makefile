@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench faults tools
+.PHONY: help run demo test check fmt bench faults fuzz mutants tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,22 @@ faults: tools ## do harm to a release server under 100 live calls, and judge it
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
 	settings=$$($(POSTGRES) start); eval "$$settings"; \
 	$(CARGO) bench --locked --bench faults -- database
+
+FUZZ_SECONDS ?= 600
+fuzz: tools ## throw hostile input at each door for FUZZ_SECONDS (600); needs cargo-fuzz and a C++ compiler
+	@command -v cargo-fuzz >/dev/null || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked" >&2; exit 1; }
+	@# libFuzzer's hooks are unstable compiler flags, which a stable compiler takes with this variable.
+	export RUSTC_BOOTSTRAP=1; \
+	for door in media webhooks engine configuration frames; do \
+	  mkdir -p "$(TARGET)/fuzz/$$door"; \
+	  $(CARGO) fuzz run --fuzz-dir tests/fuzz --target-dir "$(TARGET)/fuzz-build" --sanitizer none $$door \
+	    "$(TARGET)/fuzz/$$door" tests/fuzz/corpus/$$door -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10; \
+	done
+
+MUTANTS ?= .
+mutants: tools ## change the code in small ways and see whether a test notices (MUTANTS=tokens.rs for one file)
+	@command -v cargo-mutants >/dev/null || { echo "cargo-mutants is missing: cargo install cargo-mutants --locked" >&2; exit 1; }
+	nice $(CARGO) mutants --workspace --re '$(MUTANTS)' --output "$(TARGET)"
 
 tools:
 	@if ! command -v $(CARGO) >/dev/null; then \

@@ -4,6 +4,9 @@
 //! writer thread, and what does not fit is dropped and counted. Every line passes the redactor on that thread.
 //! Knows nothing of calls; the names of metrics are listed here so that each has a unit and a sentence.
 
+mod described;
+mod process;
+
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub use self::described::describe_metrics;
 use crate::config::{Log, LogFormat};
 use crate::redact::redact;
 
@@ -270,6 +274,7 @@ impl Metrics {
     /// The Prometheus text format, version 0.0.4.
     #[must_use]
     pub fn render(&self) -> String {
+        process::observe();
         self.0.render()
     }
 }
@@ -306,20 +311,6 @@ pub fn init_metrics() -> Result<Metrics, String> {
     };
     std::thread::Builder::new().name("metrics-upkeep".to_owned()).spawn(keep).map_err(|e| e.to_string())?;
     Ok(Metrics(handle))
-}
-
-/// What each metric of the outer rooms means, for `/metrics`. Rooms with metrics of their own describe them there.
-pub fn describe_metrics() {
-    for (name, help) in [
-        ("caly_panics_total", "Panics caught by supervision or ending a request"),
-        ("caly_log_lines_dropped_total", "Log lines dropped because standard error did not keep up"),
-        ("caly_recording_samples_dropped_total", "Samples left out of recordings because the disk did not keep up"),
-        ("caly_recordings_failed_total", "Times a recording could not be opened or written"),
-        ("caly_rate_limited_total", "Requests and calls refused by a rate limit, by limiter"),
-    ] {
-        metrics::describe_counter!(name, metrics::Unit::Count, help);
-    }
-    metrics::describe_histogram!("caly_call_duration_seconds", metrics::Unit::Seconds, "Admission to end of a call");
 }
 
 #[cfg(test)]
@@ -465,11 +456,11 @@ mod tests {
         let recorder = builder().unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe_metrics();
-            metrics::histogram!("caly_reply_latency_seconds").record(0.25);
+            metrics::histogram!("caly_turn_latency_seconds").record(0.25);
             metrics::histogram!("caly_call_duration_seconds").record(90.0);
         });
         let text = recorder.handle().render();
-        assert!(text.contains("caly_reply_latency_seconds_bucket{le=\"0.3\"} 1"), "{text}");
+        assert!(text.contains("caly_turn_latency_seconds_bucket{le=\"0.3\"} 1"), "{text}");
         assert!(text.contains("caly_call_duration_seconds_bucket{le=\"120\"} 1"), "{text}");
         assert!(!text.contains("quantile"), "{text}");
     }

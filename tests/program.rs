@@ -13,15 +13,21 @@ mod proxy;
 
 #[path = "program/line.rs"]
 mod line;
+#[path = "program/nest.rs"]
+mod nest;
 #[path = "program/server.rs"]
 mod server;
 #[path = "program/shop.rs"]
 mod shop;
+#[path = "program/voice.rs"]
+mod voice;
 #[path = "program/web.rs"]
 mod web;
 
 #[path = "program/bad_webhooks.rs"]
 mod bad_webhooks;
+#[path = "program/canaries.rs"]
+mod canaries;
 #[path = "program/command_line.rs"]
 mod command_line;
 #[path = "program/conversations.rs"]

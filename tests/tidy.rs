@@ -169,7 +169,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("redact", &[]),
     ("sim", &[]),
-    ("store", &[]),
+    ("store", &["redact"]),
     ("telemetry", &["config", "redact"]),
     ("tokens", &[]),
     ("watch", &[]),
@@ -424,6 +424,41 @@ fn every_file_says_what_it_owns() {
         .collect();
     fail_with(&silent, "files without a word about themselves:");
 }
+
+/// Names of metrics in the code: of emissions, or of the list that describes them.
+fn metric_names<'a>(sources: impl Iterator<Item = &'a Source>) -> std::collections::BTreeSet<String> {
+    let mut names = std::collections::BTreeSet::new();
+    for source in sources {
+        for (line, _) in source.code.iter().zip(&source.test).filter(|(_, test)| !**test) {
+            for (at, _) in line.match_indices("\"caly_") {
+                let name = &line[at + 1..];
+                names.extend(name.split_once('"').map(|(name, _)| name.to_owned()));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_metric_is_described_and_every_description_is_of_a_metric() {
+    const LIST: &str = "src/telemetry/described.rs";
+    let sources = sources();
+    let emits = |source: &&Source| {
+        let ours = source.path.starts_with("src/") || source.path.starts_with("actors/src/");
+        ours && source.path != LIST && source.code.iter().any(|line| line.contains("metrics::"))
+    };
+    let mut emitted = metric_names(sources.iter().filter(emits));
+    emitted.retain(|name| !NO_METRICS.contains(&name.as_str()));
+    let described = metric_names(sources.iter().filter(|source| source.path == LIST));
+    let missing: Vec<String> =
+        emitted.difference(&described).map(|name| format!("{name} has no description")).collect();
+    let stale: Vec<String> = described.difference(&emitted).map(|name| format!("{name} is never set")).collect();
+    fail_with(&[missing, stale].concat(), &format!("metrics and {LIST} differ:"));
+    assert!(emitted.len() > 40, "only {} metrics found", emitted.len());
+}
+
+/// Texts that begin like a metric's name: the wish on the engine's wire, the beginning of an API key.
+const NO_METRICS: [&str; 2] = ["caly_wish", "caly_"];
 
 // ---------------------------------------------------------------- the checks check themselves
 

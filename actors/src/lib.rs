@@ -19,6 +19,7 @@ pub mod action;
 pub mod audio;
 pub mod call;
 pub mod domain;
+mod gauge;
 pub mod intent;
 pub mod media;
 pub mod ports;

@@ -19,6 +19,7 @@ use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{CallFacts, CallTime, Language, Pcm, Phrase};
+use crate::gauge::Armed;
 use crate::ports::{
     AgentAudio, CarrierCommand, CarrierEvent, CarrierLink, EngineAudio, Phrases, RecordingTap, Recordings,
 };
@@ -93,7 +94,7 @@ pub struct Media {
     last_frame: CallTime,
     silent: bool,
     backlog_since: Option<CallTime>,
-    wake: Option<(CallTime, SpawnHandle)>,
+    wake: Option<(CallTime, SpawnHandle, Armed)>,
     frames_in: u64,
     frames_out: u64,
     steps: Vec<Step>,
@@ -345,7 +346,7 @@ impl Media {
 
     /// One timer is enough: it fires for whatever is due by then and is set again.
     fn wake_at(&mut self, at: CallTime, now: CallTime, ctx: &mut Context<Self>) {
-        if let Some((set, handle)) = self.wake {
+        if let Some((set, handle, _)) = self.wake {
             if set <= at {
                 return;
             }
@@ -356,7 +357,7 @@ impl Media {
             this.wake = None;
             this.pump(ctx);
         });
-        self.wake = Some((now + wait, handle));
+        self.wake = Some((now + wait, handle, Armed::new()));
     }
 
     /// Runs each second: media silence and a socket that takes nothing.

@@ -9,9 +9,11 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::web;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use caly_actors::call::ledger::outcome;
+use caly_actors::call::ledger::{idempotency_key, outcome};
 use caly_actors::domain::{ActionState, CallId, CallTime, ClientId};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionRunner, Journal as _, JournalEntry};
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry,
+};
 use chrono::Utc;
 use serde_json::json;
 
@@ -104,9 +106,9 @@ async fn ask_about(
 ) {
     let Some(mut action) = action(row) else { return };
     let result = match request(directory, store, row).await {
-        Some(request) if offered(runner, &request) => ask(runner, request).await,
-        // The agent was changed since: nobody knows how to ask any more.
-        _ => (0, Err(ActionError::Unknown("this action is not offered any more".to_owned()))),
+        Some(request) if is_whole(runner, &request) => ask(runner, request).await,
+        // The agent was changed since, or what stood in the arguments was not for the record: nobody can ask any more.
+        _ => (0, Err(ActionError::Unknown("it cannot be asked about any more".to_owned()))),
     };
     let (attempts, result) = result;
     let (state, output) = outcome(&result);
@@ -148,8 +150,14 @@ async fn ask(runner: &dyn ActionRunner, request: ActionRequest) -> (u32, Result<
     (attempts, result)
 }
 
-fn offered(runner: &dyn ActionRunner, request: &ActionRequest) -> bool {
-    runner.catalogue(&request.facts.agent).iter().any(|spec| spec.tool.name == request.name)
+/// Whether this is the request that was made: the action is still offered, and its key fits what is on record of its
+/// arguments, where secrets are masked.
+fn is_whole(runner: &dyn ActionRunner, request: &ActionRequest) -> bool {
+    let fits = |spec: &ActionSpec| {
+        spec.tool.name == request.name
+            && idempotency_key(request.facts.call, spec, &request.arguments) == *request.idempotency_key
+    };
+    runner.catalogue(&request.facts.agent).iter().any(fits)
 }
 
 /// The request as the call would have made it; `None` if its client has no agent any more.

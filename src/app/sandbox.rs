@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -42,7 +42,7 @@ pub(super) async fn prepare_client(store: &Store, config: &Config, port: u16) ->
     };
     let url = format!("http://127.0.0.1:{port}");
     let text = json!({ "url": url, "client": SLUG, "key": key, "from": CALLER, "to": "08047112233" }).to_string();
-    fs::create_dir_all(&config.data_dir)?;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_dir)?;
     let path = file(config);
     let mut out = fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&path)?;
     out.write_all(text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))

@@ -4,6 +4,7 @@
 //! (the database) come in as a [`Probe`].
 
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -211,7 +212,11 @@ async fn disk(data_dir: PathBuf, recordings: Option<PathBuf>) -> Finding {
 fn look_at(dir: &Path) -> Finding {
     let shown = dir.display();
     let file = dir.join(format!(".check-{}", uuid::Uuid::now_v7()));
-    let written = std::fs::create_dir_all(dir).and_then(|()| std::fs::write(&file, b"caly"));
+    let written = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .and_then(|()| std::fs::write(&file, b"caly"));
     let _ = std::fs::remove_file(&file);
     if let Err(error) = written {
         let fix = format!("make {shown} writable for this user, or set data_dir and recording.dir");

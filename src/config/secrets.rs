@@ -1,7 +1,7 @@
 //! Secrets: read from files only their owner can read, and the signing secret that Caly makes for itself.
 
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -78,7 +78,7 @@ pub(super) fn generated(data_dir: &Path) -> Result<SecretString, String> {
 fn make(path: &Path) -> Result<(), String> {
     let failed = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
     if let Some(dir) = path.parent() {
-        std::fs::create_dir_all(dir).map_err(failed)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
     }
     let mut random = [0_u8; 32];
     SystemRandom::new().fill(&mut random).map_err(|_| "the system gives no random numbers".to_owned())?;

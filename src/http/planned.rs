@@ -9,8 +9,9 @@ use caly_actors::supervise::{PlannedBlock, PlannedPanic};
 use super::App;
 use super::problem::Problem;
 
-/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}`, `POST /test/panic/handler` and
-/// `POST /test/block/{carrier call id}/{ms}`, which makes the call's intent child hold its thread.
+/// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}`, `POST /test/panic/handler`, whose body becomes
+/// a part of the panic's message, and `POST /test/block/{carrier call id}/{ms}`, which makes the call's intent child hold
+/// its thread.
 pub fn configure(routes: &mut web::ServiceConfig) {
     routes
         .route("/test/panic/handler", web::post().to(handler))
@@ -19,8 +20,8 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 }
 
 #[allow(clippy::panic, reason = "panicking is the purpose")]
-async fn handler() -> HttpResponse {
-    panic!("planned")
+async fn handler(message: String) -> HttpResponse {
+    panic!("planned {message}")
 }
 
 async fn child(path: web::Path<(String, String)>, app: web::Data<App>) -> Result<HttpResponse, Problem> {

@@ -35,17 +35,17 @@ impl Problem {
         Self { kind, title, status: status.as_u16(), detail: None, field: None, retry_after_s: None }
     }
 
-    /// Adds what is wrong with this request.
+    /// Adds what is wrong with this request. What it quotes of it passes the redactor.
     #[must_use]
     pub fn detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
+        self.detail = Some(crate::redact::redact(&detail.into()).into_owned());
         self
     }
 
     /// Names the field concerned.
     #[must_use]
     pub fn field(mut self, field: impl Into<String>) -> Self {
-        self.field = Some(field.into());
+        self.field = Some(crate::redact::redact(&field.into()).into_owned());
         self
     }
 

@@ -15,7 +15,8 @@ impl Store {
     ///
     /// # Errors
     /// As every query.
-    pub async fn append_audit(&self, entry: AuditEntry) -> Result<(), StoreError> {
+    pub async fn append_audit(&self, mut entry: AuditEntry) -> Result<(), StoreError> {
+        entry.mask();
         self.run(move |db| {
             let entry = entry.clone();
             async move {

@@ -15,6 +15,7 @@ use super::Store;
 use super::db::{Arg, Tx, args};
 use super::error::StoreError;
 use super::feed::{self, Subject, Told};
+use crate::redact::{redact, redact_json};
 
 /// A call's end as the carrier tells it, for a call that may not be known yet: then a row is made that is already
 /// ended, which a late start fills but does not reopen. An end never goes back, and Caly's own reason, if it has one,
@@ -92,6 +93,11 @@ impl CarrierFact {
         duration_s: Option<i64>,
     ) -> Self {
         Self { ended: true, duration_s, ..Self::status(client, carrier, call, status, at) }
+    }
+
+    /// Takes out what has no place in a carrier's word about a call.
+    pub(super) fn mask(&mut self) {
+        self.status = redact(&self.status).into_owned();
     }
 
     /// Adds who spoke to whom, for the row of a call nobody has told of before.
@@ -202,6 +208,11 @@ impl AuditEntry {
     pub fn detail(mut self, detail: Value) -> Self {
         self.detail = detail;
         self
+    }
+
+    /// Takes out what nobody may read in the log.
+    pub(super) fn mask(&mut self) {
+        self.detail = redact_json(self.detail.take());
     }
 }
 

@@ -25,7 +25,7 @@ mod secrets;
 pub mod rows;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -247,8 +247,12 @@ impl Store {
         deadline: Duration,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let bounded =
-            async move { tokio::time::timeout(deadline, work).await.unwrap_or_else(|_| Err(StoreError::silent())) };
+        let bounded = async move {
+            tokio::time::timeout(deadline, work)
+                .await
+                .inspect_err(|_| metrics::counter!("caly_store_deadlines_total").increment(1))
+                .unwrap_or_else(|_| Err(StoreError::silent()))
+        };
         let Some(task) = self.0.runtime.spawn(bounded) else {
             return Err(StoreError::later("store is shut down"));
         };
@@ -366,11 +370,7 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
         .busy_timeout(SQLITE_BUSY);
     let path: PathBuf = file.get_filename().to_owned();
     let pools = async move {
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            tokio::fs::create_dir_all(directory)
-                .await
-                .map_err(|error| StoreError::later(format!("directory of the SQLite file: {error}")))?;
-        }
+        make_private(&path).await?;
         let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
         // A write may hold the one connection for as long as it waits for the file.
         let writer = || pool().max_connections(1).acquire_timeout(SQLITE_BUSY);
@@ -387,6 +387,21 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
     };
     let Some(task) = runtime.spawn(pools) else { return Err(StoreError::later("store is shut down")) };
     task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("opening SQLite: {error}"))))
+}
+
+/// Makes the database's file and its directory for their owner only: conversations are in it. Those that exist keep the
+/// modes they have. The journal files beside it take theirs from the database's.
+async fn make_private(path: &Path) -> Result<(), StoreError> {
+    let failed = |error: std::io::Error| StoreError::later(format!("directory of the SQLite file: {error}"));
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        let mut builder = tokio::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(directory).await.map_err(failed)?;
+    }
+    let made = tokio::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).await;
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(failed(error)),
+        _ => Ok(()),
+    }
 }
 
 fn open_postgres(runtime: &IoRuntime, url: &str, options: StoreOptions) -> Result<(Db, MigrateTarget), StoreError> {

@@ -10,6 +10,7 @@
 //! is written twice is there once. An entry that the database refuses for good goes to `rejected.jsonl`.
 
 mod apply;
+mod discretion;
 mod entry;
 mod queue;
 mod spool;
@@ -31,6 +32,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast, oneshot, watch};
 use utoipa::ToSchema;
 
+use self::discretion::Discretion;
 use self::entry::{Body, Entry};
 use self::queue::{Pushed, Queue};
 use super::facts::{AuditEntry, CarrierFact, RecordingFact};
@@ -115,6 +117,7 @@ pub struct RecorderSnapshot {
 /// What the recorder and its writer share.
 struct Shared {
     queue: Mutex<Queue>,
+    discretion: Discretion,
     options: RecorderOptions,
     spool_directory: PathBuf,
     /// Something was recorded, or the writer should stop.
@@ -211,6 +214,7 @@ impl Recorder {
     pub fn start(store: Store, spool_directory: &Path, options: RecorderOptions) -> Arc<Self> {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(options.queue)),
+            discretion: Discretion::default(),
             options,
             spool_directory: spool_directory.to_owned(),
             wake: Notify::new(),
@@ -241,7 +245,7 @@ impl Recorder {
             Write::Carrier(fact) => Body::Carrier(Box::new(fact)),
             Write::Recording(fact) => Body::Recording(Box::new(fact)),
         };
-        self.push(Entry::now(body), None);
+        self.push(self.shared.discretion.now(body), None);
     }
 
     /// Queues an entry and tells whether it was kept: committed, or on disk while the database is away. `false` if it
@@ -252,7 +256,7 @@ impl Recorder {
         entry: JournalEntry,
     ) -> impl Future<Output = bool> + Send + 'static + use<> {
         let (waiter, answer) = oneshot::channel();
-        self.push(Entry::journal(at, entry), Some(waiter));
+        self.push(self.shared.discretion.journal(at, entry), Some(waiter));
         self.hurry();
         async move { answer.await.unwrap_or(false) }
     }
@@ -347,7 +351,7 @@ impl Recorder {
 
 impl Journal for Recorder {
     fn record(&self, at: SystemTime, entry: JournalEntry) {
-        self.push(Entry::journal(at, entry), None);
+        self.push(self.shared.discretion.journal(at, entry), None);
     }
 
     fn record_durably(&self, at: SystemTime, entry: JournalEntry) -> BoxFuture<'static, bool> {

@@ -92,7 +92,11 @@ impl<T> LaneSender<T> {
         if let Some(waker) = reader {
             waker.wake();
         }
-        if full { Pushed::DroppedOldest } else { Pushed::Queued }
+        if full {
+            metrics::counter!("caly_lane_items_dropped_total").increment(1);
+            return Pushed::DroppedOldest;
+        }
+        Pushed::Queued
     }
 
     /// Pushes unless the lane is full or closed; gives the entry back then.

@@ -124,6 +124,7 @@ impl Playout {
         }
         if self.queued_bytes + pcm.len() > QUEUE_BYTES_MAX {
             self.dropped_bytes += pcm.len() as u64;
+            metrics::counter!("caly_agent_audio_dropped_bytes_total").increment(pcm.len() as u64);
             return;
         }
         let samples = pcm.len() as u64 / 2;

@@ -18,6 +18,7 @@ use super::{Heard, Observe, Stop};
 use crate::action::{ActionSnapshot, Actions, RunAction};
 use crate::audio::lane::lane;
 use crate::domain::{CallFacts, CallTime, EndReason};
+use crate::gauge::Armed;
 use crate::intent::{Intent, Understand};
 use crate::media::{AttachLink, Media, MediaSnapshot, MediaSpec};
 use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, JournalEntry, Ports, ToolSpec};
@@ -118,7 +119,7 @@ pub struct CallActor {
     children: Option<Children>,
     /// Decided, not yet carried out. Survives a crash of the actor in between.
     pending: VecDeque<Effect>,
-    timer: Option<(CallTime, SpawnHandle)>,
+    timer: Option<(CallTime, SpawnHandle, Armed)>,
     restarts: [u32; 5],
     span: tracing::Span,
     _slot: Slot,
@@ -281,7 +282,7 @@ impl CallActor {
     /// One timer for the earliest deadline.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let next = self.state.next_deadline();
-        if let Some((set, handle)) = self.timer {
+        if let Some((set, handle, _)) = self.timer {
             if next == Some(set) {
                 return;
             }
@@ -294,7 +295,7 @@ impl CallActor {
                 this.timer = None;
                 this.hear(CallEvent::TimePassed, ctx);
             });
-            self.timer = Some((at, handle));
+            self.timer = Some((at, handle, Armed::new()));
         }
     }
 }

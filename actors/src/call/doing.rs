@@ -24,6 +24,7 @@ impl CallState {
         out: &mut Vec<Effect>,
     ) {
         if self.tool_chain >= TOOL_CHAIN_MAX {
+            metrics::counter!("caly_actions_refused_total").increment(1);
             self.note("tool_refused", &json!({ "tool": name_for_journal(name), "why": "too many in a row" }), now, out);
             let output = json!({ "error": "too many tool calls in a row; speak to the caller first" });
             self.answer_tool(tool_call, &output.to_string().into(), now, out);

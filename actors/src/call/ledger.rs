@@ -61,11 +61,12 @@ impl Ledger {
             Err(why) => return refusal(json!({ "error": why })),
         };
         let canonical = canonical(&arguments);
-        let key = idempotency_key(call, spec, &canonical);
+        let key = key_of_canonical(call, spec, &canonical);
         if let Some(entry) = self.entries.iter_mut().find(|entry| *entry.action.idempotency_key == *key) {
             return entry.ask_again(now, tool_call);
         }
         if self.entries.len() >= ENTRIES_MAX {
+            metrics::counter!("caly_actions_refused_total").increment(1);
             return refusal(json!({ "error": "too many actions in one call; speak to the caller instead" }));
         }
         let action = Action {
@@ -210,7 +211,13 @@ fn text(value: &Value) -> Arc<str> {
     value.to_string().into()
 }
 
-fn idempotency_key(call: CallId, spec: &ActionSpec, canonical: &str) -> String {
+/// The key of an action with these arguments: equal arguments of one call have equal keys.
+#[must_use]
+pub fn idempotency_key(call: CallId, spec: &ActionSpec, arguments: &Value) -> String {
+    key_of_canonical(call, spec, &canonical(arguments))
+}
+
+fn key_of_canonical(call: CallId, spec: &ActionSpec, canonical: &str) -> String {
     let same = match spec.same {
         SameAction::PerCall => "",
         SameAction::PerArguments => canonical,

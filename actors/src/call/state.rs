@@ -281,6 +281,8 @@ impl CallState {
     fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
         if self.keys.len() < DTMF_MAX {
             self.keys.push(key);
+        } else {
+            metrics::counter!("caly_keys_dropped_total").increment(1);
         }
         self.asked_still_there = false;
         self.restart_speech_timer(now);

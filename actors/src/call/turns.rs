@@ -197,6 +197,7 @@ impl Turns {
         let at = at.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
                 self.open.remove(0);
+                metrics::counter!("caly_utterances_dropped_total").increment(1);
             }
             self.open.push(Draft {
                 id: TurnId::new(),

@@ -35,6 +35,18 @@ pub use self::probe::{ProbeReport, probe};
 use self::pump::Pace;
 use crate::outbound::{Outbound, OutboundError};
 
+/// What a session's text frames tell the call, one after the other. For tests of hostile input.
+#[doc(hidden)]
+#[must_use]
+pub fn events_of<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<caly_actors::ports::EngineEvent> {
+    let (agent, _heard) = caly_actors::audio::lane::lane(16);
+    let audio = caly_actors::ports::EngineAudio::Pcm24;
+    let mut hearing = hear::Hearing::new("gpt-realtime", Some("gpt-realtime-whisper"), audio, agent);
+    let mut events = std::collections::VecDeque::new();
+    frames.for_each(|frame| hearing.hear(frame, &mut events));
+    events.into()
+}
+
 /// Noise reduction the service applies to caller audio before it listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NoiseReduction {

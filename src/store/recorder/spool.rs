@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ring::digest::{SHA256, digest};
@@ -59,7 +60,7 @@ pub(super) struct ReadBack {
 impl Spool {
     /// Opens a directory, making it if needed, and finds what an earlier process left.
     pub(super) fn open(directory: &Path, bytes_max: u64) -> io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let segments = find_segments(directory)?;
         let next_number = segments.last().map_or(1, |segment| segment.number + 1);
         Ok(Self { directory: directory.to_owned(), bytes_max, segments: segments.into(), open: None, next_number })
@@ -206,8 +207,7 @@ fn find_segments(directory: &Path) -> io::Result<Vec<Segment>> {
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.create(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.mode(0o600);
     options
 }
 

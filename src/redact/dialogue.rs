@@ -1,0 +1,115 @@
+//! The questions of one call, so that an answer is masked for what was asked: "What is the OTP?" and then "4821".
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::Duration;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::speech::{Known, Told, asks_else};
+use super::{Asked, each_text, record};
+
+/// Agent turns remembered: a caller's words may be written down a turn or two after they were said.
+const AGENT_TURNS: usize = 4;
+/// Masked caller turns remembered, for what is understood from them later.
+const CALLER_TURNS: usize = 8;
+/// Answers remembered, so that they are masked when somebody says them again.
+const TOLD: usize = 16;
+/// Fewer digits are not told from any other number.
+const TOLD_DIGITS: usize = 3;
+
+/// What an agent's turn was after.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Secret(Asked),
+    /// An order's number, a phone number, a date: what follows is an answer to that.
+    Else,
+    /// "One moment", "are you still there?": the former question still stands.
+    Nothing,
+}
+
+impl Question {
+    fn of(text: &str) -> Self {
+        match Asked::in_words(text) {
+            Some(asked) => Self::Secret(asked),
+            None if asks_else(text) => Self::Else,
+            None => Self::Nothing,
+        }
+    }
+}
+
+/// What the redactor must know of one call. Bounded, and never printed: it holds what the caller told.
+#[derive(Clone, PartialEq, Default)]
+pub struct Dialogue {
+    asked: VecDeque<(Duration, Question)>,
+    heard: VecDeque<(Uuid, String)>,
+    told: Vec<Told>,
+}
+
+impl fmt::Debug for Dialogue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialogue")
+    }
+}
+
+impl Dialogue {
+    /// The agent's words, heard and unheard, as they may be stored. A question for a secret counts until the agent asks
+    /// for something else or has gone on for some turns; `started` is when the words began, on the call's clock.
+    pub fn agent_said(&mut self, started: Duration, heard: &str, unheard: &str) -> (String, String) {
+        // A caller who knows what is coming answers before the question is at its end.
+        push(&mut self.asked, AGENT_TURNS, (started, Question::of(&format!("{heard} {unheard}"))));
+        (self.text(heard).into_owned(), self.text(unheard).into_owned())
+    }
+
+    /// The caller's words as they may be stored; turns may come later than they were said.
+    pub fn caller_said(&mut self, turn: Uuid, started: Duration, text: &str) -> String {
+        let mut new = Vec::new();
+        let known = Known { asked: self.asked_at(started), told: &self.told };
+        let masked = record(text, known, &mut new).into_owned();
+        self.told.extend(new.into_iter().filter(|digits| digits.len() >= TOLD_DIGITS));
+        let over = self.told.len().saturating_sub(TOLD);
+        self.told.drain(..over);
+        push(&mut self.heard, CALLER_TURNS, (turn, masked.clone()));
+        masked
+    }
+
+    /// A piece of a caller's turn as it may be stored; `None` if it is not in the turn as that was stored.
+    #[must_use]
+    pub fn piece<'a>(&self, turn: Uuid, piece: &'a str) -> Option<Cow<'a, str>> {
+        let of_turn = self.heard.iter().find(|(id, _)| *id == turn);
+        if of_turn.is_some_and(|(_, masked)| !masked.contains(piece)) {
+            return None;
+        }
+        Some(self.text(piece))
+    }
+
+    /// Any other text of the call as it may be stored.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        record(text, Known { asked: None, told: &self.told }, &mut Vec::new())
+    }
+
+    /// [`Dialogue::text`] for every text and number inside a JSON value; a value under a secret's name goes whole.
+    #[must_use]
+    pub fn json(&self, value: Value) -> Value {
+        each_text(value, 0, &|text| self.text(text).into_owned())
+    }
+
+    /// The question that stood at that time.
+    fn asked_at(&self, at: Duration) -> Option<Asked> {
+        let before = self.asked.iter().filter(|(started, question)| *started <= at && *question != Question::Nothing);
+        match before.max_by_key(|(started, _)| *started) {
+            Some((_, Question::Secret(asked))) => Some(*asked),
+            _ => None,
+        }
+    }
+}
+
+fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {
+    queue.push_back(item);
+    if queue.len() > most {
+        queue.pop_front();
+    }
+}

@@ -1,0 +1,111 @@
+//! What every metric means, for `/metrics`. A test compares this list with what the code emits (`tests/tidy.rs`).
+
+use metrics::Unit;
+
+/// Things that happened, since the start.
+const COUNTERS: [(&str, Unit, &str); 42] = [
+    ("caly_action_attempts_total", Unit::Count, "Attempts at actions, by action and outcome"),
+    (
+        "caly_actions_refused_total",
+        Unit::Count,
+        "Tool calls refused because a call asked for too many, at all or in a row",
+    ),
+    (
+        "caly_agent_audio_discarded_total",
+        Unit::Count,
+        "Times agent audio not yet heard was thrown away by an interruption",
+    ),
+    (
+        "caly_agent_audio_dropped_bytes_total",
+        Unit::Bytes,
+        "Agent audio dropped because more was made than can be played",
+    ),
+    ("caly_api_wrong_keys_total", Unit::Count, "Requests to the admin API with a wrong key"),
+    ("caly_caller_audio_dropped_total", Unit::Count, "Caller frames dropped because the engine did not keep up"),
+    ("caly_calls_admitted_total", Unit::Count, "Calls admitted"),
+    ("caly_calls_ended_total", Unit::Count, "Calls ended, by reason; each limit and deadline of a call has one"),
+    ("caly_calls_refused_total", Unit::Count, "Calls refused at admission, by reason"),
+    ("caly_child_restarts_total", Unit::Count, "Children of calls started again after a panic, by kind"),
+    ("caly_children_given_up_total", Unit::Count, "Children that failed too often, by kind"),
+    ("caly_engine_agent_audio_dropped_total", Unit::Count, "Agent audio dropped because the call did not take it"),
+    ("caly_engine_audio_bytes_total", Unit::Bytes, "Audio exchanged with engines, by direction"),
+    ("caly_engine_bytes_total", Unit::Bytes, "Bytes exchanged with engines, by direction"),
+    ("caly_engine_commands_dropped_total", Unit::Count, "Commands to an engine dropped because its queue was full"),
+    ("caly_engine_ignored_total", Unit::Count, "Engine events that could not be used, by kind"),
+    ("caly_engine_sessions_ended_total", Unit::Count, "Engine sessions ended, by reason"),
+    ("caly_engine_sessions_total", Unit::Count, "Engine sessions asked for, by result"),
+    ("caly_http_panics_total", Unit::Count, "Requests whose handler panicked"),
+    ("caly_http_requests_total", Unit::Count, "Requests, by route and class of status"),
+    ("caly_keys_dropped_total", Unit::Count, "Keys a caller pressed beyond what is kept until they are told"),
+    ("caly_lane_items_dropped_total", Unit::Count, "Items dropped because a lane of a call was full, the oldest first"),
+    ("caly_log_lines_dropped_total", Unit::Count, "Log lines dropped because standard error did not keep up"),
+    ("caly_media_frames_total", Unit::Count, "Frames exchanged with carriers, by direction"),
+    ("caly_media_oddities_total", Unit::Count, "Media messages that broke the protocol, by kind"),
+    ("caly_media_refused_total", Unit::Count, "Media sockets refused, by reason"),
+    ("caly_media_sockets_cut_total", Unit::Count, "Media sockets cut because their peer did not close in time"),
+    ("caly_panics_total", Unit::Count, "Panics caught by supervision or ending a request"),
+    ("caly_rate_limited_total", Unit::Count, "Requests and calls refused by a rate limit, by limiter"),
+    ("caly_recorder_contexts_dropped_total", Unit::Count, "Calls whose questions the journal forgot for lack of room"),
+    ("caly_recorder_dropped_total", Unit::Count, "Journal entries given up for lack of room, by kind"),
+    ("caly_recorder_rejected_total", Unit::Count, "Journal entries that the database refused for good, by kind"),
+    ("caly_recorder_restarts_total", Unit::Count, "Times the journal's writer panicked"),
+    ("caly_recorder_spool_failures_total", Unit::Count, "Times the disk did not take the journal"),
+    ("caly_recorder_spooled_total", Unit::Count, "Journal entries put on disk while the database was away"),
+    ("caly_recorder_torn_total", Unit::Count, "Lines of the journal on disk that could not be read back"),
+    ("caly_recorder_written_total", Unit::Count, "Journal entries committed"),
+    (
+        "caly_recording_samples_dropped_total",
+        Unit::Count,
+        "Samples left out of recordings because the disk did not keep up",
+    ),
+    ("caly_recordings_failed_total", Unit::Count, "Times a recording could not be opened or written, by reason"),
+    ("caly_store_deadlines_total", Unit::Count, "Queries given up because the database did not answer in time"),
+    ("caly_utterances_dropped_total", Unit::Count, "Utterances under way dropped because an engine had too many"),
+    ("caly_webhooks_rejected_total", Unit::Count, "Webhooks refused for their credentials or address"),
+];
+
+/// How things stand.
+const GAUGES: [(&str, Unit, &str); 13] = [
+    ("caly_actors", Unit::Count, "Live actors, by kind"),
+    (
+        "caly_allocator_allocated_bytes",
+        Unit::Bytes,
+        "Bytes the program holds from the allocator, exact; judge leaks by it",
+    ),
+    ("caly_allocator_resident_bytes", Unit::Bytes, "Bytes the allocator holds from the system"),
+    ("caly_calls_live", Unit::Count, "Calls that are up"),
+    ("caly_calls_remembered", Unit::Count, "Calls in the registry, with those just ended"),
+    ("caly_media_sockets", Unit::Count, "Open media sockets"),
+    ("caly_process_open_fds", Unit::Count, "Open file descriptors"),
+    ("caly_process_resident_bytes", Unit::Bytes, "Resident memory of the process"),
+    ("caly_process_threads", Unit::Count, "Threads"),
+    ("caly_recorder_contexts", Unit::Count, "Calls whose questions the journal remembers"),
+    ("caly_recorder_queued", Unit::Count, "Journal entries in memory"),
+    ("caly_recorder_spooled_bytes", Unit::Bytes, "Journal on disk that is not in the database yet"),
+    ("caly_timers", Unit::Count, "Timers of calls that are set"),
+];
+
+/// How long things took, and how deep queues were.
+const HISTOGRAMS: [(&str, Unit, &str); 8] = [
+    ("caly_action_seconds", Unit::Seconds, "Time an action took, by action"),
+    ("caly_call_duration_seconds", Unit::Seconds, "Admission to end of a call"),
+    ("caly_engine_connect_seconds", Unit::Seconds, "Time to open an engine session"),
+    ("caly_http_seconds", Unit::Seconds, "Time to answer a request, by route"),
+    ("caly_queue_depth", Unit::Count, "Depth of a call's queues as seen while it runs, by queue"),
+    ("caly_recorder_batch_seconds", Unit::Seconds, "Time to commit a batch of the journal"),
+    ("caly_turn_latency_seconds", Unit::Seconds, "End of the caller's speech to the first sound of the answer"),
+    ("caly_understand_seconds", Unit::Seconds, "Time to understand a turn"),
+];
+
+/// Tells the recorder of this process.
+pub fn describe_metrics() {
+    for (name, unit, help) in COUNTERS {
+        metrics::describe_counter!(name, unit, help);
+    }
+    for (name, unit, help) in GAUGES {
+        metrics::describe_gauge!(name, unit, help);
+    }
+    for (name, unit, help) in HISTOGRAMS {
+        metrics::describe_histogram!(name, unit, help);
+    }
+}
