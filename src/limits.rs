@@ -134,6 +134,8 @@ pub struct RateLimits {
     pub api_keys: KeyedLimit<Arc<str>>,
     /// Refused credentials, by [`subscriber`] address.
     pub failed_auth: KeyedLimit<IpAddr>,
+    /// Requests of every kind but health, by [`subscriber`] address.
+    pub addresses: KeyedLimit<IpAddr>,
 }
 
 impl RateLimits {
@@ -146,6 +148,7 @@ impl RateLimits {
             callers: KeyedLimit::new("callers", limits.calls_per_caller_per_minute, minute, most),
             api_keys: KeyedLimit::new("api_keys", limits.api_per_key_per_second, second, most),
             failed_auth: KeyedLimit::new("failed_auth", limits.failed_auth_per_address_per_minute, minute, most),
+            addresses: KeyedLimit::new("addresses", limits.requests_per_address_per_second, second, most),
         }
     }
 }

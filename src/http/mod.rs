@@ -4,8 +4,10 @@
 
 pub mod anteroom;
 pub mod api;
+pub mod body;
 pub mod client_address;
 pub mod connection;
+pub mod cors;
 pub mod guard;
 pub mod health;
 pub mod listen;
