@@ -9,6 +9,8 @@ mod postgres;
 
 #[path = "program/line.rs"]
 mod line;
+#[path = "program/raw.rs"]
+mod raw;
 #[path = "program/server.rs"]
 mod server;
 #[path = "program/web.rs"]
@@ -20,16 +22,24 @@ mod bad_webhooks;
 mod command_line;
 #[path = "program/conversations.rs"]
 mod conversations;
+#[path = "program/crowds.rs"]
+mod crowds;
 #[path = "program/database.rs"]
 mod database;
 #[path = "program/ending.rs"]
 mod ending;
 #[path = "program/engine_trouble.rs"]
 mod engine_trouble;
+#[path = "program/hostile_http.rs"]
+mod hostile_http;
+#[path = "program/hostile_media.rs"]
+mod hostile_media;
 #[path = "program/media_abuse.rs"]
 mod media_abuse;
 #[path = "program/media_door.rs"]
 mod media_door;
+#[path = "program/orders.rs"]
+mod orders;
 #[path = "program/panics.rs"]
 mod panics;
 #[path = "program/webhooks.rs"]
