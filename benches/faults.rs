@@ -1,6 +1,6 @@
 //! Campaigns: faults against the release server while calls are up, and the questions to the record afterwards.
 //!
-//! `cargo bench --bench faults -- database [away|slow|full] [--seconds N] [--calls N]`. Each campaign starts servers as
+//! `cargo bench --bench faults -- database [away|slow|full]` or `… idle [tcp|head|kept|stream]`, `[--seconds N] [--calls N]`. Each campaign starts servers as
 //! child processes (`CALY_BIN`, else `target/release/caly`), places calls with the crate's own simulated carrier,
 //! does its harm and prints a table of figures beside their goals. Exit code 1 if a goal was missed or something could
 //! not be run.
@@ -14,6 +14,8 @@
 mod database;
 #[path = "faults/endings.rs"]
 mod endings;
+#[path = "faults/idle.rs"]
+mod idle;
 #[path = "../tests/support/integrity.rs"]
 mod integrity;
 #[path = "faults/leak.rs"]
@@ -62,7 +64,7 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full]";
+const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full], idle [tcp|head|kept|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -72,6 +74,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["endings"] => endings::run(size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
+        ["idle", which @ ..] => idle::run(which, size).await,
         _ => bail!("which campaign? {CAMPAIGNS}; with --seconds N, --calls N, --rounds N"),
     }
 }

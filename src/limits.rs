@@ -163,6 +163,8 @@ pub struct RateLimits {
     pub api_keys: KeyedLimit<Arc<str>>,
     /// Refused credentials, by [`subscriber`] address.
     pub failed_auth: KeyedLimit<IpAddr>,
+    /// Requests of every kind but health, by [`subscriber`] address.
+    pub addresses: KeyedLimit<IpAddr>,
 }
 
 impl RateLimits {
@@ -174,6 +176,7 @@ impl RateLimits {
             callers: KeyedLimit::new("callers", 1, MINUTE, 1),
             api_keys: KeyedLimit::new("api_keys", 1, MINUTE, 1),
             failed_auth: KeyedLimit::new("failed_auth", 1, MINUTE, 1),
+            addresses: KeyedLimit::new("addresses", 1, SECOND, 1),
         };
         made.reload(limits);
         made
@@ -186,6 +189,7 @@ impl RateLimits {
         self.callers.set(limits.calls_per_caller_per_minute, MINUTE, most);
         self.api_keys.set(limits.api_per_key_per_second, SECOND, most);
         self.failed_auth.set(limits.failed_auth_per_address_per_minute, MINUTE, most);
+        self.addresses.set(limits.requests_per_address_per_second, SECOND, most);
     }
 }
 

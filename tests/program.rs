@@ -15,6 +15,8 @@ mod proxy;
 mod line;
 #[path = "program/nest.rs"]
 mod nest;
+#[path = "program/raw.rs"]
+mod raw;
 #[path = "program/server.rs"]
 mod server;
 #[path = "program/shop.rs"]
@@ -32,18 +34,26 @@ mod canaries;
 mod command_line;
 #[path = "program/conversations.rs"]
 mod conversations;
+#[path = "program/crowds.rs"]
+mod crowds;
 #[path = "program/database.rs"]
 mod database;
 #[path = "program/ending.rs"]
 mod ending;
 #[path = "program/engine_trouble.rs"]
 mod engine_trouble;
+#[path = "program/hostile_http.rs"]
+mod hostile_http;
+#[path = "program/hostile_media.rs"]
+mod hostile_media;
 #[path = "program/lost_ends.rs"]
 mod lost_ends;
 #[path = "program/media_abuse.rs"]
 mod media_abuse;
 #[path = "program/media_door.rs"]
 mod media_door;
+#[path = "program/orders.rs"]
+mod orders;
 #[path = "program/panics.rs"]
 mod panics;
 #[path = "program/process.rs"]

@@ -106,12 +106,17 @@ impl HttpActions {
                 .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
                 .collect(),
         };
-        // One private address among several is enough to refuse: which one is used must not depend on luck.
-        if !trusted && addresses.iter().any(|address| !is_public(address.ip())) {
-            return Err(refused("it is not on the public internet"));
-        }
-        addresses.first().copied().ok_or_else(|| ActionError::Unavailable("its host has no address".to_owned()))
+        pinned(&addresses, trusted)
     }
+}
+
+/// The address a request goes to, whatever its name means a moment later.
+fn pinned(addresses: &[SocketAddr], trusted: bool) -> Result<SocketAddr, ActionError> {
+    // One private address among several is enough to refuse: which one is used must not depend on luck.
+    if !trusted && addresses.iter().any(|address| !is_public(address.ip())) {
+        return Err(ActionError::Refused("its address is not allowed: it is not on the public internet".to_owned()));
+    }
+    addresses.first().copied().ok_or_else(|| ActionError::Unavailable("its host has no address".to_owned()))
 }
 
 /// Whether an address can belong to a service on the public internet.
@@ -122,6 +127,8 @@ pub fn is_public(address: IpAddr) -> bool {
             let [a, b, ..] = v4.octets();
             let shared = a == 100 && (64..128).contains(&b);
             let benchmark = a == 198 && (18..20).contains(&b);
+            // Protocol assignments, and the relays of 6to4.
+            let assigned = matches!(v4.octets(), [192, 0, 0, _] | [192, 88, 99, _]);
             !(v4.is_private()
                 || v4.is_loopback()
                 || v4.is_link_local()
@@ -131,14 +138,19 @@ pub fn is_public(address: IpAddr) -> bool {
                 || v4.is_documentation()
                 || shared
                 || benchmark
+                || assigned
                 || a == 0
                 || a >= 240)
         }
         IpAddr::V6(v6) => {
             let [first, second, ..] = v6.segments();
-            // 64:ff9b::/96 and 2002::/16 carry an IPv4 address inside.
-            let translated = (first == 0x64 && second == 0xff9b) || first == 0x2002;
-            (0x2000..0x4000).contains(&first) && !translated && !(first == 0x2001 && second == 0x0db8)
+            // Of the global unicast block: 6to4 carries an IPv4 address inside, Teredo and the other protocols of
+            // 2001::/23 are no place for a service, and two blocks are for documents. All that lies outside of the
+            // block is refused with it: NAT64 (64:ff9b::/96, 64:ff9b:1::/48), ::/96, private and link-local addresses.
+            let six_to_four = first == 0x2002;
+            let protocols = first == 0x2001 && second < 0x0200;
+            let documents = (first == 0x2001 && second == 0x0db8) || (first == 0x3fff && second < 0x1000);
+            (0x2000..0x4000).contains(&first) && !six_to_four && !protocols && !documents
         }
     }
 }
@@ -251,6 +263,10 @@ fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutp
         _ => Err(ActionError::Refused(format!("it was refused ({status})"))),
     }
 }
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod http_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

@@ -9,9 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use actix::Arbiter;
-use actix_web::middleware::from_fn;
-use actix_web::{HttpServer, web};
+use actix_web::web;
 use anyhow::Context as _;
 use caly_actors::domain::CallFacts;
 use caly_actors::ports::{Engine, EngineAudio, Journal, JournalEntry, Ports, RecordingTap, Recordings};
@@ -30,7 +28,6 @@ use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
-use crate::http::socket::KillSwitch;
 use crate::http::{self, App};
 use crate::limits::RateLimits;
 use crate::outbound::Outbound;
@@ -43,8 +40,6 @@ use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
 
-/// A request's head must have arrived whole within this.
-const HEAD_DEADLINE: Duration = Duration::from_secs(5);
 /// For what the recorder has not written at the end.
 const RECORDER_STOP: Duration = Duration::from_secs(5);
 
@@ -236,31 +231,7 @@ impl Recordings for KeptRecordings {
 
 fn listen(app: &web::Data<App>) -> anyhow::Result<(actix_web::dev::Server, std::net::SocketAddr)> {
     let settings = &app.config.server;
-    let workers = match settings.workers {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
-        given => given,
-    };
-    let data = app.clone();
-    let server = HttpServer::new(move || {
-        // Each worker is an arbiter: calls live on the same threads that answer requests, so that a frame need not
-        // change threads where the socket and its call share one.
-        data.calls.add_thread(Arbiter::current());
-        data.watch.add_this_thread();
-        actix_web::App::new().app_data(data.clone()).wrap(from_fn(http::shield::shield)).configure(http::configure)
-    })
-    .workers(workers)
-    .disable_signals()
-    .client_request_timeout(HEAD_DEADLINE)
-    .shutdown_timeout(settings.shutdown_timeout.as_secs())
-    .on_connect(|connection, extensions| {
-        if let Some(switch) = connection.downcast_ref().and_then(KillSwitch::install) {
-            extensions.insert(switch);
-        }
-    });
-    let address = (settings.host, settings.port);
-    let server = server.bind(address).with_context(|| {
+    http::listen::listen(app).with_context(|| {
         format!("cannot listen on {}:{}: is another server running? set PORT", settings.host, settings.port)
-    })?;
-    let address = *server.addrs().first().context("no address to listen on")?;
-    Ok((server.run(), address))
+    })
 }

@@ -68,6 +68,10 @@ pub struct Server {
     pub workers: usize,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Web origins whose pages may use the admin API.
+    pub cors_origins: Vec<String>,
+    /// Connections open at once; 0 = as many as the limit of open files allows.
+    pub max_connections: usize,
     /// Longest time for a request body.
     pub body_deadline: Duration,
     /// Longest wait for live calls after SIGTERM.
@@ -195,6 +199,8 @@ pub struct Limits {
     pub api_per_key_per_second: u32,
     /// Refused credentials from one address.
     pub failed_auth_per_address_per_minute: u32,
+    /// Requests from one address.
+    pub requests_per_address_per_second: u32,
     /// Names remembered by each limiter.
     pub tracked_keys: usize,
 }

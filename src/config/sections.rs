@@ -56,6 +56,8 @@ fn server(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Server {
         public_url: public_url(r, port, warnings),
         workers: r.count("server.workers", 0..=64) as usize,
         trusted_proxies: networks(r),
+        cors_origins: origins(r),
+        max_connections: r.count("server.max_connections", 0..=1_000_000) as usize,
         body_deadline: r.duration("server.body_deadline", Duration::from_millis(100)..=HOUR),
         drain_grace: r.duration("server.drain_grace", Duration::ZERO..=DAY),
         shutdown_timeout: r.duration("server.shutdown_timeout", Duration::ZERO..=HOUR),
@@ -76,6 +78,24 @@ fn networks(r: &mut Reader<'_>) -> Vec<Network> {
         }
     }
     networks
+}
+
+/// Compared letter for letter with what browsers send, so only their spelling of an origin is taken.
+fn origins(r: &mut Reader<'_>) -> Vec<String> {
+    let origins = r.list("server.cors_origins");
+    for text in &origins {
+        let is_origin = url::Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "https" | "http") && url.origin().ascii_serialization() == *text);
+        if !is_origin {
+            r.problem(
+                "server.cors_origins",
+                &format!(
+                    "{text} is not an origin like https://desk.example.com: scheme, host and port, no slash, no *"
+                ),
+            );
+        }
+    }
+    origins
 }
 
 fn public_url(r: &mut Reader<'_>, port: u16, warnings: &mut Vec<String>) -> PublicUrl {
@@ -222,6 +242,7 @@ fn limits(r: &mut Reader<'_>) -> Limits {
         calls_per_caller_per_minute: r.count("limits.calls_per_caller_per_minute", 1..=MOST),
         api_per_key_per_second: r.count("limits.api_per_key_per_second", 1..=MOST),
         failed_auth_per_address_per_minute: r.count("limits.failed_auth_per_address_per_minute", 1..=MOST),
+        requests_per_address_per_second: r.count("limits.requests_per_address_per_second", 1..=MOST),
         tracked_keys: r.count("limits.tracked_keys", 100..=10_000_000) as usize,
     }
 }

@@ -34,6 +34,8 @@ pub enum GuardVerdict {
     TooManyFragments,
     /// Reserved bits or opcodes, no mask, a broken control frame, or fragments out of order.
     Protocol,
+    /// The reason of a close frame is not UTF-8.
+    NotUtf8,
 }
 
 impl GuardVerdict {
@@ -44,6 +46,7 @@ impl GuardVerdict {
             Self::TooBig => 1009,
             Self::TooManyFragments => 1008,
             Self::Protocol => 1002,
+            Self::NotUtf8 => 1007,
         }
     }
 
@@ -54,6 +57,7 @@ impl GuardVerdict {
             Self::TooBig => "message too big",
             Self::TooManyFragments => "too many fragments",
             Self::Protocol => "broken frame",
+            Self::NotUtf8 => "text is not UTF-8",
         }
     }
 }
@@ -71,6 +75,36 @@ struct Frames {
     /// Frames and bytes of the message being continued.
     fragments: u32,
     message_bytes: u64,
+    /// What has arrived of a close frame's payload: the one payload that is looked into, since actix takes any.
+    closing: Option<Closing>,
+}
+
+/// A close frame whose payload is still arriving.
+#[derive(Default)]
+struct Closing {
+    mask: [u8; 4],
+    bytes: Vec<u8>,
+}
+
+impl Closing {
+    fn take(&mut self, masked: &[u8]) {
+        for byte in masked {
+            self.bytes.push(byte ^ self.mask[self.bytes.len() % 4]);
+        }
+    }
+
+    /// RFC 6455 §5.5.1 and §7.4: nothing, or a code that may be sent and a reason in UTF-8.
+    fn judge(&self) -> Result<(), GuardVerdict> {
+        let (code, reason) = match self.bytes.as_slice() {
+            [] => return Ok(()),
+            [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+            [_] => return Err(GuardVerdict::Protocol),
+        };
+        if !matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999) {
+            return Err(GuardVerdict::Protocol);
+        }
+        std::str::from_utf8(reason).map(drop).map_err(|_| GuardVerdict::NotUtf8)
+    }
 }
 
 impl Frames {
@@ -83,8 +117,9 @@ impl Frames {
             if self.payload_left > 0 {
                 let skipped = usize::try_from(self.payload_left).unwrap_or(left).min(left);
                 self.payload_left -= skipped as u64;
+                self.look_into_close(&bytes[at..at + skipped]).map_err(|verdict| (frame_at, verdict))?;
                 at += skipped;
-                frame_at = at;
+                frame_at = if self.payload_left == 0 { at } else { frame_at };
                 continue;
             }
             self.header[self.header_bytes] = bytes[at];
@@ -96,6 +131,12 @@ impl Frames {
             }
         }
         Ok(())
+    }
+
+    fn look_into_close(&mut self, payload: &[u8]) -> Result<(), GuardVerdict> {
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        closing.take(payload);
+        if self.payload_left > 0 { Ok(()) } else { self.closing.take().map_or(Ok(()), |closing| closing.judge()) }
     }
 
     /// Judges the header as far as it is known; a complete one is accounted for and forgotten.
@@ -130,6 +171,11 @@ impl Frames {
         }
         self.header_bytes = 0;
         self.payload_left = declared;
+        if first & 0x0f == 8 && declared > 0 {
+            // A control frame has no longer length, so its mask stands right after the second byte.
+            let mask = [self.header[2], self.header[3], self.header[4], self.header[5]];
+            self.closing = Some(Closing { mask, bytes: Vec::with_capacity(CONTROL_BYTES_MAX as usize) });
+        }
         self.account(first, declared, is_control)
     }
 
@@ -279,7 +325,7 @@ mod tests {
             frame(0x00, 0),
             frame(0x80, 4),
             frame(0x82, 70),
-            frame(0x88, 2),
+            [header(0x88, 5), [0x03, 0xe8, b'b', b'y', b'e'].to_vec()].concat(),
         ]
         .concat();
         for at in 0..=bytes.len() {
@@ -295,7 +341,8 @@ mod tests {
         let max = usize::try_from(MESSAGE_BYTES_MAX).unwrap();
         let half = frame(0x01, max / 2);
         let fragments = [frame(0x01, 1), frame(0x00, 0).repeat(70)].concat();
-        let table: [(Vec<u8>, GuardVerdict); 14] = [
+        let close = |payload: &[u8]| [header(0x88, payload.len() as u64), payload.to_vec()].concat();
+        let table: [(Vec<u8>, GuardVerdict); 21] = [
             (header(0x81, MESSAGE_BYTES_MAX + 1), GuardVerdict::TooBig),
             (header(0x81, 1 << 30), GuardVerdict::TooBig),
             (header(0x81, u64::MAX), GuardVerdict::TooBig),
@@ -310,6 +357,13 @@ mod tests {
             ([frame(0x01, 1), frame(0x81, 1)].concat(), GuardVerdict::Protocol),
             (header(0x09, 1), GuardVerdict::Protocol),
             (header(0x89, 126), GuardVerdict::Protocol),
+            (close(b"x"), GuardVerdict::Protocol),
+            (close(&999_u16.to_be_bytes()), GuardVerdict::Protocol),
+            (close(&1005_u16.to_be_bytes()), GuardVerdict::Protocol),
+            (close(&1006_u16.to_be_bytes()), GuardVerdict::Protocol),
+            (close(&2999_u16.to_be_bytes()), GuardVerdict::Protocol),
+            (close(&5000_u16.to_be_bytes()), GuardVerdict::Protocol),
+            (close(&[0x03, 0xe8, 0xff, 0xfe]), GuardVerdict::NotUtf8),
         ];
         let good = frame(0x81, 9);
         for (row, (bad, expected)) in table.into_iter().enumerate() {
@@ -352,9 +406,9 @@ mod tests {
 
     #[test]
     fn every_verdict_has_its_close_code() {
-        let codes = [GuardVerdict::TooBig, GuardVerdict::TooManyFragments, GuardVerdict::Protocol]
-            .map(GuardVerdict::close_code);
-        assert_eq!(codes, [1009, 1008, 1002]);
+        use GuardVerdict::{NotUtf8, Protocol, TooBig, TooManyFragments};
+        let codes = [TooBig, TooManyFragments, Protocol, NotUtf8].map(GuardVerdict::close_code);
+        assert_eq!(codes, [1009, 1008, 1002, 1007]);
     }
 
     proptest::proptest! {

@@ -15,9 +15,10 @@ use caly_actors::supervisor::LiveCall;
 
 use super::App;
 use super::client_address::client_address;
+use super::connection::KillSwitch;
 use super::problem::Problem;
 use super::returning::take_up;
-use super::socket::{self, Bound, KillSwitch, Unbound};
+use super::socket::{self, Bound, Unbound};
 use super::webhooks::{admit, basic_fits};
 use crate::carriers::exotel::media::StartFacts;
 use crate::carriers::exotel::webhook::Ends;
@@ -66,6 +67,7 @@ async fn by_token(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
     if call.end_reason().is_some() {
         return Err(Problem::gone());
     }
+    socket::check_handshake(&request)?;
     let bound = attach(&call, &request).await?;
     socket::open(&request, payload, bound)
 }
@@ -102,10 +104,9 @@ fn new_link(call: &LiveCall, kill_switch: Option<&KillSwitch>) -> (Bound, Carrie
     let socket = SOCKETS.fetch_add(1, Ordering::Relaxed);
     let (events, events_out) = lane(EVENTS_LANE);
     let (commands, commands_out) = lane(COMMANDS_LANE);
-    // Weak: the switch must not keep the connection open once actix has closed it.
-    let switch = kill_switch.map(KillSwitch::downgrade);
+    let switch = kill_switch.cloned();
     let kill = Arc::new(move || {
-        if let Some(switch) = switch.as_ref().and_then(socket::WeakKillSwitch::upgrade) {
+        if let Some(switch) = &switch {
             switch.cut();
         }
     });
@@ -123,7 +124,8 @@ async fn by_client(request: HttpRequest, payload: web::Payload, app: web::Data<A
     if app.calls.is_draining() {
         return Err(Problem::unavailable().detail("shutting down").retry_after(5));
     }
-    let switch = request.conn_data::<KillSwitch>().map(KillSwitch::downgrade);
+    socket::check_handshake(&request)?;
+    let switch = request.conn_data::<KillSwitch>().cloned();
     let bind = move |facts: StartFacts| {
         let (app, client, switch) = (app.clone(), Arc::clone(&client), switch.clone());
         Box::pin(async move { bind_by_start(&app, &client, &facts, switch).await }) as socket::Binding
@@ -136,7 +138,7 @@ async fn bind_by_start(
     app: &web::Data<App>,
     client: &Arc<Client>,
     facts: &StartFacts,
-    switch: Option<socket::WeakKillSwitch>,
+    switch: Option<KillSwitch>,
 ) -> Result<Bound, u16> {
     let snapshot = app.directory.get().ok_or(1013u16)?;
     let id = facts.call_sid.clone().ok_or(1008u16)?;
@@ -147,7 +149,6 @@ async fn bind_by_start(
         _ => 4403,
     })?;
     let call = app.calls.by_id(call).ok_or(4404u16)?;
-    let switch = switch.as_ref().and_then(socket::WeakKillSwitch::upgrade);
     let (bound, link) = new_link(&call, switch.as_ref());
     match tokio::time::timeout(ATTACH_DEADLINE, call.actor.send(AttachSocket(link))).await {
         Ok(Ok(Attach::Accepted | Attach::Replaces(_))) => Ok(bound),

@@ -2,10 +2,15 @@
 //!
 //! Owns status codes, routes and credentials. Decides nothing about a call and writes no SQL.
 
+pub mod anteroom;
 pub mod api;
+pub mod body;
 pub mod client_address;
+pub mod connection;
+pub mod cors;
 pub mod guard;
 pub mod health;
+pub mod listen;
 pub mod media;
 #[cfg(feature = "planned-panics")]
 mod planned;

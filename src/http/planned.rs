@@ -10,11 +10,12 @@ use super::App;
 use super::problem::Problem;
 
 /// `POST /test/panic/{carrier call id}/{media|realtime|intent|action|call}`, `POST /test/panic/handler`, whose body becomes
-/// a part of the panic's message, and `POST /test/block/{carrier call id}/{ms}`, which makes the call's intent child hold
+/// a part of the panic's message, `POST /test/panic/body`, in the middle of an answer, and `POST /test/block/{carrier call id}/{ms}`, which makes the call's intent child hold
 /// its thread.
 pub fn configure(routes: &mut web::ServiceConfig) {
     routes
         .route("/test/panic/handler", web::post().to(handler))
+        .route("/test/panic/body", web::post().to(body))
         .route("/test/panic/{call}/{child}", web::post().to(child))
         .route("/test/block/{call}/{ms}", web::post().to(block));
 }
@@ -22,6 +23,16 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 #[allow(clippy::panic, reason = "panicking is the purpose")]
 async fn handler(message: String) -> HttpResponse {
     panic!("planned {message}")
+}
+
+/// Panics after the first piece of a streaming answer.
+#[allow(clippy::panic, reason = "panicking is the purpose")]
+async fn body() -> HttpResponse {
+    let pieces = futures_util::stream::unfold(0, |piece| async move {
+        assert!(piece == 0, "planned");
+        Some((Ok::<_, std::convert::Infallible>(bytes::Bytes::from_static(b"first")), piece + 1))
+    });
+    HttpResponse::Ok().streaming(pieces)
 }
 
 async fn child(path: web::Path<(String, String)>, app: web::Data<App>) -> Result<HttpResponse, Problem> {

@@ -2,19 +2,22 @@
 //!
 //! Owns one connection and the protocol's state on it. Started by the media door. It has no say: what the messages mean is
 //! the carrier room's business, what they do is the media child's. A peer that stops reading freezes this actor (it runs
-//! as the response's body); the [`KillSwitch`] and `TCP_USER_TIMEOUT` end it then.
+//! as the response's body); the connection's `KillSwitch` and `TCP_USER_TIMEOUT` end it then.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use actix::prelude::*;
 use actix_http::ws::{CloseCode, CloseReason, Codec, Item, Message, ProtocolError};
 use actix_web::dev::Payload as DevPayload;
 use actix_web::error::PayloadError;
+use actix_web::http::Version;
+use actix_web::http::header::{SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
-use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder};
+use actix_web_actors::ws::{WebsocketContext, WsResponseBuilder, handshake};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use caly_actors::audio::lane::{LaneReceiver, LaneSender};
 use caly_actors::domain::CarrierCallId;
@@ -28,51 +31,10 @@ use crate::carriers::exotel::session::{Fault, Session};
 
 /// From the upgrade to `start` (telephony.md §1.1.5).
 const START_DEADLINE: Duration = Duration::from_secs(10);
-/// A peer that acknowledges nothing for this long is gone.
-pub const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Events kept for a static URL while its call is being admitted: 2 s of frames.
 const EARLY_EVENTS_MAX: usize = 100;
 /// Control frames answered between two messages of the protocol; more is a flood.
 const CONTROL_FRAMES_MAX: u32 = 1000;
-
-/// Cuts a TCP connection from outside, frozen or not. Lives with the connection.
-#[derive(Clone)]
-pub struct KillSwitch(Arc<socket2::Socket>);
-
-/// A kill switch that does not keep its connection open.
-#[derive(Clone)]
-pub struct WeakKillSwitch(Weak<socket2::Socket>);
-
-impl KillSwitch {
-    /// For a connection just accepted; also sets what every connection needs. `None` if the system refuses.
-    #[must_use]
-    pub fn install(stream: &actix_web::rt::net::TcpStream) -> Option<Self> {
-        let socket = socket2::SockRef::from(stream);
-        // Best effort: without them the socket still works, only slower or longer.
-        let _ = socket.set_tcp_nodelay(true);
-        let _ = socket.set_tcp_user_timeout(Some(WRITE_TIMEOUT));
-        socket.try_clone().ok().map(|socket| Self(Arc::new(socket)))
-    }
-
-    /// Does not keep the connection open.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakKillSwitch {
-        WeakKillSwitch(Arc::downgrade(&self.0))
-    }
-
-    /// Ends the connection in both directions.
-    pub fn cut(&self) {
-        let _ = self.0.shutdown(std::net::Shutdown::Both);
-    }
-}
-
-impl WeakKillSwitch {
-    /// The switch, while the connection lives.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<KillSwitch> {
-        self.0.upgrade().map(KillSwitch)
-    }
-}
 
 /// A socket that serves a known call.
 pub struct Bound {
@@ -99,6 +61,29 @@ enum Owner {
     Unknown(Unbound),
     /// Being admitted; what comes meanwhile is kept.
     Binding(Vec<CarrierEvent>),
+}
+
+/// Whether a request is a WebSocket handshake (RFC 6455 §4.2.1); asked before a call is told of a socket.
+///
+/// # Errors
+/// It is none.
+pub fn check_handshake(request: &HttpRequest) -> Result<(), Problem> {
+    let refused = || Problem::malformed().detail("a WebSocket handshake is expected: version 13, with a key");
+    if request.version() < Version::HTTP_11 {
+        return Err(refused());
+    }
+    handshake(request).map_err(|_| refused())?;
+    // actix takes the drafts 7 and 8 for the standard.
+    let mut versions = request.headers().get_all(SEC_WEBSOCKET_VERSION);
+    if versions.next().is_none_or(|version| version.as_bytes() != b"13") || versions.next().is_some() {
+        return Err(refused());
+    }
+    let mut keys = request.headers().get_all(SEC_WEBSOCKET_KEY);
+    let key = keys.next().and_then(|key| STANDARD.decode(key.as_bytes().trim_ascii()).ok());
+    if keys.next().is_some() || key.is_none_or(|key| key.len() != 16) {
+        return Err(refused());
+    }
+    Ok(())
 }
 
 /// Upgrades a request whose call has taken the socket.
@@ -215,10 +200,10 @@ impl StreamHandler<Result<Message, ProtocolError>> for MediaSocket {
 
     fn finished(&mut self, ctx: &mut Ctx) {
         // The guard ends the stream itself when a limit is broken.
-        if let Some(verdict) = self.verdict.get() {
-            self.close(verdict.close_code(), verdict.reason(), true, ctx);
+        match self.verdict.get() {
+            Some(verdict) => self.close(verdict.close_code(), verdict.reason(), true, ctx),
+            None => self.close(1001, "the stream ended", false, ctx),
         }
-        self.tell_closed(false);
         ctx.stop();
     }
 }
@@ -354,11 +339,9 @@ impl MediaSocket {
             (None, ProtocolError::Overflow) => (1009, "message too big"),
             // actix-web-actors keeps of a UTF-8 error only its words, and gives it the kind that a lost connection has.
             (None, ProtocolError::Io(error)) if error.to_string().contains("utf-8") => (1007, "text is not UTF-8"),
-            // A reset or an abrupt end is how many streams end; nothing can be said any more.
-            (None, ProtocolError::Io(_)) => {
-                self.tell_closed(false);
-                return ctx.stop();
-            }
+            // An abrupt end is how many streams end. After a reset nobody hears this any more; a peer that has only
+            // closed its own half does.
+            (None, ProtocolError::Io(_)) => return self.close(1001, "the stream ended", false, ctx),
             (None, _) => (1002, "protocol error"),
         };
         self.close(code, reason, true, ctx);

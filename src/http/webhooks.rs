@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -99,6 +99,9 @@ async fn asked(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Pr
     if let Err(wait) = app.limits.webhooks.check(&client.slug) {
         return Err(Problem::too_many().retry_after(wait.seconds()));
     }
+    if request.headers().get_all(CONTENT_ENCODING).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Err(Problem::unsupported_media_type().detail("the body must not be compressed"));
+    }
     let body = read_body(payload, app.config.server.body_deadline).await?;
     if signed && !signature_fits(&client, request, &body) && !credentials_fit(&app, &client, request) {
         return Err(rejected(&app, Some(&client), &slug, address));
@@ -185,6 +188,7 @@ fn problem_of(error: WebhookError) -> Problem {
         WebhookError::UnsupportedMediaType(_) => {
             Problem::unsupported_media_type().detail("urlencoded, multipart/form-data or JSON is expected")
         }
+        WebhookError::BrokenBody(reason) => Problem::malformed().detail(reason),
         WebhookError::Malformed { place, reason } => Problem::invalid().field(place).detail(reason),
         WebhookError::Missing(field) => Problem::invalid().field(field).detail("missing"),
         WebhookError::TooLong(field) => Problem::invalid().field(field).detail("too long"),

@@ -3,7 +3,29 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 42] = [
+const COUNTERS: [(&str, Unit, &str); 52] = [
+    (
+        "caly_actions_not_on_record_total",
+        Unit::Count,
+        "Actions not begun because they could not be put on record in time",
+    ),
+    (
+        "caly_actions_reconciled_total",
+        Unit::Count,
+        "Actions a former process left half done and that were asked about, by outcome",
+    ),
+    ("caly_api_streams_cut_total", Unit::Count, "Followers of events cut because they did not read"),
+    ("caly_calls_interrupted_total", Unit::Count, "Calls a former process left open, closed at the start"),
+    ("caly_calls_taken_up_total", Unit::Count, "Interrupted calls that the carrier brought back and that went on"),
+    (
+        "caly_carrier_asked_total",
+        Unit::Count,
+        "Questions to the carrier about calls whose end it had not told, by what was found",
+    ),
+    ("caly_lookups_skipped_total", Unit::Count, "Webhooks answered without a look-up because the database was late"),
+    ("caly_reloads_total", Unit::Count, "Times the configuration was read anew"),
+    ("caly_suspensions_total", Unit::Count, "Times the whole process had been stopped for a while"),
+    ("caly_threads_blocked_total", Unit::Count, "Times a thread that calls live on did not get on for a second"),
     ("caly_action_attempts_total", Unit::Count, "Attempts at actions, by action and outcome"),
     (
         "caly_actions_refused_total",
@@ -65,7 +87,9 @@ const COUNTERS: [(&str, Unit, &str); 42] = [
 ];
 
 /// How things stand.
-const GAUGES: [(&str, Unit, &str); 13] = [
+const GAUGES: [(&str, Unit, &str); 15] = [
+    ("caly_api_streams", Unit::Count, "Followers of events"),
+    ("caly_thread_lag_seconds", Unit::Seconds, "How late a thread that calls live on is, by thread"),
     ("caly_actors", Unit::Count, "Live actors, by kind"),
     (
         "caly_allocator_allocated_bytes",

@@ -361,6 +361,35 @@ impl Server {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
+    fn status_of(&self, field: &str) -> u64 {
+        let pid = self.child.as_ref().unwrap().id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':')).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// The most memory the process has had, in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.status_of("VmHWM") * 1024
+    }
+
+    /// The memory the process has, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_of("VmRSS") * 1024
+    }
+
+    /// Descriptors the process has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.as_ref().unwrap().id())).unwrap().count()
+    }
+
+    /// Lowers the process's soft limit of open files.
+    pub fn limit_open_files(&self, most: usize) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        let lowered = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={most}:")]).status();
+        assert!(lowered.expect("prlimit of util-linux").success());
+    }
+
     fn exited(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().unwrap().try_wait().unwrap()
     }

@@ -171,7 +171,7 @@ impl CallState {
         self.cut_pending = reason != EndReason::MediaLost && self.socket.is_some();
         if self.cut_pending {
             out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
-            out.push(Effect::Media(MediaWish::Close(1000)));
+            out.push(Effect::Media(MediaWish::Close(close_code(reason))));
         }
         out.extend(self.responses.cancel().map(Effect::Engine));
         self.finish_if_complete(now, out);
@@ -234,5 +234,26 @@ impl CallState {
             degraded: self.degraded.clone(),
         }));
         out.push(Effect::Finish(reason));
+    }
+}
+
+/// What the carrier's end of the socket is told: 4408 for a stream that carries nothing, else 1000.
+fn close_code(reason: EndReason) -> u16 {
+    match reason {
+        EndReason::NoMedia => 4408,
+        EndReason::CallerHungUp
+        | EndReason::AgentEnded
+        | EndReason::Transferred
+        | EndReason::OperatorHungUp
+        | EndReason::CarrierEnded
+        | EndReason::MaxDuration
+        | EndReason::NoAnswer
+        | EndReason::NoSpeech
+        | EndReason::EngineUnavailable
+        | EndReason::MediaLost
+        | EndReason::MediaProtocol
+        | EndReason::CallPanicked
+        | EndReason::Drained
+        | EndReason::Interrupted => 1000,
     }
 }

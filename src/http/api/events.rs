@@ -24,8 +24,8 @@ use uuid::Uuid;
 use self::seats::Seat;
 pub(super) use self::seats::Streams;
 use super::super::App;
+use super::super::connection::KillSwitch;
 use super::super::problem::Problem;
-use super::super::socket::{KillSwitch, WeakKillSwitch};
 use super::auth::{Caller, STORE_DEADLINE};
 use super::body::nearest;
 use super::openapi::StreamRefusals;
@@ -105,7 +105,7 @@ pub async fn stream_events(caller: Caller, app: web::Data<App>, request: HttpReq
         feed: app.store.feed(),
         ending: app.api.streams.ending(),
         revoked: app.api.streams.revocations(),
-        connection: request.conn_data::<KillSwitch>().map(KillSwitch::downgrade),
+        connection: request.conn_data::<KillSwitch>().cloned(),
         key: Arc::clone(&caller.key),
         after: asked.unwrap_or(i64::MAX),
         sender,
@@ -183,7 +183,7 @@ struct Follower {
     feed: watch::Receiver<i64>,
     ending: watch::Receiver<bool>,
     revoked: broadcast::Receiver<Uuid>,
-    connection: Option<WeakKillSwitch>,
+    connection: Option<KillSwitch>,
     _seat: Seat,
 }
 
@@ -296,7 +296,7 @@ impl Follower {
             Err(_) => {
                 metrics::counter!("caly_api_streams_cut_total").increment(1);
                 tracing::info!(key = %self.key.id, "a stream of events was cut: its reader does not read");
-                if let Some(connection) = self.connection.as_ref().and_then(WeakKillSwitch::upgrade) {
+                if let Some(connection) = &self.connection {
                     connection.cut();
                 }
                 Err(End::Gone)

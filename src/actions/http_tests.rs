@@ -1,0 +1,226 @@
+//! Where a client's tool may not lead: every spelling of an address that is none of its business.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::outbound::Outbound;
+
+/// Spellings of loopback, private, link-local and metadata addresses, and of what carries one inside.
+const TRICKY: &[&str] = &[
+    // Plain.
+    "127.0.0.1",
+    "127.1.2.3",
+    "127.255.255.254",
+    "0.0.0.0",
+    "10.0.0.1",
+    "10.255.255.255",
+    "172.16.0.1",
+    "172.31.255.255",
+    "192.168.0.1",
+    "169.254.169.254",
+    "169.254.170.2",
+    "100.64.0.1",
+    "100.100.100.200",
+    "192.0.0.1",
+    "192.0.0.192",
+    "192.0.2.1",
+    "192.88.99.1",
+    "198.18.0.1",
+    "198.19.255.255",
+    "198.51.100.1",
+    "203.0.113.1",
+    "224.0.0.1",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    // Decimal, octal, hexadecimal, short and mixed.
+    "2130706433",
+    "0x7f000001",
+    "017700000001",
+    "0x7f.1",
+    "0x7f.0.0.1",
+    "0177.0.0.1",
+    "0177.0.0.01",
+    "127.1",
+    "127.0.1",
+    "0",
+    "0.0",
+    "00.00.00.00",
+    "0x0",
+    "2852039166",
+    "0xa9fea9fe",
+    "0xA9FEA9FE",
+    "025177524776",
+    "0xa9.0xfe.0xa9.0xfe",
+    "169.254.43518",
+    "169.16689662",
+    "0251.0376.0251.0376",
+    "3232235521",
+    "0xc0a80001",
+    "167772161",
+    "0x0a000001",
+    "012.0.0.1",
+    "10.1",
+    "172.1048577",
+    "4294967295",
+    // A dot at the end, percent escapes, full-width digits and dots, enclosed digits.
+    "127.0.0.1.",
+    "169.254.169.254.",
+    "%31%32%37.0.0.1",
+    "127%2e0%2e0%2e1",
+    "１２７.０.０.１",
+    "127。0。0。1",
+    "１６９.２５４.１６９.２５４",
+    "①②⑦.⓪.⓪.①",
+    "①⑥⑨.②⑤④.①⑥⑨.②⑤④",
+    "0ⅹ7f.1",
+    "127．0．0．1",
+    // IPv6, and IPv4 inside IPv6.
+    "[::]",
+    "[::1]",
+    "[0:0:0:0:0:0:0:1]",
+    "[0000:0000:0000:0000:0000:0000:0000:0001]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[0:0:0:0:0:ffff:7f00:1]",
+    "[::ffff:169.254.169.254]",
+    "[::ffff:a9fe:a9fe]",
+    "[::ffff:10.0.0.1]",
+    "[::ffff:192.168.0.1]",
+    "[::127.0.0.1]",
+    "[::7f00:1]",
+    "[::169.254.169.254]",
+    "[::ffff:0:127.0.0.1]",
+    "[64:ff9b::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[64:ff9b::a9fe:a9fe]",
+    "[64:ff9b:1::7f00:1]",
+    "[64:ff9b:1:ffff::a9fe:a9fe]",
+    "[2002:7f00:1::]",
+    "[2002:a9fe:a9fe::]",
+    "[2002:0a00:0001::1]",
+    "[2001::1]",
+    "[2001:0:4136:e378:8000:63bf:3fff:fdd2]",
+    "[2001:10::1]",
+    "[2001:20::1]",
+    "[2001:db8::1]",
+    "[3fff::1]",
+    "[fe80::1]",
+    "[fe80::a9fe:a9fe]",
+    "[febf::1]",
+    "[fec0::1]",
+    "[fc00::1]",
+    "[fd00::1]",
+    "[fd00:ec2::254]",
+    "[ff02::1]",
+    "[ff0e::1]",
+    "[100::1]",
+    "[5f00::1]",
+    "[4000::1]",
+];
+
+/// Names that the hosts file or the resolver turn into this machine, in spellings that hide it.
+const NAMES: &[&str] =
+    &["localhost", "LOCALHOST", "LocalHost", "localhost.", "ｌｏｃａｌｈｏｓｔ", "ⓛⓞⓒⓐⓛⓗⓞⓢⓣ", "%6c%6fcalhost"];
+
+/// What cannot be the address of a tool at all.
+const NO_URL: &[&str] = &[
+    "http://shop.example/",
+    "HTTP://shop.example/",
+    "ftp://shop.example/",
+    "file:///etc/passwd",
+    "file://shop.example/x",
+    "gopher://127.0.0.1:6379/_INFO",
+    "data:text/plain,x",
+    "javascript:alert(1)",
+    "unix:/run/x.sock",
+    "dict://127.0.0.1:11211/",
+    "//shop.example/",
+    "shop.example",
+    "https://",
+    "https://user@shop.example/",
+    "https://user:pass@shop.example/",
+    "https://shop.example@127.0.0.1/",
+    "https://127.0.0.1#@shop.example/",
+    "https://127.0.0.1\\@shop.example/",
+    "https://[::1%25eth0]/",
+    "https://[fe80::1%25lo]/",
+    "https://[::1/",
+    "https://::1/",
+    "https://127.0.0.1:99999/",
+    "https://1.2.3.4.5/",
+    "https://256.256.256.256/",
+    "https://0x100000000/",
+    "https://shop example/",
+    "https://shop\u{0}.example/",
+    "https://{host}/",
+    "https://shop.{host}/",
+    "https://{user}@shop.example/",
+];
+
+fn tools(trusted: &[&str]) -> HttpActions {
+    let limits = caly_actors::domain::CallLimits::default();
+    HttpActions::new(
+        Outbound::new(None).unwrap(),
+        Directory::new(limits),
+        trusted.iter().map(|host| (*host).to_owned()).collect(),
+    )
+}
+
+async fn refusal(tools: &HttpActions, template: &str) -> Option<ActionError> {
+    match fill_url(template, &json!({"host": "127.0.0.1", "user": "a"})) {
+        None => Some(ActionError::Refused("no url".to_owned())),
+        Some(url) => tools.checked_address(&url).await.err(),
+    }
+}
+
+#[actix_rt::test]
+async fn no_spelling_of_an_inner_address_is_connected_to() {
+    let tools = tools(&[]);
+    for host in TRICKY {
+        for url in [format!("https://{host}/x"), format!("https://{host}:8443/x?y=1")] {
+            let refused = refusal(&tools, &url).await;
+            assert!(matches!(refused, Some(ActionError::Refused(_))), "{url}: {refused:?}");
+        }
+    }
+    for name in NAMES {
+        // Some resolvers know fewer names of this machine than others; none may lead to it.
+        assert!(refusal(&tools, &format!("https://{name}/x")).await.is_some(), "{name}");
+    }
+    for url in NO_URL {
+        let refused = refusal(&tools, url).await;
+        assert!(matches!(refused, Some(ActionError::Refused(_))), "{url}: {refused:?}");
+    }
+    assert!(2 * TRICKY.len() + NAMES.len() + NO_URL.len() >= 200);
+}
+
+#[actix_rt::test]
+async fn public_addresses_and_those_the_operator_trusts_are_connected_to() {
+    let tools = tools(&["127.0.0.1:9000", "[::1]:9000"]);
+    for (url, address) in [
+        ("https://8.8.8.8/x", "8.8.8.8:443"),
+        ("https://[2606:4700::1111]:8443/x", "[2606:4700::1111]:8443"),
+        ("https://134744072/", "8.8.8.8:443"),
+        ("http://127.0.0.1:9000/x", "127.0.0.1:9000"),
+        ("http://[::1]:9000/x", "[::1]:9000"),
+    ] {
+        let url = fill_url(url, &json!({})).unwrap();
+        assert_eq!(tools.checked_address(&url).await.unwrap().to_string(), address, "{url}");
+    }
+    assert!(refusal(&tools, "http://127.0.0.1:9001/x").await.is_some(), "trust is for one port");
+    assert!(refusal(&tools, "http://localhost:9000/x").await.is_some(), "trust is for one spelling");
+}
+
+#[test]
+fn a_name_with_one_inner_address_among_public_ones_is_refused() {
+    let all = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<SocketAddr>>();
+    for mixed in [
+        &["8.8.8.8:443", "10.0.0.1:443"][..],
+        &["169.254.169.254:443", "8.8.8.8:443"],
+        &["[2606:4700::1111]:443", "[::1]:443"],
+        &["[64:ff9b::7f00:1]:443"],
+    ] {
+        assert!(matches!(pinned(&all(mixed), false), Err(ActionError::Refused(_))), "{mixed:?}");
+    }
+    assert_eq!(pinned(&all(&["8.8.8.8:443", "8.8.4.4:443"]), false).unwrap().to_string(), "8.8.8.8:443");
+    assert!(matches!(pinned(&[], false), Err(ActionError::Unavailable(_))));
+}

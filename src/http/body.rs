@@ -1,0 +1,148 @@
+//! A request's body with a deadline and a size, whatever route it goes to.
+//!
+//! A handler that reads sees the body end in an error; the shield then answers 408 or 413 in its place, however the
+//! handler took it. A body that nobody reads costs nothing and is not judged.
+
+use std::cell::Cell;
+use std::future::Future as _;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use actix_web::HttpMessage as _;
+use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::PayloadError;
+use actix_web::http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use bytes::Bytes;
+use futures_util::Stream;
+use tokio::time::Sleep;
+
+use super::problem::Problem;
+
+/// Largest body of any request. Routes set lower limits of their own.
+pub const BODY_BYTES_MAX: u64 = 2 * 1024 * 1024;
+
+/// What was wrong with a body that was read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// More than [`BODY_BYTES_MAX`].
+    TooLarge,
+    /// Not whole within the deadline.
+    TooSlow,
+}
+
+impl Trouble {
+    /// How the request is answered.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        match self {
+            Self::TooLarge => Problem::too_large().detail(format!("at most {BODY_BYTES_MAX} bytes")),
+            Self::TooSlow => Problem::too_slow().detail("the body did not arrive whole in time"),
+        }
+    }
+}
+
+/// Where a body leaves what was wrong; `None` while all is well.
+pub type SharedTrouble = Rc<Cell<Option<Trouble>>>;
+
+/// The length a request declares for its body; `Some(0)` for none at all, `None` if it comes in chunks.
+fn declared(request: &ServiceRequest) -> Option<u64> {
+    if request.headers().contains_key(TRANSFER_ENCODING) {
+        return None;
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    Some(length.and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0))
+}
+
+/// Puts the bounds around a request's body.
+///
+/// # Errors
+/// The request declares a body that is too large.
+pub fn bound(request: &mut ServiceRequest, deadline: Duration) -> Result<SharedTrouble, Trouble> {
+    let trouble = SharedTrouble::default();
+    match declared(request) {
+        Some(0) => return Ok(trouble),
+        Some(length) if length > BODY_BYTES_MAX => return Err(Trouble::TooLarge),
+        Some(_) | None => {}
+    }
+    let inner = request.take_payload();
+    let deadline = Box::pin(tokio::time::sleep(deadline));
+    let bounded = Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble) };
+    request.set_payload(Payload::Stream { payload: Box::pin(bounded) });
+    Ok(trouble)
+}
+
+struct Body<S> {
+    inner: S,
+    deadline: Pin<Box<Sleep>>,
+    bytes: u64,
+    trouble: SharedTrouble,
+}
+
+impl<S> Body<S> {
+    fn ends(&self, trouble: Trouble) -> Poll<Option<Result<Bytes, PayloadError>>> {
+        self.trouble.set(Some(trouble));
+        Poll::Ready(Some(Err(PayloadError::Overflow)))
+    }
+}
+
+impl<S> Stream for Body<S>
+where
+    S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+{
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(trouble) = self.trouble.get() {
+            return self.ends(trouble);
+        }
+        match Pin::new(&mut self.inner).poll_next(cx) {
+            Poll::Ready(Some(Ok(bytes))) => {
+                self.bytes += bytes.len() as u64;
+                if self.bytes > BODY_BYTES_MAX { self.ends(Trouble::TooLarge) } else { Poll::Ready(Some(Ok(bytes))) }
+            }
+            Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => self.ends(Trouble::TooSlow),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::{StreamExt as _, stream};
+
+    fn body<S>(inner: S) -> (Body<S>, SharedTrouble) {
+        let trouble = SharedTrouble::default();
+        let deadline = Box::pin(tokio::time::sleep(Duration::from_millis(50)));
+        (Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble) }, trouble)
+    }
+
+    #[actix_rt::test]
+    async fn a_body_passes_whole_up_to_the_limit_and_not_a_byte_more() {
+        let piece = Bytes::from(vec![0; 1024 * 1024]);
+        let two = || stream::iter(vec![Ok(piece.clone()), Ok(piece.clone())]);
+        let (whole, trouble) = body(two());
+        assert!(whole.collect::<Vec<_>>().await.iter().all(Result::is_ok));
+        assert_eq!(trouble.get(), None);
+        let (mut longer, trouble) = body(two().chain(stream::iter(vec![Ok(Bytes::from_static(b"x"))])));
+        assert!(longer.next().await.is_some_and(|item| item.is_ok()));
+        assert!(longer.next().await.is_some_and(|item| item.is_ok()));
+        assert!(longer.next().await.is_some_and(|item| item.is_err()));
+        assert_eq!(trouble.get(), Some(Trouble::TooLarge));
+    }
+
+    #[actix_rt::test]
+    async fn a_body_that_drips_is_ended_at_its_deadline() {
+        let begun = std::time::Instant::now();
+        let drips = stream::unfold((), |()| async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Some((Ok(Bytes::from_static(b"x")), ()))
+        });
+        let (dripping, trouble) = body(Box::pin(drips));
+        let errors = dripping.take_while(|item| std::future::ready(item.is_ok())).count().await;
+        assert!(errors < 10 && begun.elapsed() < Duration::from_secs(2));
+        assert_eq!(trouble.get(), Some(Trouble::TooSlow));
+    }
+}
