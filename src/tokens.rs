@@ -6,7 +6,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking"))]
 
 use std::fmt;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -68,6 +68,8 @@ pub struct Tokens {
     key: hmac::Key,
     /// Accepted, never signed with: the key before a rotation.
     former: Option<hmac::Key>,
+    /// The wall clock when the process began, and the monotonic one.
+    began: (SystemTime, Instant),
 }
 
 impl fmt::Debug for Tokens {
@@ -80,7 +82,7 @@ impl Tokens {
     /// Signs with a secret of any length; 32 random bytes are right.
     #[must_use]
     pub fn new(secret: &[u8]) -> Self {
-        Self { key: token_key(secret), former: None }
+        Self { key: token_key(secret), former: None, began: (SystemTime::now(), Instant::now()) }
     }
 
     /// Accepts tokens of the secret before this one too, for as long as a rotation takes.
@@ -88,6 +90,13 @@ impl Tokens {
     pub fn accepting_former(mut self, secret: &[u8]) -> Self {
         self.former = Some(token_key(secret));
         self
+    }
+
+    /// The time tokens are made and judged by: the wall clock of the start, and what has passed since. A clock that jumps
+    /// meanwhile ends no token early and lets none live longer.
+    #[must_use]
+    pub fn now(&self) -> SystemTime {
+        self.began.0 + self.began.1.elapsed()
     }
 
     /// A URL-safe token, good until `expires` (whole seconds).

@@ -78,6 +78,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         metrics,
         recording_hosts: recording_hosts(&config)?,
         returning: Returning::default(),
+        lately: http::health::Lately::default(),
         watch: Watch::new(signals::overload(&config)),
         alarms: alarms(ports.recordings.clone()),
         api: http::api::State::default(),

@@ -37,9 +37,9 @@ const OBSERVED_MAX: usize = 500;
 const FRESH_FOR: Duration = Duration::from_secs(1);
 const METHODS: &str = "GET, HEAD";
 
-/// What was found lately, for one worker. The lock is held while looking, so that a crowd waits for one look.
+/// What was found lately, for all workers. The lock is held while looking, so that a crowd waits for one look.
 #[derive(Default)]
-pub(super) struct Lately {
+pub struct Lately {
     database: Mutex<Option<(Instant, Database)>>,
     totals: Mutex<Option<(Instant, Arc<Observed>)>>,
 }
@@ -220,7 +220,6 @@ struct Observed {
 
 /// Routes of this file.
 pub fn configure(routes: &mut web::ServiceConfig) {
-    routes.app_data(web::Data::new(Lately::default()));
     let seen = || web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     routes
         .service(only(web::resource("/health"), METHODS).route(seen().to(health)))
@@ -230,17 +229,24 @@ pub fn configure(routes: &mut web::ServiceConfig) {
         .service(only(web::resource("/metrics"), METHODS).route(seen().to(metrics)));
 }
 
-async fn database(app: &App, lately: &Lately) -> Database {
-    let mut last = lately.database.lock().await;
+async fn database(app: &App) -> Database {
+    // Whoever looks may be stuck on a blocked thread: then this one looks for itself.
+    let Ok(mut last) = tokio::time::timeout(PING_DEADLINE, app.lately.database.lock()).await else {
+        return look(app).await;
+    };
     if let Some((at, database)) = *last
         && at.elapsed() < FRESH_FOR
     {
         return database;
     }
-    let answer = tokio::time::timeout(PING_DEADLINE, app.store.ping()).await.ok();
-    let database = Database::of(answer, app.store.trouble());
+    let database = look(app).await;
     *last = Some((Instant::now(), database));
     database
+}
+
+async fn look(app: &App) -> Database {
+    let answer = tokio::time::timeout(PING_DEADLINE, app.store.ping()).await.ok();
+    Database::of(answer, app.store.trouble())
 }
 
 /// What the recorder's last error says is for the operator.
@@ -254,8 +260,8 @@ fn told<T: Serialize>(mut response: actix_web::HttpResponseBuilder, body: &T) ->
 
 /// All of it, at a glance; 200 for as long as the process answers.
 #[utoipa::path(get, path = "/health", tag = "health", responses((status = 200, body = Health), OpenRefusals))]
-pub(super) async fn health(app: web::Data<App>, lately: web::Data<Lately>) -> HttpResponse {
-    let database = database(&app, &lately).await;
+pub(super) async fn health(app: web::Data<App>) -> HttpResponse {
+    let database = database(&app).await;
     let (recorder, directory_loaded, draining) =
         (recorder(&app), app.directory.get().is_some(), app.calls.is_draining());
     let shedding = app.calls.is_shedding();
@@ -317,8 +323,8 @@ pub(super) async fn live() -> HttpResponse {
 /// Whether new calls should be sent here.
 #[utoipa::path(get, path = "/health/ready", tag = "health",
     responses((status = 200, body = Readiness), (status = 503, description = "Not now", body = Readiness), OpenRefusals))]
-pub(super) async fn ready(app: web::Data<App>, lately: web::Data<Lately>) -> HttpResponse {
-    let reasons = not_ready(&app, database(&app, &lately).await);
+pub(super) async fn ready(app: web::Data<App>) -> HttpResponse {
+    let reasons = not_ready(&app, database(&app).await);
     if reasons.is_empty() {
         return told(HttpResponse::Ok(), &Readiness { status: "ready", reasons });
     }
@@ -328,13 +334,9 @@ pub(super) async fn ready(app: web::Data<App>, lately: web::Data<Lately>) -> Htt
 /// The tree of actors: totals for everybody, each call with its children for the holder of a key.
 #[utoipa::path(get, path = "/health/supervisor", tag = "health", security((), ("key" = [])),
     responses((status = 200, body = Supervision), KeyRefusals))]
-pub(super) async fn supervisor(
-    app: web::Data<App>,
-    lately: web::Data<Lately>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn supervisor(app: web::Data<App>, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let caller = auth::who(request).await?;
-    let observed = totals(&app, &lately).await;
+    let observed = totals(&app).await;
     let tree = match &caller {
         None => None,
         Some(caller) => Some(match caller.client() {
@@ -368,8 +370,10 @@ pub(super) async fn metrics(app: web::Data<App>) -> HttpResponse {
         .body(app.metrics.render())
 }
 
-async fn totals(app: &App, lately: &Lately) -> Arc<Observed> {
-    let mut last = lately.totals.lock().await;
+async fn totals(app: &App) -> Arc<Observed> {
+    let Ok(mut last) = tokio::time::timeout(PING_DEADLINE, app.lately.totals.lock()).await else {
+        return Arc::new(observe(app, None).await);
+    };
     if let Some((at, observed)) = &*last
         && at.elapsed() < FRESH_FOR
     {

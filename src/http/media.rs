@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use actix_web::http::header::ORIGIN;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -54,7 +54,7 @@ fn refuse_browsers(request: &HttpRequest) -> Result<(), Problem> {
 async fn by_token(request: HttpRequest, payload: web::Payload, app: web::Data<App>) -> Result<HttpResponse, Problem> {
     refuse_browsers(&request)?;
     let token = request.match_info().get("token").unwrap_or_default();
-    let Ok(claims) = app.tokens.verify(token, Purpose::Media, SystemTime::now()) else {
+    let Ok(claims) = app.tokens.verify(token, Purpose::Media, app.tokens.now()) else {
         return Err(unauthorized(&request, &app));
     };
     let call = match app.calls.by_id(claims.call) {

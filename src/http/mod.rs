@@ -61,6 +61,8 @@ pub struct App {
     pub recording_hosts: RecordingHosts,
     /// Calls of a former process that may come back.
     pub returning: returning::Returning,
+    /// What was seen a moment ago, shared by all workers.
+    pub lately: health::Lately,
     /// Threads and memory.
     pub watch: Arc<Watch>,
     /// What `/health` reports of rooms that this one does not know.

@@ -141,7 +141,7 @@ fn credentials_fit(app: &App, client: &Client, request: &HttpRequest) -> bool {
     if value("key").is_some_and(|key| client.secrets.opens(&hash_secret(key), Utc::now())) {
         return true;
     }
-    let claims = value("token").map(|token| app.tokens.verify(token, Purpose::Webhook, SystemTime::now()));
+    let claims = value("token").map(|token| app.tokens.verify(token, Purpose::Webhook, app.tokens.now()));
     if matches!(claims, Some(Ok(claims)) if claims.client == client.id) {
         return true;
     }
@@ -202,7 +202,7 @@ async fn call_start(request: HttpRequest, payload: web::Payload) -> Result<HttpR
     let asked = asked(&request, payload).await?;
     let start = CallStart::read(&asked.params).map_err(problem_of)?;
     let call = admit(&asked.app, &asked.snapshot, &asked.client, start.call_sid, &start.ends).await?;
-    let expires = SystemTime::now() + asked.app.config.security.media_token_ttl;
+    let expires = asked.app.tokens.now() + asked.app.config.security.media_token_ttl;
     let token = asked.app.tokens.mint(Purpose::Media, call, asked.client.id, expires);
     let rate = asked.app.config.exotel.sample_rate;
     let url = format!("{}/media/exotel/{token}?sample-rate={rate}", asked.app.config.server.public_url.ws());

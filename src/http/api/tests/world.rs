@@ -173,6 +173,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         tokens: Tokens::new(&[7; 32]),
         limits: RateLimits::new(&config.limits),
         metrics: metrics(),
+        lately: crate::http::health::Lately::default(),
         watch: crate::watch::Watch::new(crate::watch::Overload { lag: Duration::ZERO, memory: 0 }),
         returning: crate::http::returning::Returning::default(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
