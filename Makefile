@@ -48,11 +48,16 @@ fmt: ## format all sources
 bench: tools ## measure the path of an audio frame
 	$(CARGO) bench --locked --bench relay
 
-faults: tools ## do harm to a release server under 100 live calls, and judge it
+CAMPAIGN ?= kill drain endings leak database idle
+faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 20 minutes)
 	$(CARGO) build --release --locked --bin caly
+	$(CARGO) bench --locked --bench faults --no-run
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
-	settings=$$($(POSTGRES) start); eval "$$settings"; \
-	$(CARGO) bench --locked --bench faults -- database
+	settings=$$($(POSTGRES) start); eval "$$settings"; missed=(); \
+	for campaign in $(CAMPAIGN); do \
+	  $(CARGO) bench --quiet --locked --bench faults -- $$campaign || missed+=($$campaign); \
+	done; \
+	[ $${#missed[@]} = 0 ] || { echo "goals missed in: $${missed[*]}" >&2; exit 1; }
 
 FUZZ_SECONDS ?= 600
 fuzz: tools ## throw hostile input at each door for FUZZ_SECONDS (600); needs cargo-fuzz and a C++ compiler

@@ -77,7 +77,7 @@ async fn the_feed_tells_all_of_a_call_once_in_order_without_speech(world: &World
     }
     let spoken = FeedFilter { text: true, kinds: vec!["turn".to_owned()], ..FeedFilter::default() };
     let texts: Vec<_> = all(&world.store, &spoken, 200).await.into_iter().map(|row| row.text.unwrap()).collect();
-    assert_eq!(texts, ["मेरा order कहाँ है?", "Namaste, how can I help", "Namaste, how can I help"]);
+    assert_eq!(texts, ["मेरा order 1001 कहाँ है?", "Namaste, how can I help", "Namaste, how can I help"]);
 }
 
 async fn pages_of_the_feed_and_its_filters_leave_nothing_out(world: &World) {

@@ -44,7 +44,7 @@ async fn a_whole_call_is_kept_as_it_was_recorded(world: &World) {
     assert_eq!((call.after_stream.as_deref(), call.degraded.as_slice()), (Some("hang_up"), &["intent".to_owned()][..]));
     let said: Vec<_> = detail.turns.iter().map(|turn| (turn.speaker.as_str(), turn.text.as_str())).collect();
     // The second caller turn was recorded before its agent turn began, and the agent's text grew once.
-    assert_eq!(said, [("agent", "Namaste, how can I help"), ("caller", "मेरा order कहाँ है?")]);
+    assert_eq!(said, [("agent", "Namaste, how can I help"), ("caller", "मेरा order 1001 कहाँ है?")]);
     assert_eq!(detail.turns[0].latency_ms, Some(480));
     assert_eq!(detail.intents[0].intent, "order_status");
     assert_eq!(detail.intents[0].entities[0]["value"], "1001");

@@ -90,7 +90,7 @@ pub fn ended(facts: &CallFacts, reason: EndReason) -> JournalEntry {
 /// A call from its admission to its end.
 pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
     let call = facts.call;
-    let caller = turn(facts, 3, Speaker::Caller, "मेरा order कहाँ है?");
+    let caller = turn(facts, 3, Speaker::Caller, "मेरा order 1001 कहाँ है?");
     let JournalEntry::Turn { turn: said, .. } = &caller else { unreachable!() };
     let asked = said.id;
     let JournalEntry::Turn { turn: mut greeting, .. } = turn(facts, 1, Speaker::Agent, "Namaste") else {
