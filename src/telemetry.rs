@@ -119,8 +119,11 @@ impl Drop for Line {
 /// The process's logs. Dropping it writes what is queued, for at most a second.
 pub struct Logs {
     _guard: LogGuard,
-    set_filter: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+    set_filter: SetFilter,
 }
+
+/// Puts another filter before the lines of whichever format there is.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 impl Logs {
     /// Another level or filter from now on, as `log.level` of the configuration.
@@ -237,7 +240,7 @@ pub fn init_logs(log: &Log) -> Result<Logs, String> {
         .with_span_events(FmtSpan::NONE)
         .with_writer(queue);
     // The two formats are of two types, and so are the handles of their filters.
-    let (set, set_filter): (_, Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>) = if json {
+    let (set, set_filter): (_, SetFilter) = if json {
         let lines = lines.json().flatten_event(true).with_span_list(false).with_filter_reloading();
         let handle = lines.reload_handle();
         (lines.try_init(), Box::new(move |filter| handle.reload(filter).map_err(|error| error.to_string())))

@@ -29,8 +29,8 @@ use super::problem::Problem;
 use crate::carriers::exotel::media::{Encoder, StartFacts};
 use crate::carriers::exotel::session::{Fault, Session};
 
-/// From the upgrade to `start` (telephony.md §1.1.5).
-const START_DEADLINE: Duration = Duration::from_secs(10);
+/// From the upgrade to `start`; the close and its answer have a second more, so that nothing stays longer than 10 s.
+const START_DEADLINE: Duration = Duration::from_secs(9);
 /// Events kept for a static URL while its call is being admitted: 2 s of frames.
 const EARLY_EVENTS_MAX: usize = 100;
 /// Control frames answered between two messages of the protocol; more is a flood.

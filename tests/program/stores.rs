@@ -282,7 +282,9 @@ async fn a_schema_newer_than_the_code_is_refused_with_what_to_do_and_never_serve
     for engine in [Database::Sqlite, Database::Postgres] {
         let server = Server::prepared(Settings::on(engine)).await;
         assert!(server.cli(&["migrate"]).await.status.success());
-        let newer = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)".to_owned();
+        let newer =
+            "UPDATE _sqlx_migrations SET version = 9999 WHERE version = (SELECT MAX(version) FROM _sqlx_migrations)"
+                .to_owned();
         match &server.postgres {
             Some(database) => {
                 sqlx::raw_sql(AssertSqlSafe(newer)).execute(&mut database.connect().await).await.unwrap();
