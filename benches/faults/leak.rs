@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use caly::sim::engine::EngineOptions;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::Size;
 use crate::stream::Stream;
-use crate::world::{Server, Settings, Table};
+use crate::world::{Server, Settings, Table, until};
 
 /// Calls between two looks.
 const BATCH: usize = 250;
@@ -73,11 +74,17 @@ async fn call(server: &Server, number: usize) -> Result<()> {
 
 pub async fn run(size: Size) -> Result<Vec<Table>> {
     let calls = size.calls(10_000);
+    // The engine is in this process, so that what it keeps of its sessions is not taken for the server's.
+    let engine = caly::sim::engine::serve(EngineOptions::sandbox().map_err(|error| anyhow!("{error}"))?).await?;
     let settings = Settings::default()
+        .with("OPENAI_API_KEY", "sandbox")
+        .with("OPENAI_BASE_URL", engine.url.trim_end_matches("/realtime"))
         .with("CALY__CALLS__REMEMBER", "1s")
         .with("CALY__RECORDING__ENABLED", "false")
         .with("CALY__LOG__LEVEL", "warn");
     let server = std::rc::Rc::new(Server::start(settings).await?);
+    let known = || async { call(&server, 0).await.is_ok() };
+    until("the client is known", Duration::from_secs(20), known).await?;
     let begun = Instant::now();
     let (mut seen, mut failed, mut slowest) = (Vec::new(), Vec::new(), Duration::ZERO);
     let mut placed = 0;
