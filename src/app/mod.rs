@@ -57,6 +57,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     caly_actors::understand::prepare();
     let config = Arc::new(config);
     let store = cli::connect(&config).await?;
+    let _alone = alone(&config.data_dir)?;
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
     let (engine, sandbox_engine) = engine(&config).await?;
@@ -114,6 +115,21 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     store.close().await;
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// Holds the data directory for this process: two would close each other's calls and mix their journals. The lock goes with
+/// the process, however it ends.
+fn alone(data_dir: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    let path = data_dir.join("serve.lock");
+    let lock = std::fs::File::options().create(true).append(true).open(&path);
+    let lock = lock.with_context(|| format!("{} cannot be made", path.display()))?;
+    lock.try_lock().with_context(|| {
+        format!(
+            "another caly serve uses {}: stop it, or set CALY__DATA_DIR and DATABASE_URL to others",
+            data_dir.display()
+        )
+    })?;
+    Ok(lock)
 }
 
 fn provider_name(config: &Config) -> &'static str {

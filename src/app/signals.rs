@@ -8,7 +8,7 @@ use caly_actors::supervisor::{AdmissionLimits, Calls};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, LoadArgs};
+use crate::config::{Config, LoadArgs, Source};
 use crate::http::App;
 use crate::telemetry::Logs;
 use crate::watch::{self, Overload};
@@ -51,17 +51,36 @@ async fn reload(app: &web::Data<App>, logs: &Logs, load: &LoadArgs) {
         Ok(now) => watch::notify(&[NotifyState::Reloading, now]),
         Err(_) => watch::notify(&[NotifyState::Reloading]),
     }
-    match Config::load(load) {
-        Ok(config) => apply(app, logs, &config),
-        Err(error) => tracing::error!(%error, "the configuration is not as it should be; the former one stays in use"),
-    }
+    let configured = match read(app, load) {
+        Ok(config) => {
+            apply(app, logs, &config);
+            true
+        }
+        Err(error) => {
+            tracing::error!(error = %format!("{error:#}"), "the configuration is not as it should be; the former one stays in use");
+            false
+        }
+    };
     let reloaded = app.directory.reload(&app.store).await;
     if let Err(error) = &reloaded {
         tracing::error!(%error, "clients could not be read; the former ones stay in use");
     }
-    metrics::counter!("caly_reloads_total").increment(1);
-    tracing::info!(ok = reloaded.is_ok(), "limits, log level, clients and agents read anew");
+    let ok = configured && reloaded.is_ok();
+    metrics::counter!("caly_reloads_total", "ok" => if ok { "true" } else { "false" }).increment(1);
+    tracing::info!(ok, limits_and_log_level = configured, clients_and_agents = reloaded.is_ok(), "read anew");
     watch::notify(&[NotifyState::Ready]);
+}
+
+/// The configuration as it is now. A file that was read at the start and is gone is no reason to fall back to defaults.
+fn read(app: &App, load: &LoadArgs) -> anyhow::Result<Config> {
+    let files = app.config.describe().iter().filter_map(|known| match &known.source {
+        Source::File(path) => Some(path),
+        _ => None,
+    });
+    if let Some(gone) = files.into_iter().find(|path| !path.exists()) {
+        anyhow::bail!("{} is gone: put it back", gone.display());
+    }
+    Ok(Config::load(load)?)
 }
 
 fn apply(app: &App, logs: &Logs, config: &Config) {

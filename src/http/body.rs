@@ -1,7 +1,8 @@
 //! A request's body with a deadline and a size, whatever route it goes to.
 //!
 //! A handler that reads sees the body end in an error; the shield then answers 408 or 413 in its place, however the
-//! handler took it. A body that nobody reads costs nothing and is not judged.
+//! handler took it. A body that is not read to its end would keep its connection for as long as the peer likes: the
+//! connection is cut a moment after the answer.
 
 use std::cell::Cell;
 use std::future::Future as _;
@@ -18,7 +19,11 @@ use bytes::Bytes;
 use futures_util::Stream;
 use tokio::time::Sleep;
 
+use super::connection::KillSwitch;
 use super::problem::Problem;
+
+/// From the end of a request whose body was not read whole to the end of its connection: the answer is on its way.
+const UNREAD: Duration = Duration::from_secs(1);
 
 /// Largest body of any request. Routes set lower limits of their own.
 pub const BODY_BYTES_MAX: u64 = 2 * 1024 * 1024;
@@ -68,7 +73,8 @@ pub fn bound(request: &mut ServiceRequest, deadline: Duration) -> Result<SharedT
     }
     let inner = request.take_payload();
     let deadline = Box::pin(tokio::time::sleep(deadline));
-    let bounded = Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble) };
+    let connection = request.conn_data::<KillSwitch>().cloned();
+    let bounded = Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble), whole: false, connection };
     request.set_payload(Payload::Stream { payload: Box::pin(bounded) });
     Ok(trouble)
 }
@@ -78,6 +84,23 @@ struct Body<S> {
     deadline: Pin<Box<Sleep>>,
     bytes: u64,
     trouble: SharedTrouble,
+    /// It was read to its end.
+    whole: bool,
+    connection: Option<KillSwitch>,
+}
+
+impl<S> Drop for Body<S> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take().filter(|_| !self.whole) else { return };
+        // Without a runtime the process is ending, and its connections with it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            metrics::counter!("caly_http_bodies_unread_total").increment(1);
+            runtime.spawn(async move {
+                tokio::time::sleep(UNREAD).await;
+                connection.cut();
+            });
+        }
+    }
 }
 
 impl<S> Body<S> {
@@ -102,6 +125,10 @@ where
                 self.bytes += bytes.len() as u64;
                 if self.bytes > BODY_BYTES_MAX { self.ends(Trouble::TooLarge) } else { Poll::Ready(Some(Ok(bytes))) }
             }
+            Poll::Ready(None) => {
+                self.whole = true;
+                Poll::Ready(None)
+            }
             Poll::Pending if self.deadline.as_mut().poll(cx).is_ready() => self.ends(Trouble::TooSlow),
             other => other,
         }
@@ -116,7 +143,7 @@ mod tests {
     fn body<S>(inner: S) -> (Body<S>, SharedTrouble) {
         let trouble = SharedTrouble::default();
         let deadline = Box::pin(tokio::time::sleep(Duration::from_millis(50)));
-        (Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble) }, trouble)
+        (Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble), whole: false, connection: None }, trouble)
     }
 
     #[actix_rt::test]

@@ -309,6 +309,7 @@ fn journal_told(word: &str) -> &'static str {
         "database_away" => "the database is away: the journal is kept on disk and written later",
         "spool_waits" => "the journal kept on disk is being written to the database",
         "spool_full" => "the journal's room on disk is used up: events are given up; bring the database back",
+        "entries_refused" => "the database refused entries for good: they lie in spool/rejected.jsonl",
         "disk_refuses" => "the disk refuses the journal, which is in memory only: make room in data_dir",
         _ => "the journal is not sound: see the log",
     }

@@ -309,7 +309,7 @@ impl Recorder {
             rejected: shared.rejected.load(Ordering::Relaxed),
             restarts: shared.restarts.load(Ordering::Relaxed),
             healthy: !state.away && state.spooled_bytes == 0 && state.disk.is_none(),
-            alarm: state.alarm(),
+            alarm: state.alarm().or((shared.rejected.load(Ordering::Relaxed) > 0).then_some("entries_refused")),
             last_error: state.last_error,
         }
     }

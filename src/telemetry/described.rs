@@ -3,7 +3,8 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 52] = [
+const COUNTERS: [(&str, Unit, &str); 53] = [
+    ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_on_record_total",
         Unit::Count,

@@ -258,3 +258,24 @@ async fn each_kind_of_asker_has_its_own_rate_and_is_told_when_to_come_back() {
     })
     .await;
 }
+
+#[actix_rt::test]
+async fn a_body_that_nobody_reads_does_not_keep_its_connection() {
+    let server = Server::start(Settings::default()).await;
+    let port = server.port;
+    let asked = ["GET /health/live", "GET /api/v1/calls", "POST /webhooks/exotel/demo/call-start", "GET /nothing"];
+    let ends = asked.map(|line| {
+        tokio::task::spawn_blocking(move || {
+            let mut socket = Raw::connect(port);
+            socket.send(format!("{line} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").as_bytes());
+            let status = socket.status(SOON);
+            let begun = Instant::now();
+            socket.end(SOON);
+            (line, status, begun.elapsed())
+        })
+    });
+    for end in ends {
+        let (line, status, life) = end.await.unwrap();
+        assert!(life < Duration::from_secs(5), "{line}: answered {status}, open for {life:?} after that");
+    }
+}

@@ -58,6 +58,23 @@ async fn sighup_brings_limits_the_log_level_and_agents_and_a_bad_file_changes_no
     server.signal("HUP");
     logged(&server, "the former one stays in use").await;
     assert_eq!(server.call_start(&sid("three")).await.status, 200);
+    std::fs::remove_file(&file).unwrap();
+    server.signal("HUP");
+    logged(&server, "config.toml is gone").await;
+    for at in ["four", "five"] {
+        assert_eq!(server.call_start(&sid(at)).await.status, 200, "{at}");
+    }
+    server.call_start(&sid("six")).await.problem(503);
+}
+
+#[actix_rt::test]
+async fn a_second_server_on_the_same_data_is_refused_with_what_to_do() {
+    let server = Server::start(Settings::default()).await;
+    let second = server.cli(&["serve"]).await;
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert_eq!(second.status.code(), Some(1), "{said}");
+    assert!(said.contains("another caly serve uses") && said.contains("CALY__DATA_DIR"), "{said}");
+    assert_eq!(web::get(&server.url("/health/ready")).await.status, 200);
 }
 
 #[actix_rt::test]
