@@ -120,8 +120,9 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
 /// Holds the data directory for this process: two would close each other's calls and mix their journals. The lock goes with
 /// the process, however it ends.
 fn alone(data_dir: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
     let path = data_dir.join("serve.lock");
-    let lock = std::fs::File::options().create(true).append(true).open(&path);
+    let lock = std::fs::File::options().create(true).append(true).mode(0o600).open(&path);
     let lock = lock.with_context(|| format!("{} cannot be made", path.display()))?;
     lock.try_lock().with_context(|| {
         format!(
