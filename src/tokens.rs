@@ -26,7 +26,7 @@ const TOKEN_CHARS_MAX: usize = 256;
 pub enum Purpose {
     /// The media socket of one call.
     Media,
-    /// Webhooks about one call.
+    /// Webhooks about one call. No door takes such a token: the carrier's URLs carry the client's secret.
     Webhook,
 }
 

@@ -210,8 +210,6 @@ pub struct Limits {
 pub struct Security {
     /// Life of a media URL.
     pub media_token_ttl: Duration,
-    /// Life of a call's webhook URLs.
-    pub call_token_ttl: Duration,
     token_secret: Option<SecretString>,
 }
 

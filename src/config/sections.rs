@@ -254,11 +254,7 @@ fn security(r: &mut Reader<'_>) -> Security {
         let reason = format!("must have at least {} characters", secrets::SHORTEST_TOKEN_SECRET);
         r.problem("security.token_secret", &reason);
     }
-    Security {
-        media_token_ttl: r.duration("security.media_token_ttl", SECOND..=HOUR),
-        call_token_ttl: r.duration("security.call_token_ttl", Duration::from_secs(60)..=DAY),
-        token_secret,
-    }
+    Security { media_token_ttl: r.duration("security.media_token_ttl", SECOND..=HOUR), token_secret }
 }
 
 fn recording(r: &mut Reader<'_>, data_dir: &Path) -> Recording {

@@ -93,7 +93,7 @@ async fn asked(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Pr
     };
     // A signature covers the body, so the body is read for it, but never parsed before it is checked.
     let signed = request.headers().contains_key("x-exotel-signature") && client.secrets.signature_secret.is_some();
-    if !signed && !credentials_fit(&app, &client, request) {
+    if !signed && !credentials_fit(&client, request) {
         return Err(rejected(&app, Some(&client), &slug, address));
     }
     if let Err(wait) = app.limits.webhooks.check(&client.slug) {
@@ -103,7 +103,7 @@ async fn asked(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Pr
         return Err(Problem::unsupported_media_type().detail("the body must not be compressed"));
     }
     let body = read_body(payload, app.config.server.body_deadline).await?;
-    if signed && !signature_fits(&client, request, &body) && !credentials_fit(&app, &client, request) {
+    if signed && !signature_fits(&client, request, &body) && !credentials_fit(&client, request) {
         return Err(rejected(&app, Some(&client), &slug, address));
     }
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -134,15 +134,11 @@ fn from_allowed_address(client: &Client, address: Option<IpAddr>) -> bool {
         || address.is_some_and(|address| client.networks.iter().any(|network| network.contains(address)))
 }
 
-/// `?key=`, Basic credentials, or a token of ours bound to one call of this client.
-fn credentials_fit(app: &App, client: &Client, request: &HttpRequest) -> bool {
+/// `?key=` or Basic credentials.
+fn credentials_fit(client: &Client, request: &HttpRequest) -> bool {
     let query: Vec<(String, String)> = form_urlencoded::parse(request.query_string().as_bytes()).into_owned().collect();
     let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     if value("key").is_some_and(|key| client.secrets.opens(&hash_secret(key), Utc::now())) {
-        return true;
-    }
-    let claims = value("token").map(|token| app.tokens.verify(token, Purpose::Webhook, app.tokens.now()));
-    if matches!(claims, Some(Ok(claims)) if claims.client == client.id) {
         return true;
     }
     basic_fits(client, request)
