@@ -63,10 +63,13 @@ impl Dialogue {
         (self.text(heard).into_owned(), self.text(unheard).into_owned())
     }
 
-    /// The caller's words as they may be stored; turns may come later than they were said.
-    pub fn caller_said(&mut self, turn: Uuid, started: Duration, text: &str) -> String {
+    /// The caller's words as they may be stored; turns may come later than they were said. `under_way` is what the agent
+    /// is saying and [`Dialogue::agent_said`] has not been told yet: who is asked for a code may give it before the question
+    /// has been heard to its end.
+    pub fn caller_said(&mut self, turn: Uuid, started: Duration, text: &str, under_way: &str) -> String {
         let mut new = Vec::new();
-        let known = Known { asked: self.asked_at(started), told: &self.told };
+        let asked = Asked::in_words(under_way).or_else(|| self.asked_at(started));
+        let known = Known { asked, told: &self.told };
         let masked = record(text, known, &mut new).into_owned();
         self.told.extend(new.into_iter().filter(|digits| digits.len() >= TOLD_DIGITS));
         let over = self.told.len().saturating_sub(TOLD);

@@ -213,16 +213,16 @@ fn a_question_counts_for_the_turn_it_was_asked_before_and_until_the_agent_goes_o
     let at = std::time::Duration::from_secs;
     let turn = |number| uuid::Uuid::from_u128(number);
     let mut dialogue = Dialogue::default();
-    assert_eq!(dialogue.caller_said(turn(1), at(1), "1042"), "1042");
+    assert_eq!(dialogue.caller_said(turn(1), at(1), "1042", ""), "1042");
     dialogue.agent_said(at(2), "Please tell me", "the OTP.");
-    assert_eq!(dialogue.caller_said(turn(2), at(3), "four eight"), "[code]");
-    assert_eq!(dialogue.caller_said(turn(3), at(4), "two one"), "[code]");
+    assert_eq!(dialogue.caller_said(turn(2), at(3), "four eight", ""), "[code]");
+    assert_eq!(dialogue.caller_said(turn(3), at(4), "two one", ""), "[code]");
     dialogue.agent_said(at(4), "Hello, are you there?", "");
-    assert_eq!(dialogue.caller_said(turn(8), at(4), "yes, two one two one"), "yes, [code]");
+    assert_eq!(dialogue.caller_said(turn(8), at(4), "yes, two one two one", ""), "yes, [code]");
     dialogue.agent_said(at(5), "Thank you. Which order is it?", "");
     // Written down late: said before the agent went on.
-    assert_eq!(dialogue.caller_said(turn(4), at(4), "haan 21"), "haan [code]");
-    assert_eq!(dialogue.caller_said(turn(5), at(6), "1042"), "1042");
+    assert_eq!(dialogue.caller_said(turn(4), at(4), "haan 21", ""), "haan [code]");
+    assert_eq!(dialogue.caller_said(turn(5), at(6), "1042", ""), "1042");
     assert_eq!(dialogue.piece(turn(2), "four eight"), None);
     assert_eq!(dialogue.piece(turn(5), "1042").as_deref(), Some("1042"));
     assert_eq!(dialogue.piece(turn(9), "1042").as_deref(), Some("1042"));
@@ -232,13 +232,17 @@ fn a_question_counts_for_the_turn_it_was_asked_before_and_until_the_agent_goes_o
         ("You said 48, and then two one?".into(), String::new())
     );
     dialogue.agent_said(at(8), "The OTP?", "");
-    assert_eq!(dialogue.caller_said(turn(6), at(9), "four eight two one"), "[code]");
+    assert_eq!(dialogue.caller_said(turn(6), at(9), "four eight two one", ""), "[code]");
     assert_eq!(dialogue.agent_said(at(10), "I heard 4821, right?", "").0, "I heard [code], right?");
     assert_eq!(dialogue.json(serde_json::json!({"order": "1042", "code": 4821}))["code"], "[code]");
     assert_eq!(dialogue.json(serde_json::json!({"order": "1042", "code": 4821}))["order"], "1042");
+    // The question is still being heard.
+    dialogue.agent_said(at(10), "Your order number?", "");
+    assert_eq!(dialogue.caller_said(turn(7), at(11), "7306", "Thank you, and"), "7306");
+    assert_eq!(dialogue.caller_said(turn(7), at(11), "7306", "Thank you, and the OTP that"), "[code]");
     for later in 10..100 {
         dialogue.agent_said(at(later), "OTP?", "");
-        dialogue.caller_said(turn(u128::from(later)), at(later), "hello");
+        dialogue.caller_said(turn(u128::from(later)), at(later), "hello", "");
     }
     assert!(std::mem::size_of_val(&dialogue) < 200 && format!("{dialogue:?}") == "Dialogue");
 }

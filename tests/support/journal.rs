@@ -56,7 +56,7 @@ pub fn turn(facts: &CallFacts, at_s: u64, speaker: Speaker, text: &str) -> Journ
         ended: Duration::from_secs(at_s + 1),
         latency: None,
     };
-    JournalEntry::Turn { call: facts.call, turn }
+    JournalEntry::Turn { call: facts.call, turn, under_way: "".into() }
 }
 
 /// The call's one action, under a fresh id.
@@ -96,7 +96,7 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
     let JournalEntry::Turn { turn: mut greeting, .. } = turn(facts, 1, Speaker::Agent, "Namaste") else {
         unreachable!()
     };
-    let first = JournalEntry::Turn { call, turn: greeting.clone() };
+    let first = JournalEntry::Turn { call, turn: greeting.clone(), under_way: "".into() };
     greeting.text = "Namaste, how can I help".into();
     greeting.latency = Some(Duration::from_millis(480));
     let entity = Entity { kind: "order_id", text: "1001".into(), value: "1001".into(), confidence: 0.9 };
@@ -108,7 +108,7 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
         event("engine_ready"),
         caller,
         first,
-        JournalEntry::Turn { call, turn: greeting },
+        JournalEntry::Turn { call, turn: greeting, under_way: "".into() },
         JournalEntry::Intent { call, turn: asked, understanding, at: Duration::from_secs(4) },
         action(facts, ActionState::Running),
         action(facts, ActionState::Done),

@@ -106,7 +106,7 @@ impl CallState {
             ended: now + length,
             latency: None,
         };
-        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn }));
+        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way: "".into() }));
         self.playing = true;
     }
 

@@ -388,10 +388,12 @@ impl CallState {
     }
 
     pub(super) fn record_turn(&self, turn: Turn, out: &mut Vec<Effect>) {
+        let mut under_way = "".into();
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
             out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text) });
+            under_way = self.turns.agent_under_way();
         }
-        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn }));
+        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
     }
 
     // ------------------------------------------------------------ children

@@ -453,3 +453,23 @@ fn every_limit_ends_in_its_own_reason() {
         assert!((seconds * 10..=seconds * 10 + 50).contains(&when), "{expected} after {when} tenths of a second");
     }
 }
+
+#[test]
+fn a_caller_turn_written_down_while_the_agent_still_speaks_tells_what_it_may_answer() {
+    let mut state = live(false);
+    for event in [created("r1", 1), agent_words(), began("a1"), spoke()] {
+        let _ = state.on(event, at(10));
+    }
+    let said = || engine(EngineEvent::CallerTranscript { item: "u1".into(), text: "4821".into() });
+    let asked = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Record(JournalEntry::Turn { under_way, .. }) => Some(under_way),
+            _ => None,
+        })
+    };
+    assert_eq!(asked(state.on(said(), at(11))).as_deref(), Some("hello there"));
+    // Heard in part, and on record.
+    let _ = state.on(done("r1", ResponseOutcome::Cancelled), at(11));
+    let _ = state.on(cut("a1", 400), at(11));
+    assert_eq!(asked(state.on(said(), at(12))).as_deref(), Some(""));
+}

@@ -116,6 +116,13 @@ impl Turns {
         self.open.iter().filter(|draft| draft.speaker == Speaker::Agent).map(|draft| Arc::clone(&draft.item)).collect()
     }
 
+    /// What the agent is saying or about to say; its turns are on record when they are over.
+    #[must_use]
+    pub fn agent_under_way(&self) -> Arc<str> {
+        let said = self.open.iter().filter(|draft| draft.speaker == Speaker::Agent && !draft.text.is_empty());
+        said.map(|draft| &*draft.text).collect::<Vec<_>>().join(" ").into()
+    }
+
     /// Playout was cut.
     pub fn heard_part(&mut self, now: CallTime, cuts: &[Cut]) {
         for cut in cuts {

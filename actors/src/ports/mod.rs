@@ -194,6 +194,8 @@ pub enum JournalEntry {
         call: CallId,
         /// The turn.
         turn: Turn,
+        /// For a caller's turn, the agent's words that are not on record yet: it may be the answer to them.
+        under_way: Arc<str>,
     },
     /// What a turn was taken to mean.
     Intent {

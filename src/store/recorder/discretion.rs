@@ -2,7 +2,7 @@
 //! Knows what each call's agent has asked for, since digits are a password only as the answer to a question.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use caly_actors::ports::JournalEntry;
@@ -29,19 +29,23 @@ struct Calls {
 
 impl Discretion {
     pub(super) fn journal(&self, at: SystemTime, entry: JournalEntry) -> Entry {
+        let under_way: Arc<str> = match &entry {
+            JournalEntry::Turn { under_way, .. } => Arc::clone(under_way),
+            _ => "".into(),
+        };
         let mut entry = Entry::journal(at, entry);
-        self.mask(&mut entry.body);
+        self.mask(&mut entry.body, &under_way);
         entry
     }
 
     pub(super) fn now(&self, mut body: Body) -> Entry {
-        self.mask(&mut body);
+        self.mask(&mut body, "");
         Entry::now(body)
     }
 
-    fn mask(&self, body: &mut Body) {
+    fn mask(&self, body: &mut Body, under_way: &str) {
         match body {
-            Body::Turn(turn) => self.with(turn.call, |dialogue| mask_turn(dialogue, turn)),
+            Body::Turn(turn) => self.with(turn.call, |dialogue| mask_turn(dialogue, turn, under_way)),
             Body::Intent { call, turn, entities, .. } => {
                 self.with(*call, |dialogue| mask_entities(dialogue, *turn, entities));
             }
@@ -94,12 +98,12 @@ impl Calls {
     }
 }
 
-fn mask_turn(dialogue: &mut Dialogue, turn: &mut TurnBody) {
+fn mask_turn(dialogue: &mut Dialogue, turn: &mut TurnBody, under_way: &str) {
     let started = Duration::from_millis(turn.started_ms.try_into().unwrap_or(0));
     if turn.speaker == caly_actors::domain::Speaker::Agent.as_str() {
         (turn.text, turn.unheard) = dialogue.agent_said(started, &turn.text, &turn.unheard);
     } else {
-        turn.text = dialogue.caller_said(turn.id, started, &turn.text);
+        turn.text = dialogue.caller_said(turn.id, started, &turn.text, under_way);
         turn.unheard = redact(&turn.unheard).into_owned();
     }
 }
@@ -159,6 +163,29 @@ mod tests {
         assert!(!intent.contains("4821") && !intent.contains("four") && intent.contains("order_id"), "{intent}");
         discretion.now(turn(call, Uuid::now_v7(), "agent", 40, "Thank you. Your order number?"));
         assert_eq!(text_of(&discretion.now(turn(call, Uuid::now_v7(), "caller", 50, "1042"))), "1042");
+    }
+
+    #[test]
+    fn a_password_told_before_its_question_is_on_record_is_masked_with_the_question_that_is_under_way() {
+        use caly_actors::domain::{CallId, Speaker, Turn, TurnId};
+        let discretion = Discretion::default();
+        let call = CallId::new();
+        let said = |under_way: &str| {
+            let turn = Turn {
+                id: TurnId::new(),
+                speaker: Speaker::Caller,
+                text: "4821".into(),
+                unheard: "".into(),
+                interrupted: false,
+                started: Duration::from_secs(3),
+                ended: Duration::from_secs(4),
+                latency: None,
+            };
+            let entry = JournalEntry::Turn { call, turn, under_way: under_way.into() };
+            text_of(&discretion.journal(SystemTime::now(), entry)).to_owned()
+        };
+        assert_eq!(said("One moment please."), "4821");
+        assert_eq!(said("Please tell me the OTP that"), "[code]");
     }
 
     #[test]

@@ -147,7 +147,7 @@ impl From<JournalEntry> for Body {
         match entry {
             JournalEntry::Admitted(facts) => Self::Admitted(Box::new(Admitted::from(&*facts))),
             JournalEntry::Answered { call, rate } => Self::Answered { call: call.0, rate: rate.into() },
-            JournalEntry::Turn { call, turn } => Self::Turn(Box::new(turn_body(call, &turn))),
+            JournalEntry::Turn { call, turn, .. } => Self::Turn(Box::new(turn_body(call, &turn))),
             JournalEntry::Intent { call, turn, understanding, at } => Self::Intent {
                 call: call.0,
                 turn: turn.0,

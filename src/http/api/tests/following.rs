@@ -100,7 +100,7 @@ fn say(world: &World, call: CallId, text: &str) {
         ended: Duration::from_secs(2),
         latency: None,
     };
-    world.app.recorder.record(SystemTime::now(), JournalEntry::Turn { call, turn });
+    world.app.recorder.record(SystemTime::now(), JournalEntry::Turn { call, turn, under_way: "".into() });
 }
 
 async fn flush(world: &World) {
