@@ -2,15 +2,21 @@
 //!
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
+pub mod templates;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{Agent, AgentId, CallLimits, HttpTool, Language, PhoneNumber, TurnDetection};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
 pub const BUILT_IN_TOOLS: [&str; 3] = ["end_call", "transfer_to_human", "request_callback"];
+
+/// Where clients are that do not say so.
+const DEFAULT_TIME_ZONE: Tz = Tz::Asia__Kolkata;
 
 /// Why settings are refused; the text names the key.
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +39,8 @@ struct Settings {
     voice: String,
     #[serde(default = "default_language")]
     language: String,
+    #[serde(default = "default_time_zone")]
+    time_zone: String,
     #[serde(default)]
     turn_detection: Option<Detection>,
     #[serde(default = "yes")]
@@ -99,6 +107,9 @@ fn default_voice() -> String {
 fn default_language() -> String {
     "hi-Latn".to_owned()
 }
+fn default_time_zone() -> String {
+    DEFAULT_TIME_ZONE.name().to_owned()
+}
 fn yes() -> bool {
     true
 }
@@ -158,6 +169,12 @@ pub fn read(
         .iter()
         .map(|number| PhoneNumber::parse(number).map_err(|e| wrong("handoff_numbers", &e.to_string())))
         .collect::<Result<_, _>>()?;
+    for (key, text) in [("instructions", Some(&settings.instructions)), ("greeting", settings.greeting.as_ref())] {
+        text.map_or(Ok(()), |text| templates::check(text)).map_err(|error| wrong(key, &error.to_string()))?;
+    }
+    if settings.time_zone.parse::<Tz>().is_err() {
+        return Err(wrong("time_zone", "expected a name such as Asia/Kolkata"));
+    }
     if let Some(unknown) = settings.tools.iter().find(|tool| !BUILT_IN_TOOLS.contains(&tool.as_str())) {
         return Err(wrong("tools", &format!("there is no tool {unknown}; there are {}", BUILT_IN_TOOLS.join(", "))));
     }
@@ -176,6 +193,12 @@ pub fn read(
         http_tools: settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?,
         limits: limits(&settings.limits, defaults)?,
     })
+}
+
+/// Where the client of these settings is; the default for settings that [`read`] refuses.
+#[must_use]
+pub fn time_zone(settings: &Value) -> Tz {
+    settings["time_zone"].as_str().and_then(|name| name.parse().ok()).unwrap_or(DEFAULT_TIME_ZONE)
 }
 
 fn wrong(key: &str, reason: &str) -> SettingsError {
@@ -288,6 +311,9 @@ mod tests {
             (json!({"language": "fr"}), "language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),
+            (json!({"instructions": "For {{ costumer }}"}), "instructions: line 1: undefined value"),
+            (json!({"greeting": "Good {{ time.part"}), "greeting: line 1: syntax error"),
+            (json!({"time_zone": "Kolkata"}), "time_zone: expected a name such as Asia/Kolkata"),
             (json!({"turn_detection": {"type": "server_vad", "threshold": 2.0}}), "threshold"),
             (json!({"turn_detection": {"type": "semantic_vad", "eagerness": "wild"}}), "eagerness"),
             (json!({"http_tools": [{"name": "A", "description": "", "schema": {}, "url": "https://x"}]}), "http_tools"),

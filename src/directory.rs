@@ -4,10 +4,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use caly_actors::domain::{Agent, AgentId, CallLimits, ClientId, Party, PhoneNumber};
 
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use crate::agents::templates::{self, About};
 use crate::carriers::exotel::numbers;
 use crate::config::Network;
 use crate::store::rows::{ClientRow, ClientSecrets, DirectoryRows};
@@ -28,6 +32,18 @@ pub struct Client {
     pub networks: Vec<Network>,
     /// The agent in use; `None` until one is published.
     pub agent: Option<Arc<Agent>>,
+    /// Where it is.
+    pub time_zone: Tz,
+}
+
+impl Client {
+    /// The agent in use, as a call of this caller uses it that is admitted at this time.
+    #[must_use]
+    pub fn agent_for(&self, caller: &Party, called: &Party, at: SystemTime) -> Option<Arc<Agent>> {
+        let client = (self.row.name.as_str(), &*self.slug);
+        let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone };
+        self.agent.as_ref().map(|agent| templates::for_call(agent, &about))
+    }
 }
 
 /// All clients at one moment.
@@ -45,7 +61,7 @@ impl Snapshot {
         for row in rows.agents {
             match crate::agents::read(AgentId(row.id), row.version, &row.name, &row.settings, limits) {
                 Ok(agent) => {
-                    agents.insert(row.client_id, Arc::new(agent));
+                    agents.insert(row.client_id, (Arc::new(agent), crate::agents::time_zone(&row.settings)));
                 }
                 Err(error) => {
                     tracing::error!(client = %row.client_id, version = row.version, %error, "agent cannot be used")
@@ -56,6 +72,7 @@ impl Snapshot {
         for client in rows.clients {
             let id = client.client.id;
             let slug: Arc<str> = client.client.slug.as_str().into();
+            let agent = agents.remove(&id);
             let networks = client.client.ip_allow_list.iter().filter_map(|text| Network::parse(text)).collect();
             let entry = Client {
                 id: ClientId(id),
@@ -63,7 +80,8 @@ impl Snapshot {
                 row: client.client,
                 secrets: client.secrets,
                 networks,
-                agent: agents.remove(&id),
+                time_zone: agent.as_ref().map_or_else(|| crate::agents::time_zone(&Value::Null), |(_, zone)| *zone),
+                agent: agent.map(|(agent, _)| agent),
             };
             snapshot.by_slug.insert(slug, Arc::new(entry));
         }

@@ -101,15 +101,18 @@ pub(super) async fn take_up(app: &web::Data<App>, client: &Client, row: &CallRow
 #[must_use]
 pub fn facts(client: &Client, row: &CallRow) -> Option<CallFacts> {
     let outbound = row.direction.as_deref() == Some(Direction::Outbound.as_str());
+    let caller = numbers::party(row.caller.as_deref().unwrap_or_default());
+    let called = numbers::party(row.called.as_deref().unwrap_or_default());
+    let agent = client.agent_for(&caller, &called, row.admitted_at.into())?;
     Some(CallFacts {
         call: CallId(row.id),
         client: client.id,
         client_slug: Arc::clone(&client.slug),
-        agent: client.agent.clone()?,
+        agent,
         carrier: Carrier::Exotel,
         carrier_call_id: CarrierCallId::parse(&row.carrier_call_id).ok()?,
-        caller: numbers::party(row.caller.as_deref().unwrap_or_default()),
-        called: numbers::party(row.called.as_deref().unwrap_or_default()),
+        caller,
+        called,
         direction: if outbound { Direction::Outbound } else { Direction::Inbound },
         admitted_at: row.admitted_at.into(),
     })

@@ -226,7 +226,8 @@ pub(super) async fn admit(
     if !snapshot.owns(client.id, &ends.called) {
         return Err(Problem::not_found().field("CallTo").detail("this number belongs to no client here"));
     }
-    let Some(agent) = client.agent.clone() else {
+    let admitted_at = SystemTime::now();
+    let Some(agent) = client.agent_for(&ends.caller, &ends.called, admitted_at) else {
         return Err(Problem::unavailable().detail("no agent is published: caly client agent"));
     };
     if let Some(left) = app.returning.by_carrier(client.id, &carrier_call_id) {
@@ -251,7 +252,7 @@ pub(super) async fn admit(
         caller: ends.caller.clone(),
         called: ends.called.clone(),
         direction: ends.direction,
-        admitted_at: SystemTime::now(),
+        admitted_at,
     };
     let limit = client.row.max_calls.and_then(|most| usize::try_from(most).ok());
     let admission = app.calls.admit(facts, limit).map_err(|refusal| refused(app, client, refusal))?;

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 53] = [
+const COUNTERS: [(&str, Unit, &str); 54] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_on_record_total",
@@ -67,6 +67,7 @@ const COUNTERS: [(&str, Unit, &str); 53] = [
     ("caly_media_refused_total", Unit::Count, "Media sockets refused, by reason"),
     ("caly_media_sockets_cut_total", Unit::Count, "Media sockets cut because their peer did not close in time"),
     ("caly_panics_total", Unit::Count, "Panics caught by supervision or ending a request"),
+    ("caly_templates_failed_total", Unit::Count, "Templates of agents that failed in a call and were used as written"),
     ("caly_rate_limited_total", Unit::Count, "Requests and calls refused by a rate limit, by limiter"),
     ("caly_recorder_contexts_dropped_total", Unit::Count, "Calls whose questions the journal forgot for lack of room"),
     ("caly_recorder_dropped_total", Unit::Count, "Journal entries given up for lack of room, by kind"),

@@ -1,0 +1,207 @@
+//! Instructions and greetings as templates: what a call is told about its client, its caller and the time. Jinja syntax
+//! (<https://docs.rs/minijinja/latest/minijinja/syntax/>); filled in once a call, so that every engine session of a call is
+//! told the same, byte for byte, and the vendor's cache works.
+//!
+//! A template is tried out when it is saved, with everything known and with nothing known. Knows no storage and no clock.
+
+use std::sync::Arc;
+
+use caly_actors::domain::{Agent, Party};
+use chrono::{DateTime, Datelike, Timelike, Utc};
+use chrono_tz::Tz;
+use minijinja::value::Value;
+use minijinja::{Environment, UndefinedBehavior, context};
+
+/// Steps a template may take: some ten thousand words, and no endless loop.
+const FUEL: u64 = 50_000;
+/// Longest text that may come of it; the engine takes no more anyway.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+
+/// What a template may speak of.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The client's name and slug.
+    pub client: (&'a str, &'a str),
+    /// Who calls.
+    pub caller: &'a Party,
+    /// Which number was dialled.
+    pub called: &'a Party,
+    /// When the call was admitted.
+    pub at: DateTime<Utc>,
+    /// Where the client is.
+    pub time_zone: Tz,
+}
+
+/// Why a template cannot be used: the line and what is wrong there.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TemplateError(String);
+
+/// The agent as one call uses it.
+///
+/// A template that fails in a call although it was tried out is told to the engine as it was written: better than silence.
+#[must_use]
+pub fn for_call(agent: &Arc<Agent>, about: &About<'_>) -> Arc<Agent> {
+    let greeting = agent.greeting.as_deref().unwrap_or_default();
+    if !is_template(&agent.instructions) && !is_template(greeting) {
+        return Arc::clone(agent);
+    }
+    let filled = |name: &str, text: &Arc<str>| match render(text, about) {
+        Ok(text) => text.into(),
+        Err(error) => {
+            metrics::counter!("caly_templates_failed_total").increment(1);
+            tracing::error!(client = about.client.1, version = agent.version, template = name, %error, "template failed");
+            Arc::clone(text)
+        }
+    };
+    let mut agent = (**agent).clone();
+    agent.instructions = filled("instructions", &agent.instructions);
+    agent.greeting = agent.greeting.as_ref().map(|text| filled("greeting", text));
+    Arc::new(agent)
+}
+
+/// Tries a template out.
+///
+/// # Errors
+/// What would go wrong in a call.
+pub fn check(text: &str) -> Result<(), TemplateError> {
+    if !is_template(text) {
+        return Ok(());
+    }
+    let known = Party::Sip("sip:someone@example.com".into());
+    for caller in [&known, &Party::Withheld] {
+        // A Monday, in the morning.
+        let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
+        render(text, &About { client: ("A shop", "shop"), caller, called: caller, at, time_zone: Tz::UTC })?;
+    }
+    Ok(())
+}
+
+fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark))
+}
+
+fn render(text: &str, about: &About<'_>) -> Result<String, TemplateError> {
+    let mut environment = Environment::new();
+    // A misspelt name is an error and not an empty place.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_fuel(Some(FUEL));
+    let filled = environment.render_named_str("template", text, values(about)).map_err(|error| {
+        let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
+        let detail = error.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
+        TemplateError(format!("{line}{}{detail}", error.kind()))
+    })?;
+    if filled.len() > TEXT_BYTES_MAX {
+        return Err(TemplateError(format!("it becomes longer than {TEXT_BYTES_MAX} bytes")));
+    }
+    Ok(filled)
+}
+
+/// The names a template knows; the README lists them.
+fn values(about: &About<'_>) -> Value {
+    let now = about.at.with_timezone(&about.time_zone);
+    let part_of_day = match now.hour() {
+        5..12 => "morning",
+        12..17 => "afternoon",
+        17..21 => "evening",
+        _ => "night",
+    };
+    context! {
+        client => context! { name => about.client.0, slug => about.client.1 },
+        // Nothing where the number is withheld: {% if caller.number %}.
+        caller => context! { number => about.caller.stored(), withheld => about.caller.stored().is_none() },
+        called => context! { number => about.called.stored() },
+        time => context! {
+            now => now.format("%Y-%m-%d %H:%M").to_string(),
+            date => now.format("%Y-%m-%d").to_string(),
+            clock => now.format("%H:%M").to_string(),
+            hour => now.hour(),
+            weekday => now.format("%A").to_string(),
+            day => now.day(),
+            month => now.format("%B").to_string(),
+            year => now.year(),
+            part_of_day,
+            zone => about.time_zone.name(),
+        },
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use caly_actors::domain::{AgentId, CallLimits, PhoneNumber};
+    use serde_json::json;
+
+    fn agent(instructions: &str, greeting: &str) -> Arc<Agent> {
+        let settings = json!({"instructions": "", "greeting": "x"});
+        let read = crate::agents::read(AgentId::new(), 7, "shop", &settings, &CallLimits::default()).unwrap();
+        Arc::new(Agent { instructions: instructions.into(), greeting: Some(greeting.into()), ..read })
+    }
+
+    fn told(instructions: &str, caller: &Party, at: &str) -> String {
+        let called = Party::Number(PhoneNumber::parse("+918047112233").unwrap());
+        let about = About {
+            client: ("Rose & Co", "rose"),
+            caller,
+            called: &called,
+            at: at.parse().unwrap(),
+            time_zone: Tz::Asia__Kolkata,
+        };
+        for_call(&agent(instructions, "Good {{ time.part_of_day }}!"), &about).instructions.to_string()
+    }
+
+    #[test]
+    fn client_caller_and_the_time_where_the_client_is_are_filled_in() {
+        let caller = Party::Number(PhoneNumber::parse("+919876543210").unwrap());
+        // Ten past eight in the evening of a Thursday in London is early on Friday in Kolkata.
+        for (template, expected) in [
+            ("You answer for {{ client.name }} ({{ client.slug }}).", "You answer for Rose & Co (rose)."),
+            ("{% if caller.number %}from {{ caller.number }}{% endif %}", "from +919876543210"),
+            ("{{ called.number }}", "+918047112233"),
+            ("{{ time.weekday }} {{ time.now }}, {{ time.part_of_day }}", "Friday 2026-11-27 01:40, night"),
+            ("{% if time.hour < 9 %}We are closed.{% else %}open{% endif %}", "We are closed."),
+            (
+                "{{ time.day }} {{ time.month }} {{ time.year }} {{ time.clock }} {{ time.zone }}",
+                "27 November 2026 01:40 Asia/Kolkata",
+            ),
+            ("no template at all: 50 % {off}", "no template at all: 50 % {off}"),
+        ] {
+            assert_eq!(told(template, &caller, "2026-11-26T20:10:00Z"), expected);
+        }
+        let unknown = "{% if caller.withheld %}Ask for the number.{% endif %}{% if caller.number %}x{% endif %}";
+        assert_eq!(told(unknown, &Party::Withheld, "2026-11-26T20:10:00Z"), "Ask for the number.");
+    }
+
+    #[test]
+    fn an_agent_without_templates_is_shared_and_one_with_a_greeting_is_not() {
+        let about = About {
+            client: ("", ""),
+            caller: &Party::Withheld,
+            called: &Party::Withheld,
+            at: DateTime::UNIX_EPOCH,
+            time_zone: Tz::UTC,
+        };
+        let plain = agent("Be brief.", "Namaste");
+        assert!(Arc::ptr_eq(&for_call(&plain, &about), &plain));
+        let greets = for_call(&agent("Be brief.", "Good {{ time.part_of_day }}!"), &about);
+        assert_eq!((greets.greeting.as_deref(), greets.version), (Some("Good night!"), 7));
+    }
+
+    #[test]
+    fn what_would_fail_in_a_call_is_told_when_it_is_saved() {
+        for (template, expected) in [
+            ("Dear {{ costumer.name }}", "line 1: undefined value"),
+            ("one\ntwo {{ caller.nmae }}", "line 2: undefined value"),
+            ("{% if caller.number %}", "syntax error"),
+            ("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", "fuel"),
+            // Fine with a number, and not without.
+            ("{{ caller.number|reverse|join }}", "line 1: invalid operation"),
+        ] {
+            let error = check(template).unwrap_err().to_string();
+            assert!(error.contains(expected), "{template}: {error}");
+        }
+        assert!(check(&format!("{{% set a = '{}' %}}{{{{ a ~ a }}}}", "x".repeat(40_000))).is_err(), "too long");
+        assert_eq!(check("Hello {{ client.name }}, it is {{ time.clock }}"), Ok(()));
+    }
+}
