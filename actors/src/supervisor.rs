@@ -175,7 +175,7 @@ pub struct Calls {
     by_carrier: DashMap<(Carrier, CarrierCallId), Arc<LiveCall>>,
     by_id: DashMap<CallId, Arc<LiveCall>>,
     /// Calls whose end came before their start.
-    over: DashMap<(Carrier, CarrierCallId), Instant>,
+    over: DashMap<(ClientId, Carrier, CarrierCallId), Instant>,
     counts: Arc<Counts>,
     threads: Mutex<Vec<CallThread>>,
     draining: AtomicBool,
@@ -265,7 +265,7 @@ impl Calls {
         past: Option<Past>,
     ) -> Result<Admission, Refusal> {
         let key = (facts.carrier, facts.carrier_call_id.clone());
-        if self.over.contains_key(&key) {
+        if self.over.contains_key(&(facts.client, key.0, key.1.clone())) {
             return Err(Refusal::Over);
         }
         match self.by_carrier.entry(key) {
@@ -341,10 +341,10 @@ impl Calls {
         Ok((thread.arbiter.clone(), slot))
     }
 
-    /// The carrier says that a call we do not know is over: a late start must not open it.
-    pub fn note_over(&self, carrier: Carrier, id: CarrierCallId) {
+    /// The carrier tells a client that a call we do not know is over: a late start must not open it.
+    pub fn note_over(&self, client: ClientId, carrier: Carrier, id: CarrierCallId) {
         if self.over.len() < REMEMBER_MAX {
-            self.over.insert((carrier, id), Instant::now());
+            self.over.insert((client, carrier, id), Instant::now());
         }
     }
 

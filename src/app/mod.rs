@@ -86,9 +86,9 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     });
     let admitting = Arc::clone(&calls);
     app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
-    let (server, address) = listen(&app)?;
-    let handle = server.handle();
-    let serving = actix_rt::spawn(server);
+    let listening = listen(&app)?;
+    let (address, closer) = (listening.address, listening.closer());
+    let serving = actix_rt::spawn(listening.server);
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, &actions, sandbox, address.port()).await;
@@ -107,7 +107,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     if let Some(recordings) = ports.recordings {
         recordings.finish(Duration::from_secs(2));
     }
-    handle.stop(true).await;
+    closer.close(config.server.shutdown_timeout).await;
     let _ = serving.await;
     if let Some(sandbox) = sandbox_engine {
         sandbox.stop().await;
@@ -247,7 +247,7 @@ impl Recordings for KeptRecordings {
     }
 }
 
-fn listen(app: &web::Data<App>) -> anyhow::Result<(actix_web::dev::Server, std::net::SocketAddr)> {
+fn listen(app: &web::Data<App>) -> anyhow::Result<http::listen::Listening> {
     let settings = &app.config.server;
     http::listen::listen(app).with_context(|| {
         format!("cannot listen on {}:{}: is another server running? set PORT", settings.host, settings.port)

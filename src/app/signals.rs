@@ -125,7 +125,7 @@ async fn drained(calls: &Calls, grace: Duration) {
 async fn none_left(calls: &Calls, within: Duration) -> bool {
     let wait = async {
         while calls.slots_taken() > 0 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(within, wait).await.is_ok()

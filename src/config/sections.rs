@@ -50,12 +50,21 @@ fn server(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Server {
         }),
     };
     let port = u16::try_from(r.whole("server.port", 0..=65_535)).unwrap_or_default();
+    let public_url = public_url(r, port, warnings);
+    let trusted_proxies = networks(r);
+    if public_url.http().starts_with("https:") && trusted_proxies.is_empty() {
+        warnings.push(
+            "server.trusted_proxies is empty: behind a proxy, all requests count as one address, for limits, allow-lists \
+             and the audit log; set it to the proxy's address"
+                .to_owned(),
+        );
+    }
     Server {
         host,
         port,
-        public_url: public_url(r, port, warnings),
+        public_url,
         workers: r.count("server.workers", 0..=64) as usize,
-        trusted_proxies: networks(r),
+        trusted_proxies,
         cors_origins: origins(r),
         max_connections: r.count("server.max_connections", 0..=1_000_000) as usize,
         body_deadline: r.duration("server.body_deadline", Duration::from_millis(100)..=HOUR),

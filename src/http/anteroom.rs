@@ -29,6 +29,7 @@ pub async fn first_request(mut stream: TcpStream) -> Option<(Connection, Option<
         Ok(true) => Some((connection, peer)),
         Ok(false) => None,
         Err(_) => {
+            metrics::counter!("caly_http_connections_cut_total", "reason" => "no_request").increment(1);
             // A connection that takes no byte is not worth waiting for.
             let _ = tokio::time::timeout(Duration::from_millis(100), connection.write_all(TOO_LATE)).await;
             let _ = connection.shutdown().await;

@@ -267,7 +267,8 @@ pub(super) async fn health(app: web::Data<App>) -> HttpResponse {
     let shedding = app.calls.is_shedding();
     let blocked_threads: Vec<String> = app.watch.blocked().into_iter().map(|blocked| blocked.thread).collect();
     let mut alarms = not_ready(&app, database);
-    alarms.extend(recorder.alarm.map(|word| Reason { what: "journal", detail: journal_told(word) }));
+    let known = alarms.iter().any(|reason| reason.what == "journal");
+    alarms.extend(recorder.alarm.filter(|_| !known).map(|word| Reason { what: "journal", detail: journal_told(word) }));
     alarms.extend((app.alarms)());
     if !blocked_threads.is_empty() {
         alarms.push(Reason { what: "threads", detail: "a thread does not get on: the log names what it runs" });
@@ -291,6 +292,12 @@ pub(super) async fn health(app: web::Data<App>) -> HttpResponse {
 /// Why new calls should not be sent here.
 fn not_ready(app: &App, database: Database) -> Vec<Reason> {
     let mut reasons: Vec<Reason> = database.reason().into_iter().collect();
+    // The database may answer and yet take no entry: a file locked by another process, a full disk.
+    if let Some(word) = recorder(app).alarm.filter(|word| unwritten(word))
+        && reasons.is_empty()
+    {
+        reasons.push(Reason { what: "journal", detail: journal_told(word) });
+    }
     if app.directory.get().is_none() {
         reasons.push(Reason { what: "directory", detail: "clients have not been read from the database yet" });
     }
@@ -301,6 +308,11 @@ fn not_ready(app: &App, database: Database) -> Vec<Reason> {
         reasons.push(Reason { what: "overloaded", detail: "threads lag or memory runs out: see calls.shed_lag" });
     }
     reasons
+}
+
+/// Whether this alarm of the recorder means that nothing is written now.
+fn unwritten(word: &str) -> bool {
+    matches!(word, "database_away" | "spool_full" | "disk_refuses")
 }
 
 /// The recorder's alarm in a sentence.

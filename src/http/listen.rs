@@ -5,27 +5,30 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::Arbiter;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, Protocol};
 use actix_service::{IntoServiceFactory as _, ServiceFactoryExt as _, fn_service, map_config};
-use actix_web::dev::{AppConfig, Server};
+use actix_web::dev::{AppConfig, Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::rt::net::TcpStream;
 use actix_web::web;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Semaphore;
 
 use super::anteroom::{HEAD_DEADLINE, first_request};
-use super::connection::Connection;
+use super::connection::{self, Connection};
 use super::{App, configure, shield};
 use crate::config::Config;
 
 /// A connection without a request is closed after this.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long an answered peer may go on sending a body nobody reads.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an answered peer may go on sending a body nobody reads, and how long the end of the process waits for a peer to
+/// close a connection that is over.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Connections the kernel may keep waiting for us.
 const BACKLOG: i32 = 4096;
 /// Descriptors for files, pipes, timers and what else is open in any process.
@@ -37,11 +40,50 @@ const FILES_PER_DATABASE_CONNECTION: u64 = 4;
 /// Connections where the system sets no limit of open files.
 const CONNECTIONS_UNLIMITED: u64 = 100_000;
 
-/// Starts to listen and to serve; gives back the server and the address it has taken.
+/// A server that listens.
+pub struct Listening {
+    /// To be awaited; ends when it is stopped.
+    pub server: Server,
+    /// What it has taken.
+    pub address: SocketAddr,
+    closing: Arc<Semaphore>,
+}
+
+impl Listening {
+    /// What ends it once nobody is served any more.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        Closer { handle: self.server.handle(), closing: Arc::clone(&self.closing) }
+    }
+}
+
+/// Ends a server. Waits for its connections itself, since actix looks at them once a second.
+pub struct Closer {
+    handle: ServerHandle,
+    closing: Arc<Semaphore>,
+}
+
+impl Closer {
+    /// Connections without a request are closed, others after their answer; what is left after `within` is cut.
+    pub async fn close(self, within: Duration) {
+        self.closing.close();
+        let gone = async {
+            while connection::open() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        if tokio::time::timeout(within, gone).await.is_err() {
+            tracing::warn!(open = connection::open(), "connections are cut: they did not finish in time");
+        }
+        self.handle.stop(false).await;
+    }
+}
+
+/// Starts to listen and to serve.
 ///
 /// # Errors
 /// The address is taken or not ours.
-pub fn listen(app: &web::Data<App>) -> io::Result<(Server, SocketAddr)> {
+pub fn listen(app: &web::Data<App>) -> io::Result<Listening> {
     let settings = &app.config.server;
     let workers = match settings.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -53,10 +95,11 @@ pub fn listen(app: &web::Data<App>) -> io::Result<(Server, SocketAddr)> {
     let address = listener.local_addr()?;
     let data = app.clone();
     let server = Server::build();
-    // Told to every connection when the server stops: those without a request are closed, others after their answer.
-    let stopping = server.graceful_shutdown_signal();
+    // Told to every connection when the server closes: nobody ever gets a permit, and all hear that there are none.
+    let closing = Arc::new(Semaphore::new(0));
+    let told = Arc::clone(&closing);
     let services = move || {
-        let (data, stopping) = (data.clone(), stopping.clone());
+        let (data, told) = (data.clone(), Arc::clone(&told));
         // Each worker is an arbiter: calls live on the same threads that answer requests, so that a frame need not
         // change threads where the socket and its call share one.
         data.calls.add_thread(Arbiter::current());
@@ -64,8 +107,8 @@ pub fn listen(app: &web::Data<App>) -> io::Result<(Server, SocketAddr)> {
         let app = actix_web::App::new().app_data(data).wrap(from_fn(shield::shield)).configure(configure);
         let http = HttpService::build()
             .graceful_shutdown_signal(move || {
-                let stopping = stopping.clone();
-                async move { stopping.notified().await }
+                let told = Arc::clone(&told);
+                async move { told.acquire().await.map_or((), drop) }
             })
             .keep_alive(KEEP_ALIVE)
             .client_request_timeout(HEAD_DEADLINE)
@@ -74,6 +117,7 @@ pub fn listen(app: &web::Data<App>) -> io::Result<(Server, SocketAddr)> {
             .local_addr(address)
             .on_connect_ext(|connection: &Connection, extensions| {
                 extensions.insert(connection.kill_switch());
+                extensions.insert(connection.progress());
             })
             .finish(map_config(app.into_factory().map_err(|error: actix_web::Error| error.error_response()), |()| {
                 AppConfig::default()
@@ -88,9 +132,8 @@ pub fn listen(app: &web::Data<App>) -> io::Result<(Server, SocketAddr)> {
         .workers(workers)
         .max_concurrent_connections((connections / workers).max(16))
         .disable_signals()
-        .shutdown_timeout(settings.shutdown_timeout.as_secs())
         .listen("caly", listener, services)?;
-    Ok((server.run(), address))
+    Ok(Listening { server: server.run(), address, closing })
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -19,11 +19,13 @@ use super::connection::KillSwitch;
 use super::problem::Problem;
 use super::returning::take_up;
 use super::socket::{self, Bound, Unbound};
-use super::webhooks::{admit, basic_fits};
+use super::webhooks::{admit, basic_fits, from_allowed_address};
 use crate::carriers::exotel::media::StartFacts;
 use crate::carriers::exotel::webhook::Ends;
 use crate::directory::Client;
 use crate::limits::subscriber;
+use crate::store::AuditEntry;
+use crate::store::recorder::Write;
 use crate::tokens::{Claims, Purpose};
 
 /// Events from the socket waiting for the media child: 10 s of 20 ms frames.
@@ -64,12 +66,26 @@ async fn by_token(request: HttpRequest, payload: web::Payload, app: web::Data<Ap
     if call.facts.client != claims.client {
         return Err(unauthorized(&request, &app));
     }
-    if call.end_reason().is_some() {
-        return Err(Problem::gone());
-    }
-    socket::check_handshake(&request)?;
-    let bound = attach(&call, &request).await?;
-    socket::open(&request, payload, bound)
+    let opened = async {
+        if call.end_reason().is_some() {
+            return Err(Problem::gone());
+        }
+        socket::check_handshake(&request)?;
+        let bound = attach(&call, &request).await?;
+        socket::open(&request, payload, bound)
+    };
+    opened.await.inspect_err(refused)
+}
+
+/// Counts a socket that was refused although its credentials are right.
+fn refused(problem: &Problem) {
+    let reason = match problem.status {
+        400 => "handshake",
+        409 => "busy",
+        410 => "over",
+        _ => "unavailable",
+    };
+    metrics::counter!("caly_media_refused_total", "reason" => reason).increment(1);
 }
 
 /// The process that handed the URL out has died since: its call is taken up again.
@@ -82,11 +98,16 @@ async fn left_behind(app: &web::Data<App>, claims: &Claims) -> Result<Arc<LiveCa
 
 fn unauthorized(request: &HttpRequest, app: &App) -> Problem {
     metrics::counter!("caly_media_refused_total", "reason" => "credentials").increment(1);
-    let address = client_address(request, &app.config.server.trusted_proxies);
-    match address.map(|address| app.limits.failed_auth.check(&subscriber(address))) {
-        Some(Err(wait)) => Problem::too_many().retry_after(wait.seconds()),
-        Some(Ok(())) | None => Problem::unauthorized(),
+    let mut entry = AuditEntry::new("media", "media_rejected", "refused");
+    if let Some(address) = client_address(request, &app.config.server.trusted_proxies) {
+        entry = entry.from_address(address);
+        if let Err(wait) = app.limits.failed_auth.check(&subscriber(address)) {
+            // Guessing: told to wait, and no longer written down one by one.
+            return Problem::too_many().retry_after(wait.seconds());
+        }
     }
+    app.recorder.submit(Write::Audit(entry));
+    Problem::unauthorized()
 }
 
 /// Asks the call whether it takes this socket.
@@ -119,12 +140,15 @@ async fn by_client(request: HttpRequest, payload: web::Payload, app: web::Data<A
     refuse_browsers(&request)?;
     let snapshot = app.directory.get().ok_or_else(|| Problem::unavailable().retry_after(2))?;
     let slug = request.match_info().get("client").unwrap_or_default();
-    let client = snapshot.client(slug).filter(|client| basic_fits(client, &request)).cloned();
+    let address = client_address(&request, &app.config.server.trusted_proxies);
+    let allowed = |client: &&Arc<Client>| basic_fits(client, &request) && from_allowed_address(client, address);
+    let client = snapshot.client(slug).filter(allowed).cloned();
     let Some(client) = client else { return Err(unauthorized(&request, &app)) };
     if app.calls.is_draining() {
-        return Err(Problem::unavailable().detail("shutting down").retry_after(5));
+        let problem = Problem::unavailable().detail("shutting down").retry_after(5);
+        return Err(problem).inspect_err(refused);
     }
-    socket::check_handshake(&request)?;
+    socket::check_handshake(&request).inspect_err(refused)?;
     let switch = request.conn_data::<KillSwitch>().cloned();
     let bind = move |facts: StartFacts| {
         let (app, client, switch) = (app.clone(), Arc::clone(&client), switch.clone());

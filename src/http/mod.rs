@@ -87,8 +87,3 @@ async fn nothing_here(request: HttpRequest) -> HttpResponse {
     let path: String = request.path().chars().take(100).collect();
     Problem::not_found().detail(format!("no route {path}")).error_response()
 }
-
-/// For a route that exists with another method.
-pub(crate) async fn wrong_method() -> HttpResponse {
-    Problem::method_not_allowed().error_response()
-}

@@ -2,6 +2,7 @@
 //! and a panic answered 500 while the process lives.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -17,6 +18,7 @@ use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::client_address::address_behind;
+use super::connection::{Busy, BusyBody, Progress};
 use super::problem::Problem;
 use super::{App, body, cors};
 use crate::limits::subscriber;
@@ -88,7 +90,8 @@ impl Marks {
 pub async fn shield<B: MessageBody + 'static>(
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+) -> Result<ServiceResponse<BusyBody<B>>, Error> {
+    let busy = request.request().conn_data::<Arc<Progress>>().map(Busy::with);
     let app = request.app_data::<web::Data<App>>().cloned();
     let app = app.as_ref().map(|app| app.get_ref());
     let marks = marks(&request, app);
@@ -121,7 +124,7 @@ pub async fn shield<B: MessageBody + 'static>(
     tracing::debug!(request = marks.name, route, status = response.status().as_u16(), "answered");
     count(&route, response.status());
     marks.write(response.headers_mut());
-    Ok(response)
+    Ok(response.map_body(|_, body| BusyBody::new(body, busy)))
 }
 
 fn marks(request: &ServiceRequest, app: Option<&App>) -> Marks {

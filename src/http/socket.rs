@@ -352,6 +352,7 @@ impl MediaSocket {
         if self.closed {
             return;
         }
+        metrics::counter!("caly_media_closes_total", "code" => code.to_string()).increment(1);
         let description = (!reason.is_empty()).then(|| reason.to_owned());
         ctx.close(Some(CloseReason { code: CloseCode::from(code), description }));
         self.tell_closed(protocol_error);

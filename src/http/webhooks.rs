@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use actix_web::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, ResponseError as _, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -24,8 +24,8 @@ use super::client_address::client_address;
 use super::problem::Problem;
 use crate::carriers::exotel::answers::{self, ConnectPlan};
 use crate::carriers::exotel::webhook::{
-    CallStart, CallState, Connect, Ends, EventType, Params, Passthru, Recording, RecordingLink, Status, StreamFacts,
-    StreamStatus, WebhookError, parse,
+    CallStart, CallState, Connect, Ends, Params, Passthru, Recording, RecordingLink, Status, StreamFacts, StreamStatus,
+    WebhookError, parse,
 };
 use crate::directory::{Client, Snapshot};
 use crate::limits::subscriber;
@@ -70,8 +70,14 @@ impl Both {
         web::resource(self.0)
             .route(web::get().to(handler.clone()))
             .route(web::post().to(handler))
-            .default_service(web::to(super::wrong_method))
+            .default_service(web::to(wrong_method))
     }
+}
+
+async fn wrong_method() -> HttpResponse {
+    let mut answer = Problem::method_not_allowed().error_response();
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
+    answer
 }
 
 /// A webhook whose sender is known and whose fields are read.
@@ -129,7 +135,8 @@ fn rejected(app: &App, client: Option<&Client>, slug: &str, address: Option<IpAd
     Problem::unauthorized()
 }
 
-fn from_allowed_address(client: &Client, address: Option<IpAddr>) -> bool {
+/// Whether a client's requests may come from there.
+pub(super) fn from_allowed_address(client: &Client, address: Option<IpAddr>) -> bool {
     client.networks.is_empty()
         || address.is_some_and(|address| client.networks.iter().any(|network| network.contains(address)))
 }
@@ -237,7 +244,8 @@ pub(super) async fn admit(
         let key = (Arc::clone(&client.slug), Arc::from(caller));
         app.limits.callers.check(&key).map_err(|wait| Problem::too_many().retry_after(wait.seconds()))?;
     }
-    let former = look_up(app, &carrier_call_id).await;
+    // What another client has told of this id says nothing about this client's call.
+    let former = look_up(app, &carrier_call_id).await.filter(|row| row.client_id == client.id.0);
     if former.as_ref().is_some_and(|row| row.state == "ended") {
         return Err(Problem::gone());
     }
@@ -370,15 +378,14 @@ async fn call_end(request: HttpRequest, payload: web::Payload) -> Result<HttpRes
     let asked = asked(&request, payload).await?;
     let told =
         Status::read(&asked.params, &asked.app.recording_hosts, Some(CallState::Completed)).map_err(problem_of)?;
-    // Whatever state it names, a request to this route says that the call is over.
-    keep_status(&asked, &told, true)
+    // Exotel sends every event of a status callback to one URL, also that the call was answered.
+    keep_status(&asked, &told, told.is_end())
 }
 
 async fn status(request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     let asked = asked(&request, payload).await?;
     let told = Status::read(&asked.params, &asked.app.recording_hosts, None).map_err(problem_of)?;
-    let over = told.status.is_final() && matches!(told.event, EventType::Terminal | EventType::Other);
-    keep_status(&asked, &told, over)
+    keep_status(&asked, &told, told.is_end())
 }
 
 fn keep_status(asked: &Asked, told: &Status, over: bool) -> Result<HttpResponse, Problem> {
@@ -397,7 +404,7 @@ fn keep_status(asked: &Asked, told: &Status, over: bool) -> Result<HttpResponse,
             Some(call) if call.end_reason().is_none() => call.actor.do_send(Heard(CallEvent::CarrierEnded)),
             Some(_) => {}
             // The end came before the start: a late start must not open the call again.
-            None => asked.app.calls.note_over(Carrier::Exotel, id.clone()),
+            None => asked.app.calls.note_over(client, Carrier::Exotel, id.clone()),
         }
     } else {
         asked.app.recorder.submit(Write::Carrier(CarrierFact::status(client, Carrier::Exotel, id, word, Utc::now())));

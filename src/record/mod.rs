@@ -7,6 +7,7 @@
 //! after a crash goes on in the same file. Knows no call states and no database.
 
 mod timeline;
+mod wav;
 
 use std::collections::HashMap;
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -23,6 +24,7 @@ use caly_actors::ports::{RecordingTap, Recordings};
 use chrono::{DateTime, Utc};
 
 use timeline::{Side, Timeline};
+use wav::{FRAME_BYTES, HEADER_BYTES, header};
 
 /// Pieces of audio waiting for the writer: at 100 pieces a second and call, 200 ms of 400 calls.
 const QUEUE_PIECES: usize = 8_192;
@@ -32,9 +34,6 @@ const HEADER_EVERY: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_secs(2);
 /// How long a recording that could not be written waits before it tries again.
 const RETRY: Duration = Duration::from_secs(5);
-const HEADER_BYTES: u64 = 44;
-/// Two channels of 16 bits.
-const FRAME_BYTES: u64 = 4;
 
 /// Where the recording of a call lies: `<dir>/<yyyy-mm-dd>/<call id>.wav`, the day in UTC.
 #[must_use]
@@ -95,6 +94,21 @@ enum Job {
     Cut { id: u64, at: CallTime },
     Close { id: u64 },
     Wake,
+}
+
+impl Job {
+    /// Which recording it is about.
+    fn recording(&self) -> Option<u64> {
+        match self {
+            Self::Open { id, .. } | Self::Audio { id, .. } | Self::Cut { id, .. } | Self::Close { id } => Some(*id),
+            Self::Wake => None,
+        }
+    }
+}
+
+/// What was done, unless it panicked; the panic is logged by the process's hook.
+fn calmly<T>(work: impl FnOnce() -> T) -> Result<T, ()> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).map_err(drop)
 }
 
 struct Shared {
@@ -259,7 +273,7 @@ impl Writer {
             };
             let was_idle = job.is_none();
             if let Some(job) = job {
-                self.carry_out(job);
+                self.attempt(job);
             }
             if was_idle || self.headers_at.elapsed() >= HEADER_EVERY {
                 self.tick();
@@ -270,10 +284,42 @@ impl Writer {
         }
         // What was queued before the end was announced still counts.
         while let Ok(job) = jobs.try_recv() {
-            self.carry_out(job);
+            self.attempt(job);
         }
         for (_, mut recording) in self.live.drain() {
-            recording.close(&self.disk);
+            let _ = calmly(|| recording.close(&self.disk));
+        }
+    }
+
+    /// A panic costs the recording concerned the audio it held in memory, and no other recording anything.
+    fn attempt(&mut self, job: Job) {
+        let id = job.recording();
+        if calmly(|| self.carry_out(job)).is_err()
+            && let Some(id) = id
+        {
+            self.go_on(id);
+        }
+    }
+
+    /// Goes on in the same file with nothing of the former state; the journal shows the gap.
+    fn go_on(&mut self, id: u64) {
+        metrics::counter!("caly_recordings_failed_total", "reason" => "panic").increment(1);
+        let Some(old) = self.live.remove(&id) else { return };
+        if old.failed {
+            self.disk.shared.stopped.fetch_sub(1, Ordering::Relaxed);
+        }
+        let mut next = Recording::new(old.owner, old.path, old.timeline.rate(), old.tap);
+        let disk = &self.disk;
+        let opened = calmly(|| {
+            next.mark(Mark::Stopped, disk);
+            next.ensure_medium(disk);
+            if !next.failed {
+                next.mark(Mark::Resumed, disk);
+            }
+        });
+        // One that cannot even be opened is given up.
+        if opened.is_ok() {
+            self.live.insert(id, next);
         }
     }
 
@@ -311,16 +357,22 @@ impl Writer {
 
     fn tick(&mut self) {
         self.headers_at = Instant::now();
-        let disk = &self.disk;
-        self.live.retain(|_, recording| {
-            if recording.tap.strong_count() == 0 {
-                recording.close(disk);
-                return false;
+        let (disk, mut broken) = (&self.disk, Vec::new());
+        self.live.retain(|id, recording| {
+            let gone = recording.tap.strong_count() == 0;
+            let written = calmly(|| {
+                if gone {
+                    return recording.close(disk);
+                }
+                recording.write(recording.heard_at.elapsed() > QUIET, disk);
+                recording.write_header(disk);
+            });
+            if written.is_err() && !gone {
+                broken.push(*id);
             }
-            recording.write(recording.heard_at.elapsed() > QUIET, disk);
-            recording.write_header(disk);
-            true
+            !gone
         });
+        broken.into_iter().for_each(|id| self.go_on(id));
     }
 }
 
@@ -438,27 +490,6 @@ impl Recording {
             disk.shared.stopped.fetch_sub(1, Ordering::Relaxed);
         }
     }
-}
-
-/// The RIFF header of a canonical PCM WAV file (Microsoft/IBM "Multimedia Programming Interface", 1991).
-fn header(rate: u32, frames: u64) -> [u8; HEADER_BYTES as usize] {
-    // The format counts in 32 bits: beyond 12 hours at 24 kHz a file's tail is there, but not announced.
-    let data = u32::try_from(frames * FRAME_BYTES).unwrap_or(u32::MAX - 36 - 3);
-    let mut header = [0_u8; HEADER_BYTES as usize];
-    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
-    put(0, b"RIFF");
-    put(4, &(36 + data).to_le_bytes());
-    put(8, b"WAVEfmt ");
-    put(16, &16_u32.to_le_bytes());
-    put(20, &1_u16.to_le_bytes());
-    put(22, &2_u16.to_le_bytes());
-    put(24, &rate.to_le_bytes());
-    put(28, &(rate * 4).to_le_bytes());
-    put(32, &4_u16.to_le_bytes());
-    put(34, &16_u16.to_le_bytes());
-    put(36, b"data");
-    put(40, &data.to_le_bytes());
-    header
 }
 
 #[cfg(test)]

@@ -191,11 +191,14 @@ struct DiskState {
     blocked: Mutex<bool>,
     unblocked: std::sync::Condvar,
     refused: AtomicU64,
+    /// The next write panics.
+    panics: AtomicBool,
 }
 
 impl Medium for Disk {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         drop(self.0.unblocked.wait_while(self.0.blocked.lock().unwrap(), |blocked| *blocked).unwrap());
+        assert!(!self.0.panics.swap(false, Ordering::SeqCst), "planned");
         if self.0.full.load(Ordering::SeqCst) {
             self.0.refused.fetch_add(1, Ordering::SeqCst);
             return Err(io::ErrorKind::StorageFull.into());
@@ -291,6 +294,50 @@ fn a_full_disk_costs_only_the_time_it_was_full() {
     let heard = stretches(frames_of(&disk).iter().map(|f| f.0));
     assert_eq!(heard, [(1, 0, 1_600), (6, 40_000, 8_000), (7, 48_000, 8_000)]);
     assert_eq!(shared.dropped.load(Ordering::SeqCst), 2 * (40_000 - 1_600));
+}
+
+#[test]
+fn a_panic_costs_one_recording_a_second_and_no_other_anything() {
+    let (disk, other_disk) = (Disk::default(), Disk::default());
+    let (first, second) = (disk.clone(), other_disk.clone());
+    let marks = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&marks);
+    let opened = AtomicU64::new(0);
+    let open = move |_: &Path| -> io::Result<Box<dyn Medium>> {
+        let is_other = opened.fetch_add(1, Ordering::SeqCst) == 1;
+        Ok(Box::new(if is_other { second.clone() } else { first.clone() }))
+    };
+    let on_mark = Box::new(move |_, mark, _| told.lock().unwrap().push(mark));
+    let recordings = WavRecordings::start_on(PathBuf::new(), Box::new(open), on_mark, 1_000).unwrap();
+    let mut tap = recordings.open(&facts(), RATE).unwrap();
+    let mut other = recordings.open(&facts(), RATE).unwrap();
+    let second_of = |tap: &mut Box<dyn RecordingTap>, second: u64, value: i16| {
+        for frame in 0..50 {
+            tap.caller(ms(second * 1_000 + frame * 20), &tone(value, 20));
+        }
+    };
+    for second in 0..3 {
+        second_of(&mut tap, second, 11);
+        second_of(&mut other, second, 33);
+    }
+    wait_until(|| disk.0.bytes.lock().unwrap().len() > 2 * RATE as usize * 4);
+    disk.0.panics.store(true, Ordering::SeqCst);
+    second_of(&mut tap, 3, 11);
+    wait_until(|| marks.lock().unwrap().contains(&Mark::Resumed));
+    for second in 4..7 {
+        second_of(&mut tap, second, 22);
+        second_of(&mut other, second, 33);
+    }
+    drop((tap, other));
+    recordings.finish(PATIENCE);
+    assert_eq!(*marks.lock().unwrap(), [Mark::Stopped, Mark::Resumed]);
+    assert_eq!(recordings.stopped(), 0);
+    let frames = frames_of(&disk);
+    let heard = |value: i16| frames.iter().filter(|(caller, _)| *caller == value).count();
+    assert!(heard(11) >= 2 * RATE as usize, "before: {}", heard(11));
+    assert_eq!(heard(22), 3 * RATE as usize, "all of what came after");
+    assert_eq!(frames.len(), 7 * RATE as usize, "and at its time");
+    assert!(frames_of(&other_disk).iter().filter(|(caller, _)| *caller == 33).count() == 6 * RATE as usize);
 }
 
 #[test]

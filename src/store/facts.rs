@@ -290,18 +290,27 @@ pub(super) async fn apply_recordings(tx: &mut Tx, facts: &[&RecordingFact]) -> R
     Ok(())
 }
 
+/// The id of what was told: a webhook that is repeated tells the same, so that the feed has it once.
+fn once(client: Uuid, told: &[&str]) -> Uuid {
+    Uuid::new_v5(&client, told.join("\0").as_bytes())
+}
+
 /// What the feed says of a carrier's word.
 pub(super) fn told_of_carrier(fact: &CarrierFact) -> Told {
     let of = Subject::Carrier(fact.client, fact.carrier.clone(), fact.carrier_call_id.clone());
     let body = json!({ "status": fact.status, "ended": fact.ended, "duration_s": fact.duration_s });
-    Told { entry: fact.id, kind: "carrier_status", of, turn: None, body, at: fact.at }
+    let ended = fact.ended.to_string();
+    let entry = once(fact.client, &[&fact.carrier, &fact.carrier_call_id, "status", &fact.status, &ended]);
+    Told { entry, kind: "carrier_status", of, turn: None, body, at: fact.at }
 }
 
 /// What the feed says of a recording: that it is there, not where.
 pub(super) fn told_of_recording(fact: &RecordingFact) -> Told {
     let of = Subject::Carrier(fact.client, fact.carrier.clone(), fact.carrier_call_id.clone());
     let body = json!({ "source": fact.source, "duration_ms": fact.duration_ms });
-    Told { entry: fact.id, kind: "recording", of, turn: None, body, at: fact.at }
+    let length = fact.duration_ms.map(|length| length.to_string()).unwrap_or_default();
+    let entry = once(fact.client, &[&fact.carrier, &fact.carrier_call_id, "recording", &fact.location, &length]);
+    Told { entry, kind: "recording", of, turn: None, body, at: fact.at }
 }
 
 pub(super) async fn insert_audits(tx: &mut Tx, entries: &[&AuditEntry]) -> Result<(), StoreError> {

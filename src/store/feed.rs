@@ -4,6 +4,8 @@
 //! held until commit, so a reader who sees a number sees every smaller one. Bounded by rows and by age: see
 //! [`FeedLimits`]; what is trimmed is known by its number.
 
+use std::collections::HashSet;
+
 use caly_actors::domain::{CallId, ClientId};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -42,7 +44,8 @@ const LOCK_HEAD: &str = "UPDATE feed_head SET last = last + 0 WHERE one = 1 RETU
 const READ_HEAD: &str = "SELECT last, trimmed FROM feed_head WHERE one = 1";
 const MOVE_HEAD: &str = "UPDATE feed_head SET last = $1, trimmed = $2 WHERE one = 1";
 const OWNERS: &str = "SELECT id, client_id FROM calls WHERE id IN";
-const BY_CARRIER: &str = "SELECT id, client_id, carrier, carrier_call_id FROM calls WHERE carrier_call_id IN";
+const BY_CARRIER: &str =
+    "SELECT id, client_id, carrier, carrier_call_id, carrier_ended_at FROM calls WHERE carrier_call_id IN";
 const TOLD_ALREADY: &str = "SELECT entry FROM feed WHERE entry IN";
 const INSERT: &str = "INSERT INTO feed (seq, entry, kind, client_id, call_id, turn_id, body, at, noted_at)";
 const OLD: &str = "SELECT MAX(seq) FROM feed WHERE seq <= $1 AND noted_at < $2";
@@ -127,8 +130,15 @@ pub(super) struct Told {
     pub(super) at: DateTime<Utc>,
 }
 
+impl Told {
+    /// The carrier's word that a call is over.
+    fn is_end(&self) -> bool {
+        self.kind == "carrier_status" && self.body["ended"] == true
+    }
+}
+
 /// Whose matter an event is.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Subject {
     /// A call's, whose row says which client's. Without that row the event is not told.
     Call(Uuid),
@@ -148,7 +158,19 @@ pub(super) async fn append(tx: &mut Tx, told: Vec<Told>) -> Result<i64, StoreErr
     let known: Vec<(Uuid,)> = tx.fetch_in(TOLD_ALREADY, entries).await?;
     let (before, now) = (head.last, Utc::now());
     let mut rows = Vec::with_capacity(told.len());
-    for told in told.into_iter().filter(|told| !known.contains(&(told.entry,))) {
+    let mut new: HashSet<Uuid> = HashSet::new();
+    let told: Vec<Told> =
+        told.into_iter().filter(|told| !known.contains(&(told.entry,)) && new.insert(told.entry)).collect();
+    let mut over = over_before(&told, &named);
+    for told in told {
+        // The row is forward-only, and so is what is told of it: "ringing" after the end is no news.
+        if told.kind == "carrier_status" {
+            if told.is_end() {
+                over.insert(told.of.clone());
+            } else if over.contains(&told.of) {
+                continue;
+            }
+        }
         let (client, call) = match told.of {
             Subject::Carrier(client, carrier, id) => {
                 let fits = |known: &&Named| known.is(client, &carrier, &id);
@@ -171,6 +193,14 @@ pub(super) async fn append(tx: &mut Tx, told: Vec<Told>) -> Result<i64, StoreErr
     }
     tx.execute(MOVE_HEAD, args![head.last, head.trimmed]).await?;
     Ok(head.last)
+}
+
+/// The calls that the carrier had ended before these events: those that have an end and are told none now.
+fn over_before(told: &[Told], named: &[Named]) -> HashSet<Subject> {
+    let ended = named.iter().filter(|known| known.carrier_ended_at.is_some());
+    let subjects =
+        ended.map(|known| Subject::Carrier(known.client_id, known.carrier.clone(), known.carrier_call_id.clone()));
+    subjects.filter(|of| !told.iter().any(|told| told.is_end() && told.of == *of)).collect()
 }
 
 /// The clients of the calls that events tell of.
@@ -196,6 +226,7 @@ struct Named {
     client_id: Uuid,
     carrier: String,
     carrier_call_id: String,
+    carrier_ended_at: Option<DateTime<Utc>>,
 }
 
 impl Named {

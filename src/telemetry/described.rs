@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 54] = [
+const COUNTERS: [(&str, Unit, &str); 56] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_on_record_total",
@@ -57,11 +57,17 @@ const COUNTERS: [(&str, Unit, &str); 54] = [
     ("caly_engine_ignored_total", Unit::Count, "Engine events that could not be used, by kind"),
     ("caly_engine_sessions_ended_total", Unit::Count, "Engine sessions ended, by reason"),
     ("caly_engine_sessions_total", Unit::Count, "Engine sessions asked for, by result"),
+    (
+        "caly_http_connections_cut_total",
+        Unit::Count,
+        "Connections cut because no whole request came in time, by reason",
+    ),
     ("caly_http_panics_total", Unit::Count, "Requests whose handler panicked"),
     ("caly_http_requests_total", Unit::Count, "Requests, by route and class of status"),
     ("caly_keys_dropped_total", Unit::Count, "Keys a caller pressed beyond what is kept until they are told"),
     ("caly_lane_items_dropped_total", Unit::Count, "Items dropped because a lane of a call was full, the oldest first"),
     ("caly_log_lines_dropped_total", Unit::Count, "Log lines dropped because standard error did not keep up"),
+    ("caly_media_closes_total", Unit::Count, "Media sockets closed by Caly, by close code"),
     ("caly_media_frames_total", Unit::Count, "Frames exchanged with carriers, by direction"),
     ("caly_media_oddities_total", Unit::Count, "Media messages that broke the protocol, by kind"),
     ("caly_media_refused_total", Unit::Count, "Media sockets refused, by reason"),
@@ -89,7 +95,7 @@ const COUNTERS: [(&str, Unit, &str); 54] = [
 ];
 
 /// How things stand.
-const GAUGES: [(&str, Unit, &str); 15] = [
+const GAUGES: [(&str, Unit, &str); 16] = [
     ("caly_api_streams", Unit::Count, "Followers of events"),
     ("caly_thread_lag_seconds", Unit::Seconds, "How late a thread that calls live on is, by thread"),
     ("caly_actors", Unit::Count, "Live actors, by kind"),
@@ -101,6 +107,7 @@ const GAUGES: [(&str, Unit, &str); 15] = [
     ("caly_allocator_resident_bytes", Unit::Bytes, "Bytes the allocator holds from the system"),
     ("caly_calls_live", Unit::Count, "Calls that are up"),
     ("caly_calls_remembered", Unit::Count, "Calls in the registry, with those just ended"),
+    ("caly_http_connections", Unit::Count, "Open connections, media sockets included"),
     ("caly_media_sockets", Unit::Count, "Open media sockets"),
     ("caly_process_open_fds", Unit::Count, "Open file descriptors"),
     ("caly_process_resident_bytes", Unit::Bytes, "Resident memory of the process"),

@@ -22,6 +22,9 @@ pub const TARGETS: [Target; 5] = [
     ("frames", frames),
 ];
 
+/// Keys whose values are never shown.
+const SECRETS: [&str; 4] = ["openai.key", "exotel.api_key", "exotel.api_token", "security.token_secret"];
+
 /// Audio that one message may become: itself, what was kept before `start`, and a second of silence.
 const AUDIO_BYTES_MAX: usize = 256 * 1024 + 48_000;
 
@@ -128,9 +131,11 @@ pub fn configuration(data: &[u8]) {
             let again = Config::load_from(&args, &env).map(|config| config.describe().to_vec());
             assert!(again.is_ok_and(|again| again == config.describe()), "read twice, it differs");
             for line in config.describe() {
-                let secret = ["openai.key", "exotel.api_token", "tokens.secret"].contains(&line.key.as_str());
+                let secret = SECRETS.contains(&line.key.as_str());
                 assert!(!secret || line.value.len() < 32 || line.value.contains('*'), "{line:?}");
             }
+            let known = |key: &&str| config.describe().iter().any(|line| line.key == **key);
+            assert!(SECRETS.iter().all(|key| known(&key)), "a secret that does not exist cannot be looked at");
         }
         Err(errors) => {
             let shown = errors.to_string();

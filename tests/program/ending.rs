@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 use awc::http::Method;
 use futures_util::future::join_all;
 
-use crate::line::{Line, sid};
+use serde_json::json;
+
+use crate::line::{Line, sid, start_message};
+use crate::raw::{self, Raw};
 use crate::server::{SOON, Server, Settings};
 use crate::web::{self, until};
 
@@ -82,6 +85,24 @@ async fn a_second_signal_ends_at_once_and_says_so() {
     server.signal("INT");
     assert_eq!(server.exit(SOON).await.code(), Some(1));
     assert!(begun.elapsed() < Duration::from_secs(12), "{:?}", begun.elapsed());
+}
+
+#[actix_rt::test]
+async fn a_carrier_that_leaves_its_connection_open_does_not_hold_the_end_up() {
+    let mut server = Server::start(Settings::default()).await;
+    let sid = sid("open");
+    let (url, port) = (server.media_url(&sid).await, server.port);
+    let opened = tokio::task::spawn_blocking(move || Raw::upgraded(port, &url)).await.unwrap();
+    let mut socket = opened;
+    socket.send(&raw::text(&start_message(&sid, "s1", "8000").to_string()));
+    until("the call is up", SOON, || async { (server.metric("caly_media_sockets").await > 0.0).then_some(()) }).await;
+    server.signal("TERM");
+    until("it drains", SOON, || async { (web::get(&server.url("/health/ready")).await.status == 503).then_some(()) })
+        .await;
+    socket.send(&raw::text(&json!({"event": "stop", "stop": {"reason": "callended"}}).to_string()));
+    let last = Instant::now();
+    let status = server.exit(SOON).await;
+    assert!(status.success() && last.elapsed() < Duration::from_secs(1), "{status} after {:?}", last.elapsed());
 }
 
 #[actix_rt::test]

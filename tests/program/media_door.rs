@@ -1,6 +1,6 @@
 //! The door of the media stream: who may open it, and once.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use caly::store::{Basic, NewClient, Store, StoreOptions};
 use caly::tokens::{Purpose, Tokens};
@@ -89,6 +89,48 @@ async fn a_second_socket_replaces_one_without_a_start_and_no_other() {
     let detail = server.ended_call(&sid).await;
     assert_eq!(detail["call"]["end_reason"], "caller_hung_up");
     server.nothing_left(Duration::from_secs(5)).await;
+}
+
+#[actix_rt::test]
+async fn a_stream_that_is_dead_for_five_seconds_is_taken_over_and_told_so() {
+    let server = Server::start(settings()).await;
+    let sid = sid("dead");
+    let url = server.media_url(&sid).await;
+    let first = Line::on(open(&url, &[]).await.unwrap(), &sid).await;
+    first.agent_said(300, 0).await;
+    assert_eq!(open(&url, &[]).await.err(), Some(409), "while it lives");
+    first.mute();
+    let muted = Instant::now();
+    let second = until("the dead one gives way", SOON, || async { open(&url, &[]).await.ok() }).await;
+    assert!(muted.elapsed() >= Duration::from_secs(4), "after {:?}", muted.elapsed());
+    assert_eq!(first.closed(SOON).await, Some(4409));
+    let line = Line::on(second, &sid).await;
+    line.ask("shop_hours").await;
+    line.hang_up();
+    assert_eq!(server.ended_call(&sid).await["call"]["end_reason"], "caller_hung_up");
+}
+
+#[actix_rt::test]
+async fn a_static_stream_is_opened_only_from_where_its_client_allows() {
+    let server = Server::start(Settings::default()).await;
+    let make = |slug: &'static str, network: &'static str| {
+        let server = &server;
+        async move {
+            let words =
+                ["client", "create", "--slug", slug, "--name", "A shop", "--basic", "exotel", "--allow-ip", network];
+            let made = server.cli_json(&[&words[..], &["--json"]].concat()).await;
+            let url = url::Url::parse(made["stream_url"].as_str().unwrap()).unwrap();
+            let pair = format!("exotel:{}", url.password().unwrap());
+            let basic = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, pair);
+            (server.url(&format!("/media/exotel/client/{slug}")).replace("http://", "ws://"), format!("Basic {basic}"))
+        }
+    };
+    let (elsewhere, elsewhere_basic) = make("elsewhere", "10.0.0.0/8").await;
+    let (here, here_basic) = make("here", "127.0.0.0/8").await;
+    until("the clients are known", SOON, || async { open(&here, &[("authorization", &here_basic)]).await.ok() }).await;
+    assert_eq!(open(&elsewhere, &[("authorization", &elsewhere_basic)]).await.err(), Some(401));
+    let audit = server.api("/audit?limit=50").await;
+    assert!(audit.to_string().contains("media_rejected"), "{audit}");
 }
 
 #[actix_rt::test]

@@ -211,6 +211,8 @@ async fn a_database_file_locked_by_another_process_loses_no_row() {
     line.ask("shop_hours").await;
     // Longer than the busy time-out: the journal goes to the disk, and health says so.
     alarm_on(&server, "journal").await;
+    let ready = web::get(&server.url("/health/ready")).await;
+    assert!(ready.status == 503 && ready.text().contains("journal"), "{}", ready.text());
     assert_eq!(web::get(&server.hook("passthru", &[("CallSid", "nobody")])).await.status, 302);
     other.close().await.unwrap();
     all_is_well(&server, BACK_IN * 2).await;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::line::{Line, sid};
-use crate::server::{Database, SOON, Server, Settings};
+use crate::server::{Database, Hooks, SOON, Server, Settings};
 use crate::web::{self, Answer, until};
 
 const PAIRS: usize = 100;
@@ -67,6 +67,68 @@ async fn a_call_end_before_its_call_start_keeps_the_call_closed() {
     server.call_start(&sid).await.problem(410);
     assert_eq!(server.rows_of(&sid).await.len(), 1);
     assert_eq!(web::get(&server.url("/health/supervisor")).await.json()["calls"]["slots_taken"], 0);
+}
+
+#[actix_rt::test]
+async fn the_news_that_a_call_was_answered_ends_no_call_whichever_url_it_is_sent_to() {
+    let server = Server::start(Settings::default()).await;
+    let answered = [("EventType", "answered"), ("Status", "in-progress")];
+    // An outbound call is answered before its flow asks for the stream.
+    let early = sid("early");
+    assert_eq!(told_of(&server, "call-end", &early, &answered).await, 200);
+    assert_eq!(server.call_start(&early).await.status, 200);
+    let line = Line::call(&server, "up").await;
+    line.agent_said(300, 0).await;
+    assert_eq!(told_of(&server, "call-end", &line.sid, &answered).await, 200);
+    assert_eq!(told_of(&server, "call-end", &line.sid, &[("Status", "ringing")]).await, 200);
+    line.ask("shop_hours").await;
+    let terminal = [("EventType", "terminal"), ("Status", "completed")];
+    assert_eq!(told_of(&server, "call-end", &line.sid, &terminal).await, 200);
+    line.closed(SOON).await;
+    assert_eq!(server.ended_call(&line.sid).await["call"]["end_reason"], "carrier_ended");
+}
+
+async fn told_of(server: &Server, hook: &str, sid: &str, fields: &[(&str, &str)]) -> u16 {
+    let fields = [&[("CallSid", sid)], fields].concat();
+    web::post_form(&server.hook(hook, &[]), &fields).await.status
+}
+
+async fn what_one_client_tells_concerns_no_other(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let other = Hooks {
+        slug: "other".to_owned(),
+        key: server.make_client("other", "+918047119999").await,
+        called: "08047119999".to_owned(),
+    };
+    let sid = sid("theirs");
+    assert_eq!(told_of(&server, "call-end", &sid, &[("Status", "completed")]).await, 200);
+    until("the row of the first is there", SOON, || async {
+        server.rows_of(&sid).await.first().map(|row| row["state"] == "ended")
+    })
+    .await;
+    let fields = [("CallSid", sid.as_str()), ("CallFrom", "09876543210"), ("CallTo", &other.called)];
+    let url = server.hook_of(&other, "call-start", &fields);
+    let answer = until("the client is known", SOON, || async {
+        Some(web::get(&url).await).filter(|answer| answer.status != 401)
+    })
+    .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let row = until("the row is the other's", SOON, || async {
+        server.rows_of(&sid).await.into_iter().find(|row| row["agent_id"].is_string())
+    })
+    .await;
+    assert_eq!((&row["state"], &row["carrier_status"]), (&"admitted".into(), &serde_json::Value::Null), "{row:#}");
+    assert_eq!(told_of(&server, "call-end", &sid, &[("Status", "completed")]).await, 404, "not theirs");
+}
+
+#[actix_rt::test]
+async fn what_one_client_tells_concerns_no_other_on_sqlite() {
+    what_one_client_tells_concerns_no_other(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn what_one_client_tells_concerns_no_other_on_postgres() {
+    what_one_client_tells_concerns_no_other(Database::Postgres).await;
 }
 
 #[actix_rt::test]

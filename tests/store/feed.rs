@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use caly::store::recorder::Write;
 use caly::store::{CarrierFact, FeedFilter, FeedLimits, FeedRow, RecordingFact, Store};
-use caly_actors::domain::{Carrier, ClientId, Speaker};
+use caly_actors::domain::{Carrier, CarrierCallId, ClientId, Speaker};
 use caly_actors::ports::{Journal, JournalEntry};
 use chrono::{TimeDelta, Utc};
 
@@ -20,6 +20,7 @@ on_both_engines!(
     the_feed_tells_of_carriers_of_calls_they_alone_know_and_of_orphans,
     the_feed_is_trimmed_by_rows_and_by_age_and_says_how_far,
     what_is_written_again_is_told_once,
+    a_webhook_repeated_is_told_once_and_nothing_goes_back,
 );
 
 /// The whole feed, page by page.
@@ -227,4 +228,33 @@ async fn what_is_written_again_is_told_once(world: &World) {
     let rows = all(&world.store, &FeedFilter::default(), 200).await;
     assert_eq!(rows.iter().map(|row| row.seq).collect::<Vec<_>>(), (1..=12).collect::<Vec<i64>>());
     assert_eq!(rows[11].call_id, Some(facts.call.0));
+}
+
+async fn a_webhook_repeated_is_told_once_and_nothing_goes_back(world: &World) {
+    let client = world.client("shop").await;
+    let id = CarrierCallId::parse("again").unwrap();
+    let now = Utc::now();
+    let word = |status: &str| CarrierFact::status(client, Carrier::Exotel, &id, status, now);
+    let end = || CarrierFact::ended(client, Carrier::Exotel, &id, "completed", now, Some(9));
+    let link = || RecordingFact::by_carrier(client, Carrier::Exotel, &id, "https://a/b.mp3", Some(9_000), now);
+    let recorder = world.recorder();
+    // Each is told again, at once and later, and one comes late.
+    for fact in [word("ringing"), word("ringing"), word("in-progress"), end(), end()] {
+        recorder.submit(Write::Carrier(fact));
+    }
+    recorder.submit(Write::Recording(link()));
+    assert!(recorder.flush(SOON).await);
+    for fact in [word("ringing"), word("in-progress"), word("queued"), end()] {
+        world.store.carrier_told(fact).await.unwrap();
+    }
+    world.store.add_recording(link()).await.unwrap();
+    let rows = all(&world.store, &FeedFilter::default(), 200).await;
+    let told: Vec<String> = rows.iter().map(|row| format!("{} {}", row.kind, row.body["status"])).collect();
+    let expected = [
+        "carrier_status \"ringing\"",
+        "carrier_status \"in-progress\"",
+        "carrier_status \"completed\"",
+        "recording null",
+    ];
+    assert_eq!(told, expected);
 }

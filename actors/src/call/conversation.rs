@@ -10,7 +10,7 @@ use super::event::{Effect, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
-use crate::ports::{EngineError, EngineEvent, JournalEntry, ResponseOutcome};
+use crate::ports::{EngineCommand, EngineError, EngineEvent, JournalEntry, ResponseOutcome};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -92,15 +92,22 @@ impl CallState {
         if let Phase::Closing(_) = self.phase {
             return;
         }
+        let untold = std::mem::take(&mut self.untold);
+        let anything_new = !untold.is_empty();
+        out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
         if !std::mem::replace(&mut self.greeted, true) {
-            let instructions = self.facts.agent.greeting.as_ref().map_or_else(
-                || "Greet the caller now in one short sentence.".to_owned(),
-                |greeting| format!("Greet the caller now. Say exactly: {greeting}"),
-            );
-            self.want_answer(Some(instructions.into()), now, out);
-        } else if std::mem::take(&mut self.answer_owed) {
+            self.want_greeting(now, out);
+        } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
         }
+    }
+
+    fn want_greeting(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let instructions = self.facts.agent.greeting.as_ref().map_or_else(
+            || "Greet the caller now in one short sentence.".to_owned(),
+            |greeting| format!("Greet the caller now. Say exactly: {greeting}"),
+        );
+        self.want_answer(Some(instructions.into()), now, out);
     }
 
     fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
@@ -157,8 +164,13 @@ impl CallState {
         self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
         if !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX {
             self.engine_dead(now, out);
-        } else if !asked_again && self.phase == Phase::Live {
-            self.want_answer(None, now, out);
+        } else if !asked_again && matches!(self.phase, Phase::Live | Phase::Waiting) {
+            // Nothing was said by anybody yet: it was the greeting that failed.
+            if self.turns.is_empty() {
+                self.want_greeting(now, out);
+            } else {
+                self.want_answer(None, now, out);
+            }
         }
     }
 
@@ -204,6 +216,7 @@ impl CallState {
         }
         // Taken before the bridge phrase, which means nothing to the engine.
         let context = self.context();
+        self.untold.clear();
         let first_failure = was_ready || self.engine_failures == 1;
         if first_failure && self.phase == Phase::Live && !self.playing {
             self.say(Phrase::Bridge, now, out);
@@ -288,3 +301,11 @@ fn wait_before(error: &EngineError, failures: u32) -> Duration {
         n => Duration::from_millis(250 * u64::from(n)),
     }
 }
+
+#[cfg(test)]
+#[path = "conversation_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "lost_engine_tests.rs"]
+mod lost_engine_tests;

@@ -88,8 +88,7 @@ impl CallState {
         }
         if self.engine == EngineStage::Ready {
             if waiting.is_empty() {
-                let text = format!("The tool {name} has finished. Its output: {output}");
-                out.push(Effect::Engine(EngineCommand::Note(text.into())));
+                out.push(Effect::Engine(EngineCommand::Note(late_note(&name, &output))));
                 self.outputs_owed = true;
             }
             for tool_call in &waiting {
@@ -97,6 +96,10 @@ impl CallState {
                 out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
                 self.outputs_owed = true;
             }
+        }
+        if self.engine == EngineStage::Opening {
+            // The session that is opening was told that it runs.
+            self.untold.push(late_note(&name, &output));
         }
         match result.as_ref().ok().and_then(|output| output.change.clone()) {
             Some(change) => self.change(change, now, out),
@@ -135,7 +138,15 @@ impl CallState {
     }
 }
 
+fn late_note(name: &str, output: &str) -> Arc<str> {
+    format!("The tool {name} has finished. Its output: {output}").into()
+}
+
 /// The engine's word for a tool, bounded: it may be anything.
 fn name_for_journal(name: &str) -> String {
     name.chars().filter(|c| !c.is_control()).take(64).collect()
 }
+
+#[cfg(test)]
+#[path = "doing_tests.rs"]
+mod tests;

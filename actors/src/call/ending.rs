@@ -257,3 +257,11 @@ fn close_code(reason: EndReason) -> u16 {
         | EndReason::Interrupted => 1000,
     }
 }
+
+#[cfg(test)]
+#[path = "ending_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "tearing_tests.rs"]
+mod tearing_tests;

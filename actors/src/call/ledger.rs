@@ -383,4 +383,103 @@ mod tests {
         };
         assert!(answer.contains("unknown"));
     }
+
+    #[test]
+    fn an_action_that_ended_is_told_to_the_next_session_and_one_that_runs_is_not() {
+        let (mut ledger, call) = (Ledger::default(), CallId::new());
+        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
+        let Asked::Run(other) = ask(&mut ledger, call, "t2", "bye", r#"{"id":"8"}"#) else { panic!("not run") };
+        assert_eq!(ledger.get(other).map(|entry| &*entry.action.name), Some("bye"));
+        let later = NOW * 3;
+        ledger.finish(later, id, 1, &done("{}"));
+        let item = ContextItem::Tool { name: "cancel".into(), arguments: r#"{"id":"7"}"#.into(), output: "{}".into() };
+        assert_eq!(ledger.context().collect::<Vec<_>>(), [(later, item)]);
+        assert_eq!(ledger.running().map(|entry| entry.action.id).collect::<Vec<_>>(), [other]);
+    }
+
+    #[test]
+    fn what_a_former_process_did_is_known_and_what_it_had_begun_is_not_run_again() {
+        let (mut former, call) = (Ledger::default(), CallId::new());
+        let Asked::Run(id) = ask(&mut former, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
+        former.finish(NOW, id, 1, &done("{}"));
+        let _ = ask(&mut former, call, "t2", "bye", r#"{"id":"7"}"#);
+        let mut ledger = Ledger::default();
+        ledger.recall(former.entries.iter().map(|entry| entry.action.clone()).collect(), &catalogue());
+        assert!(ledger.entries.iter().all(|entry| entry.spec.tool.name == entry.action.name));
+        assert_eq!(ledger.running().count(), 0);
+        assert_eq!(ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#), Asked::Answer("{}".into()));
+        let Asked::Answer(answer) = ask(&mut ledger, call, "t4", "bye", r#"{"id":"7"}"#) else { panic!("run again") };
+        assert!(answer.contains(r#""done":"unknown""#), "{answer}");
+    }
+
+    #[test]
+    fn nobody_waits_for_an_answer_in_a_session_that_is_gone() {
+        let (mut ledger, call) = (Ledger::default(), CallId::new());
+        let Asked::Run(id) = ask(&mut ledger, call, "t1", "bye", r#"{"id":"7"}"#) else { panic!("not run") };
+        assert_eq!(ask(&mut ledger, call, "t2", "bye", r#"{"id":"7"}"#), Asked::Wait);
+        assert_eq!(ledger.waiting(), 2);
+        ledger.session_lost();
+        assert_eq!(ledger.waiting(), 0);
+        let (action, waiting) = ledger.finish(NOW, id, 2, &done("{}")).expect("the action went on");
+        assert_eq!((action.state, action.attempts, waiting), (ActionState::Done, 2, vec![]));
+    }
+
+    #[test]
+    fn a_key_made_elsewhere_for_the_same_arguments_is_the_same_key() {
+        let (mut ledger, call, catalogue) = (Ledger::default(), CallId::new(), catalogue());
+        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7","how":"a"}"#) else {
+            panic!("not run")
+        };
+        let key = idempotency_key(call, &catalogue[0], &json!({ "how": "a", "id": "7" }));
+        assert_eq!(ledger.get(id).map(|entry| &*entry.action.idempotency_key), Some(&*key));
+    }
+
+    fn fits(schema: &Value, arguments: &str) -> bool {
+        let spec = ActionSpec {
+            tool: ToolSpec { name: "x".into(), description: "".into(), schema: text(schema) },
+            deadline: Duration::ZERO,
+            retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
+            same: SameAction::PerCall,
+            writes: false,
+        };
+        parse_arguments(&spec, arguments).is_ok()
+    }
+
+    #[test]
+    fn a_value_must_be_of_the_type_the_schema_names_unless_it_is_null() {
+        let values = [r#""a""#, "7", "-7", "18446744073709551615", "7.5", "true", "[1]", r#"{"a":1}"#];
+        for (kind, fitting) in [
+            ("string", &values[..1]),
+            ("integer", &values[1..4]),
+            ("number", &values[1..5]),
+            ("boolean", &values[5..6]),
+            ("array", &values[6..7]),
+            ("object", &values[7..]),
+        ] {
+            let schema = json!({ "properties": { "v": { "type": kind } } });
+            for value in values {
+                assert_eq!(
+                    fits(&schema, &format!(r#"{{"v":{value}}}"#)),
+                    fitting.contains(&value),
+                    "{value} as {kind}"
+                );
+            }
+            assert!(fits(&schema, r#"{"v":null}"#), "null as {kind}");
+        }
+    }
+
+    #[test]
+    fn an_argument_the_schema_does_not_name_is_refused_only_where_it_says_so() {
+        for (more, expected) in [(json!(false), false), (json!(true), true), (Value::Null, true)] {
+            assert_eq!(fits(&json!({ "additionalProperties": more }), r#"{"v":1}"#), expected);
+        }
+    }
+
+    #[test]
+    fn arguments_may_be_16_kib_long() {
+        let of_length = |length: usize| format!(r#"{{"v":"{}"}}"#, "x".repeat(length - 8));
+        assert_eq!(of_length(100).len(), 100);
+        assert!(fits(&json!({}), &of_length(16 * 1024)));
+        assert!(!fits(&json!({}), &of_length(16 * 1024 + 1)));
+    }
 }

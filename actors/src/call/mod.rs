@@ -10,6 +10,9 @@ pub mod ledger;
 pub mod past;
 pub mod responses;
 pub mod state;
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod table;
 pub mod timers;
 pub mod turns;
 

@@ -34,6 +34,8 @@ pub struct Responses {
     assumed: Option<Wanted>,
     /// This request is to be cancelled as soon as its answer begins.
     doomed: Option<u64>,
+    /// An answer without a mark was cancelled for it already.
+    doomed_only_by_mark: bool,
     /// The engine repeats our marks, so an answer without one is not ours.
     echoes: bool,
     last_wish: u64,
@@ -69,7 +71,8 @@ impl Responses {
             Some(pending) if wish.is_none() && !self.echoes => pending.begun_perhaps = true,
             Some(_) | None => {}
         }
-        let unwanted = self.doomed.is_some() && (wish.is_none() || wish == self.doomed);
+        let perhaps = wish.is_none() && !self.doomed_only_by_mark;
+        let unwanted = self.doomed.is_some() && (perhaps || wish == self.doomed);
         if unwanted && wish.is_some() {
             self.doomed = None;
         }
@@ -87,7 +90,10 @@ impl Responses {
         self.active = None;
         self.foreign = false;
         if self.pending.as_ref().is_some_and(|pending| pending.begun_perhaps) {
-            self.assumed = self.pending.take().filter(|pending| self.doomed != Some(pending.wish)).map(|p| p.wanted);
+            let doomed = self.doomed;
+            self.assumed = self.pending.take().filter(|pending| doomed != Some(pending.wish)).map(|p| p.wanted);
+            // It may have been that one: only an answer that bears its mark is doomed after it.
+            self.doomed_only_by_mark = self.doomed.is_some();
         }
         self.next()
     }
@@ -115,6 +121,7 @@ impl Responses {
         self.assumed = None;
         if let Some(pending) = &self.pending {
             self.doomed = Some(pending.wish);
+            self.doomed_only_by_mark = false;
         }
         (self.active.is_some() || self.foreign).then_some(EngineCommand::CancelResponse)
     }
@@ -203,6 +210,133 @@ mod tests {
         assert!(responses.want(None).is_some());
         assert!(responses.lost());
         assert!(responses.is_idle());
+    }
+
+    #[test]
+    fn a_wish_while_its_like_is_under_way_is_served_by_that_one() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.want(None), None);
+        assert!(!responses.is_idle(), "asked for and not begun");
+        assert_eq!(responses.created(&id("r1"), Some(1)), None);
+        assert!(!responses.is_idle(), "being made");
+        assert_eq!(responses.active(), Some(&id("r1")));
+        assert_eq!(responses.done("r1"), None, "both wishes are served");
+        assert!(responses.is_idle());
+        assert_eq!(responses.active(), None);
+    }
+
+    #[test]
+    fn an_answer_of_the_engines_own_is_not_ours_where_ours_are_marked() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("r1"), Some(1)), None);
+        assert_eq!(responses.done("r1"), None);
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("own"), None), None);
+        assert_eq!(responses.done("own"), None);
+        assert!(!responses.is_idle(), "ours is still to come");
+        assert_eq!(responses.created(&id("r2"), Some(2)), None);
+        assert_eq!(responses.done("r2"), None);
+        assert!(responses.is_idle());
+    }
+
+    #[test]
+    fn an_answer_without_a_mark_counts_as_ours_until_a_refusal_shows_that_it_was_not() {
+        let mut responses = Responses::default();
+        assert!(responses.want(Some(id("greet"))).is_some());
+        assert_eq!(responses.created(&id("r1"), None), None);
+        assert_eq!(responses.done("r1"), None);
+        assert!(responses.is_idle());
+        responses.refused();
+        assert!(!responses.is_idle(), "the engine makes an answer we have not heard of");
+        assert_eq!(
+            responses.done("r2"),
+            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("greet")) })
+        );
+    }
+
+    #[test]
+    fn the_end_of_an_older_answer_changes_nothing() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("r1"), Some(1)), None);
+        assert_eq!(responses.want(None), None);
+        assert_eq!(responses.done("r0"), None);
+        assert_eq!(responses.active(), Some(&id("r1")));
+        assert!(responses.done("r1").is_some());
+    }
+
+    #[test]
+    fn a_wish_during_an_answer_not_heard_of_waits_for_its_end() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        responses.refused();
+        assert_eq!(responses.want(Some(id("later"))), None);
+        assert_eq!(
+            responses.done("not ours"),
+            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("later")) })
+        );
+    }
+
+    #[test]
+    fn an_answer_not_heard_of_can_be_cancelled_and_is_under_way_until_its_end() {
+        let mut responses = Responses::default();
+        assert_eq!(responses.cancel(), None, "there is nothing to cancel");
+        assert!(responses.want(None).is_some());
+        responses.refused();
+        assert_eq!(responses.cancel(), Some(EngineCommand::CancelResponse));
+        assert!(!responses.is_idle());
+        assert_eq!(responses.done("not ours"), None, "the wish was forgotten");
+        assert!(responses.is_idle());
+    }
+
+    #[test]
+    fn a_cancelled_request_that_is_refused_is_not_repeated() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.cancel(), None);
+        responses.refused();
+        assert_eq!(responses.done("not ours"), None);
+        assert!(responses.is_idle());
+    }
+
+    #[test]
+    fn a_cancelled_request_stays_cancelled_although_another_answer_began_first() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.cancel(), None);
+        assert_eq!(responses.created(&id("own"), None), Some(EngineCommand::CancelResponse), "it may be ours");
+        assert_eq!(responses.done("own"), None);
+        assert_eq!(responses.created(&id("r1"), Some(1)), Some(EngineCommand::CancelResponse));
+        assert_eq!(responses.done("r1"), None);
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("r2"), Some(2)), None, "the next one is wanted");
+    }
+
+    #[test]
+    fn what_was_cancelled_or_answered_is_not_owed_by_a_lost_session() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.cancel(), None);
+        assert!(!responses.lost());
+        assert_eq!(responses.want(None), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+        assert_eq!(responses.created(&id("r1"), Some(2)), None);
+        assert!(responses.lost(), "it was being made");
+        assert!(responses.want(None).is_some());
+        responses.refused();
+        assert!(responses.lost(), "it was to be asked for again");
+    }
+
+    #[test]
+    fn one_cancellation_cancels_one_answer_also_of_an_engine_that_repeats_no_marks() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.cancel(), None);
+        assert_eq!(responses.created(&id("r1"), None), Some(EngineCommand::CancelResponse));
+        assert_eq!(responses.done("r1"), None);
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.created(&id("r2"), None), None, "nobody cancelled this one");
     }
 
     /// An engine that keeps the vendor's rules and delivers its events late.

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, IntentKind, Speaker, Turn, Usage};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
@@ -115,13 +115,14 @@ pub struct CallState {
     /// Words were made that have not been heard to their end.
     pub(super) unheard_words: bool,
     pub(super) outputs_owed: bool,
+    /// Outputs of actions that ended after the context of the session now opening was taken.
+    pub(super) untold: Vec<Arc<str>>,
     pub(super) tool_chain: u32,
     pub(super) keys: String,
     pub(super) asked_still_there: bool,
     pub(super) cut_pending: bool,
     /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
     pub(super) gone_items: Vec<Arc<str>>,
-    pub(super) last_intent: Option<IntentKind>,
     /// The age at which a later process took the call up again.
     pub(super) taken_up: Option<CallTime>,
 }
@@ -156,12 +157,12 @@ impl CallState {
             answer_has_words: false,
             unheard_words: false,
             outputs_owed: false,
+            untold: Vec::new(),
             tool_chain: 0,
             keys: String::new(),
             asked_still_there: false,
             cut_pending: false,
             gone_items: Vec::new(),
-            last_intent: None,
             taken_up: None,
         }
     }
@@ -244,7 +245,6 @@ impl CallState {
             CallEvent::Engine(event) => self.on_engine(event, now, out),
             CallEvent::EngineOpenFailed(error) => self.on_engine_lost(error, now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
-                self.last_intent = Some(understanding.intent);
                 out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
             }
             CallEvent::ActionFinished { action, attempts, result } => {
@@ -265,11 +265,12 @@ impl CallState {
         if let Some(socket) = &mut self.socket {
             socket.started = true;
         }
+        // Also when a later socket starts: one that closed before its own start had given it five seconds.
+        self.timers.clear(Timer::Answer);
         if self.phase != Phase::Waiting {
             return;
         }
         self.phase = Phase::Live;
-        self.timers.clear(Timer::Answer);
         self.timers.set(Timer::IdleMedia, now + self.facts.agent.limits.idle_media);
         self.restart_speech_timer(now);
         out.push(Effect::Record(JournalEntry::Answered { call: self.facts.call, rate }));
@@ -307,8 +308,8 @@ impl CallState {
         if protocol_error {
             self.end(EndReason::MediaProtocol, now, out);
         } else if current.started {
-            let reason = if let Phase::Closing(reason) = self.phase { reason } else { EndReason::CallerHungUp };
-            self.end(reason, now, out);
+            // What was decided before stands: see `end`.
+            self.end(EndReason::CallerHungUp, now, out);
         } else {
             // It never began to carry the call; the carrier tries once more, at once.
             self.socket = None;
@@ -459,3 +460,7 @@ pub(super) fn is_phrase(item: &str) -> bool {
 #[cfg(test)]
 #[path = "state_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "carrier_tests.rs"]
+mod carrier_tests;

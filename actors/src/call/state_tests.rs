@@ -1,177 +1,12 @@
 //! Decisions as a table: what went before, what happens, what is wanted, where the call is then.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::super::event::{CallEvent, Effect, MediaWish};
+use super::super::table::*;
 use super::*;
-use crate::audio::playout::Cut;
-use crate::domain::*;
 use crate::ports::*;
 use crate::supervise::Child;
-
-struct Words;
-impl Phrases for Words {
-    fn audio(&self, _: Phrase, _: Language) -> Pcm {
-        Pcm { rate: 8000, bytes: vec![0; 16_000].into() }
-    }
-    fn words(&self, phrase: Phrase, _: Language) -> &'static str {
-        phrase.as_str()
-    }
-}
-
-fn tool(name: &str, writes: bool) -> Arc<ActionSpec> {
-    Arc::new(ActionSpec {
-        tool: ToolSpec { name: name.into(), description: "".into(), schema: "{}".into() },
-        deadline: Duration::from_secs(5),
-        retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
-        same: SameAction::PerArguments,
-        writes,
-    })
-}
-
-fn call(people: bool) -> CallState {
-    let handoff_numbers = if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] };
-    let agent = Agent {
-        id: AgentId::new(),
-        version: 1,
-        name: "a".into(),
-        instructions: "".into(),
-        greeting: None,
-        voice: "marin".into(),
-        language: Language::English,
-        turn_detection: TurnDetection::default(),
-        barge_in: true,
-        handoff_numbers,
-        tools: vec![],
-        http_tools: vec![],
-        limits: CallLimits::default(),
-    };
-    let facts = CallFacts {
-        call: CallId::new(),
-        client: ClientId::new(),
-        client_slug: "shop".into(),
-        agent: Arc::new(agent),
-        carrier: Carrier::Exotel,
-        carrier_call_id: CarrierCallId::parse("sid").expect("valid"),
-        caller: Party::Withheld,
-        called: Party::Withheld,
-        direction: Direction::Inbound,
-        admitted_at: SystemTime::UNIX_EPOCH,
-    };
-    CallState::new(Arc::new(facts), vec![tool("look", false), tool("book", true)].into(), Arc::new(Words))
-}
-
-fn at(seconds: u64) -> CallTime {
-    Duration::from_secs(seconds)
-}
-
-/// Effects in a word each; notes for the journal are left out.
-fn words(effects: &[Effect]) -> Vec<String> {
-    effects.iter().filter_map(word).collect()
-}
-
-fn word(effect: &Effect) -> Option<String> {
-    Some(match effect {
-        Effect::OpenEngine { wait, .. } => format!("open after {} ms", wait.as_millis()),
-        Effect::CloseEngine => "close engine".into(),
-        Effect::Engine(EngineCommand::CreateResponse { .. }) => "ask".into(),
-        Effect::Engine(EngineCommand::CancelResponse) => "cancel".into(),
-        Effect::Engine(EngineCommand::Truncate { heard_ms, .. }) => format!("truncate at {heard_ms}"),
-        Effect::Engine(EngineCommand::DeleteItem { .. }) => "delete".into(),
-        Effect::Engine(EngineCommand::ToolOutput { output, .. }) => {
-            if output.contains("error") {
-                "tool error".into()
-            } else {
-                "tool output".into()
-            }
-        }
-        Effect::Engine(EngineCommand::Note(_)) => "note".into(),
-        Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
-        Effect::Media(MediaWish::Say(phrase, _)) => format!("say {}", phrase.as_str()),
-        Effect::Media(MediaWish::Interrupt { .. }) => "interrupt".into(),
-        Effect::Media(MediaWish::Discard { .. }) => "discard".into(),
-        Effect::Media(MediaWish::Close(code)) => format!("close {code}"),
-        Effect::Understand { .. } => "understand".into(),
-        Effect::RunAction { .. } => "run".into(),
-        Effect::Decide { after, .. } => format!("decide {after:?}"),
-        Effect::Finish(reason) => format!("finish {}", reason.as_str()),
-        Effect::Record(JournalEntry::Turn { .. }) => "turn".into(),
-        Effect::Record(JournalEntry::Ended { .. }) => "ended".into(),
-        Effect::Record(_) => return None,
-    })
-}
-
-fn engine(event: EngineEvent) -> CallEvent {
-    CallEvent::Engine(event)
-}
-
-fn created(response: &str, wish: u64) -> CallEvent {
-    engine(EngineEvent::ResponseCreated { response: response.into(), wish: Some(wish) })
-}
-
-fn done(response: &str, outcome: ResponseOutcome) -> CallEvent {
-    engine(EngineEvent::ResponseDone { response: response.into(), outcome, usage: Usage::default() })
-}
-
-fn agent_words() -> CallEvent {
-    engine(EngineEvent::AgentWords { response: "r1".into(), item: "a1".into(), delta: "hello there".into() })
-}
-
-fn began(item: &str) -> CallEvent {
-    CallEvent::SpeechBegan { item: item.into() }
-}
-
-fn spoke() -> CallEvent {
-    engine(EngineEvent::SpeechStarted { item: "u1".into(), at_ms: 0 })
-}
-
-fn committed() -> CallEvent {
-    engine(EngineEvent::TurnCommitted { item: "u1".into() })
-}
-
-fn called(name: &str, tool_call: &str) -> CallEvent {
-    engine(EngineEvent::ToolCalled {
-        response: "r1".into(),
-        tool_call: tool_call.into(),
-        name: name.into(),
-        arguments: "{}".into(),
-    })
-}
-
-fn cut(item: &str, heard_ms: u64) -> CallEvent {
-    CallEvent::PlayoutCut(vec![Cut { item: item.into(), heard_ms, total_ms: 1000 }])
-}
-
-/// A call with its stream up and its engine listening; the greeting (wish 1) is asked for.
-fn live(people: bool) -> CallState {
-    let mut state = call(people);
-    assert_eq!(state.attach(1), Attach::Accepted);
-    let _ = state.on(engine(EngineEvent::Ready), at(1));
-    let _ = state.on(CallEvent::StreamStarted { rate: 8000 }, at(2));
-    state
-}
-
-/// … and the greeting was made and heard.
-fn quiet(people: bool) -> CallState {
-    let mut state = live(people);
-    for event in [
-        created("r0", 1),
-        engine(EngineEvent::AgentTranscript { item: "a0".into(), text: "welcome".into() }),
-        began("a0"),
-        done("r0", ResponseOutcome::Completed),
-        CallEvent::PlayoutDrained,
-    ] {
-        let _ = state.on(event, at(3));
-    }
-    state
-}
-
-type Row = (&'static str, CallState, Vec<CallEvent>, CallEvent, &'static [&'static str], &'static str);
-
-fn lost() -> CallEvent {
-    engine(EngineEvent::Lost(EngineError::Connection("reset".into())))
-}
 
 fn rows_of_conversation() -> Vec<Row> {
     vec![
@@ -398,21 +233,9 @@ const NO_STREAM: &[&str] = &["decide HangUp", "close engine", "ended", "finish o
 
 #[test]
 fn every_row_of_the_table_holds() {
-    for (name, mut state, before, event, expected, phase) in
-        rows_of_conversation().into_iter().chain(rows_of_lost_engines()).chain(rows_of_actions_and_ends())
-    {
-        for event in before {
-            let _ = state.on(event, at(4));
-        }
-        let effects = words(&state.on(event, at(5)));
-        let effects: Vec<&str> = effects
-            .iter()
-            .map(String::as_str)
-            .filter(|word| phase != "live" || *word != "turn" || expected.contains(word))
-            .collect();
-        assert_eq!(effects, expected, "{name}");
-        assert_eq!(state.phase().as_str(), phase, "{name}");
-    }
+    hold(rows_of_conversation());
+    hold(rows_of_lost_engines());
+    hold(rows_of_actions_and_ends());
 }
 
 #[test]

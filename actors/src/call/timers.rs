@@ -114,4 +114,35 @@ mod tests {
         }
         assert_eq!(timers.0.iter().flatten().count(), COUNT);
     }
+
+    #[test]
+    fn a_timer_is_due_from_its_very_moment_and_not_before() {
+        let mut timers = Timers::default();
+        timers.set(Timer::Dtmf, Duration::from_millis(1500));
+        assert_eq!(timers.pop_due(Duration::from_millis(1499)), None);
+        assert_eq!(timers.pop_due(Duration::from_millis(1500)), Some(Timer::Dtmf));
+    }
+
+    #[test]
+    fn a_timer_set_sooner_never_moves_away() {
+        let mut timers = Timers::default();
+        for (wanted, due) in [(9, 9), (5, 5), (7, 5)] {
+            timers.set_sooner(Timer::Answer, Duration::from_secs(wanted));
+            assert_eq!(timers.next(), Some(Duration::from_secs(due)));
+        }
+    }
+
+    #[test]
+    fn a_timer_is_set_until_it_is_forgotten() {
+        let mut timers = Timers::default();
+        for timer in [Timer::Answer, Timer::Dtmf, Timer::Teardown] {
+            assert!(!timers.is_set(timer));
+            timers.set(timer, Duration::from_secs(1));
+            assert!(timers.is_set(timer));
+        }
+        timers.clear(Timer::Dtmf);
+        assert!(!timers.is_set(Timer::Dtmf) && timers.is_set(Timer::Answer));
+        timers.clear_all();
+        assert_eq!(timers.next(), None);
+    }
 }

@@ -391,6 +391,14 @@ impl Status {
     }
 }
 
+impl Status {
+    /// The whole call is over: a final state, unless the event says that it is of one leg or of its beginning.
+    #[must_use]
+    pub fn is_end(&self) -> bool {
+        self.status.is_final() && matches!(self.event, EventType::Terminal | EventType::Other)
+    }
+}
+
 impl Recording {
     /// # Errors
     /// `CallSid` missing or malformed, `RecordingUrl` missing.

@@ -17,9 +17,18 @@ use crate::store::feed;
 const ADMIT_HEAD: &str = "INSERT INTO calls (id, client_id, agent_id, agent_version, carrier, carrier_call_id, \
     caller, called, direction, state, admitted_at, text_in, text_cached, audio_in, audio_cached, text_out, audio_out, \
     cost_micro_usd, degraded)";
+/// A row without an agent is what webhooks told of the call before it began here. Told to its own client, an end stands; told
+/// to another, it was not about this call.
 const ADMIT_TAIL: &str = "ON CONFLICT (carrier, carrier_call_id) DO UPDATE SET id = excluded.id, \
     client_id = excluded.client_id, agent_id = excluded.agent_id, agent_version = excluded.agent_version, \
     caller = excluded.caller, called = excluded.called, direction = excluded.direction, \
+    state = CASE WHEN calls.client_id = excluded.client_id THEN calls.state ELSE excluded.state END, \
+    ended_at = CASE WHEN calls.client_id = excluded.client_id THEN calls.ended_at END, \
+    ended_by = CASE WHEN calls.client_id = excluded.client_id THEN calls.ended_by END, \
+    end_reason = CASE WHEN calls.client_id = excluded.client_id THEN calls.end_reason END, \
+    carrier_status = CASE WHEN calls.client_id = excluded.client_id THEN calls.carrier_status END, \
+    carrier_duration_s = CASE WHEN calls.client_id = excluded.client_id THEN calls.carrier_duration_s END, \
+    carrier_ended_at = CASE WHEN calls.client_id = excluded.client_id THEN calls.carrier_ended_at END, \
     admitted_at = excluded.admitted_at WHERE calls.agent_id IS NULL";
 /// The columns of `VALUES` have these names in both engines.
 const ANSWER_HEAD: &str = "UPDATE calls SET state = CASE WHEN state = 'admitted' THEN 'live' ELSE state END, \

@@ -1,0 +1,226 @@
+//! Decisions about answers: when the caller cuts one, when one is asked for again, how long the engine may take.
+
+use super::super::event::CallEvent;
+use super::super::table::*;
+use super::*;
+use crate::domain::Agent;
+
+fn rows_of_interruptions() -> Vec<Row> {
+    let patient = Agent { barge_in: false, ..agent(true) };
+    vec![
+        (
+            "an agent that is not to be interrupted speaks on",
+            quiet_of(patient),
+            vec![committed(), created("r1", 2), agent_words(), began("a1")],
+            spoke(),
+            &[],
+            "live",
+        ),
+        (
+            "last words are not interrupted",
+            quiet(true),
+            vec![CallEvent::DrainExpired, began("phrase:apology")],
+            spoke(),
+            &[],
+            "closing",
+        ),
+        (
+            "an answer is cut before any of it is heard",
+            quiet(true),
+            vec![committed(), created("r1", 2)],
+            spoke(),
+            &["interrupt", "cancel"],
+            "live",
+        ),
+        (
+            "an answer made to its end is cut while it is heard: nothing to cancel",
+            quiet(true),
+            vec![committed(), created("r1", 2), agent_words(), began("a1"), done("r1", ResponseOutcome::Completed)],
+            spoke(),
+            &["interrupt"],
+            "live",
+        ),
+        (
+            "what was said and could not be written down is a turn, and nothing to understand",
+            quiet(true),
+            vec![spoke(), stopped()],
+            engine(EngineEvent::CallerTranscriptFailed { item: "u1".into() }),
+            &["turn"],
+            "live",
+        ),
+    ]
+}
+
+const HANDED_OVER: &[&str] = &["close engine", "decide Transfer", "say hand_off", "turn"];
+
+fn rows_of_failed_answers() -> Vec<Row> {
+    vec![
+        (
+            "an answer that is refused for good is not asked for again",
+            quiet(true),
+            vec![committed(), created("r1", 2)],
+            done("r1", ResponseOutcome::Failed(EngineError::Quota("empty".into()))),
+            HANDED_OVER,
+            "closing",
+        ),
+        (
+            "the third failed answer in a row is the last",
+            quiet(true),
+            vec![committed(), created("r1", 2), failed("r1"), created("r2", 3), failed("r2"), created("r3", 4)],
+            failed("r3"),
+            HANDED_OVER,
+            "closing",
+        ),
+        (
+            "an answer that was made makes up for those that failed",
+            quiet(true),
+            vec![
+                committed(),
+                created("r1", 2),
+                failed("r1"),
+                created("r2", 3),
+                failed("r2"),
+                created("r3", 4),
+                done("r3", ResponseOutcome::Completed),
+                committed(),
+                created("r4", 5),
+            ],
+            failed("r4"),
+            &["ask"],
+            "live",
+        ),
+        (
+            "a goodbye that fails is not asked for again",
+            saying_goodbye(),
+            vec![created("r1", 2)],
+            failed("r1"),
+            &["interrupt", "close 1000"],
+            "tearing",
+        ),
+    ]
+}
+
+fn rows_of_goodbyes() -> Vec<Row> {
+    let completed = || done("r1", ResponseOutcome::Completed);
+    vec![
+        (
+            "a goodbye without a word ends the call when it is made",
+            saying_goodbye(),
+            vec![created("r1", 2)],
+            completed(),
+            &["interrupt", "close 1000"],
+            "tearing",
+        ),
+        (
+            "a goodbye in words is waited for before it begins to be heard",
+            saying_goodbye(),
+            vec![created("r1", 2), agent_words()],
+            completed(),
+            &[],
+            "closing",
+        ),
+        (
+            "… and while it is heard",
+            saying_goodbye(),
+            vec![created("r1", 2), agent_words(), began("a1")],
+            completed(),
+            &[],
+            "closing",
+        ),
+        (
+            "… and when it is heard the call ends",
+            saying_goodbye(),
+            vec![created("r1", 2), agent_words(), began("a1"), completed()],
+            CallEvent::PlayoutDrained,
+            &["turn", "interrupt", "close 1000"],
+            "tearing",
+        ),
+        (
+            "a turn committed during the goodbye is not answered",
+            saying_goodbye(),
+            vec![created("r1", 2), agent_words(), began("a1"), completed()],
+            committed(),
+            &[],
+            "closing",
+        ),
+    ]
+}
+
+#[test]
+fn every_row_of_the_table_holds() {
+    hold(rows_of_interruptions());
+    hold(rows_of_failed_answers());
+    hold(rows_of_goodbyes());
+}
+
+#[test]
+fn only_a_sign_of_the_answer_gives_the_engine_more_time() {
+    let mut state = settled();
+    let _ = hear(&mut state, [(4, committed())]);
+    assert_eq!(state.next_deadline(), Some(at(12)));
+    let _ = hear(&mut state, [(5, spoke()), (6, stopped()), (7, committed())]);
+    assert_eq!(state.next_deadline(), Some(at(12)), "a caller who speaks on is no sign of life of the engine");
+    let transcript = engine(EngineEvent::AgentTranscript { item: "a1".into(), text: "hello there".into() });
+    for (seconds, sign) in [(8, created("r1", 2)), (9, agent_words()), (10, transcript), (11, called("look", "t1"))] {
+        let _ = state.on(sign, at(seconds));
+        assert_eq!(state.next_deadline(), Some(at(seconds + 8)));
+    }
+}
+
+#[test]
+fn an_engine_whose_answer_is_being_heard_owes_nothing() {
+    let mut state = settled();
+    let _ = hear(&mut state, [(4, committed()), (5, created("r1", 2)), (6, began("a1")), (7, agent_words())]);
+    assert_eq!(state.next_deadline(), Some(at(30 * 60)), "only the cap on the whole call is left");
+}
+
+#[test]
+fn an_engine_without_a_sign_of_an_answer_is_replaced() {
+    let mut state = settled();
+    let effects = hear(&mut state, [(4, committed()), (12, CallEvent::TimePassed)]);
+    assert_eq!(words(&effects), ["close engine", "say bridge", "turn", "open after 0 ms"]);
+    assert_eq!(notes(&effects), [r#"engine_lost {"kind":"stalled"}"#]);
+}
+
+#[test]
+fn an_engine_that_waits_for_an_action_or_is_still_heard_has_not_stalled() {
+    for (why, script) in [
+        ("an action runs", [(4, called("look", "t1")), (5, committed())]),
+        ("the answer before is heard", [(4, began("a1")), (5, CallEvent::DtmfPressed('#'))]),
+    ] {
+        let mut state = settled();
+        let _ = hear(&mut state, script);
+        assert_eq!(state.next_deadline(), Some(at(13)), "{why}");
+        let mut effects = Vec::new();
+        state.on_engine_stalled(at(13), &mut effects);
+        assert_eq!(effects, [], "{why}");
+        assert_eq!(state.next_deadline(), Some(at(13 + 8)), "{why}");
+    }
+}
+
+#[test]
+fn a_second_session_is_noted_as_a_recovery_and_the_first_is_not() {
+    let mut state = call(true);
+    assert_eq!(notes(&hear(&mut state, [(1, engine(EngineEvent::Ready))])), [""; 0]);
+    let again = hear(&mut state, [(2, lost()), (3, engine(EngineEvent::Ready))]);
+    assert_eq!(notes(&again), [r#"engine_recovered {"attempts":1}"#]);
+}
+
+#[test]
+fn the_cost_in_all_is_on_record_after_each_answer_that_cost_something() {
+    let mut state = quiet(true);
+    let costing = |audio_out| {
+        let usage = Usage { audio_out, ..Usage::default() };
+        engine(EngineEvent::ResponseDone { response: "r1".into(), outcome: ResponseOutcome::Completed, usage })
+    };
+    let mut spent = |event| {
+        kept(&state.on(event, at(4)), |entry| match entry {
+            JournalEntry::Spent { usage, .. } => Some(usage.audio_out),
+            _ => None,
+        })
+    };
+    assert_eq!(spent(costing(30)), [30]);
+    assert_eq!(spent(costing(0)), [0; 0]);
+    assert_eq!(spent(costing(12)), [42]);
+    assert_eq!(state.usage(), Usage { audio_out: 42, ..Usage::default() });
+}

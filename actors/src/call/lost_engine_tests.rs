@@ -1,0 +1,220 @@
+//! Decisions about a lost engine: what the caller hears meanwhile, when another session is tried, what is owed in it.
+
+use super::super::event::CallEvent;
+use super::super::table::*;
+use super::*;
+use crate::ports::ContextItem;
+use crate::supervise::Child;
+
+fn ready() -> CallEvent {
+    engine(EngineEvent::Ready)
+}
+
+fn not_opened() -> CallEvent {
+    CallEvent::EngineOpenFailed(EngineError::Connection("refused".into()))
+}
+
+fn refused() -> CallEvent {
+    engine(EngineEvent::Lost(EngineError::Refused("key".into())))
+}
+
+fn rows_of_bridges() -> Vec<Row> {
+    let drained = || CallEvent::PlayoutDrained;
+    let unheard = {
+        let mut state = call(true);
+        state.attach(1);
+        state
+    };
+    vec![
+        (
+            "no session while the phone rings: tried again without a word",
+            call(true),
+            vec![],
+            not_opened(),
+            &["open after 0 ms"],
+            "waiting",
+        ),
+        (
+            "no session for a caller who waits for the first word: bridged",
+            unheard,
+            vec![CallEvent::StreamStarted { rate: 8000 }],
+            not_opened(),
+            &["say bridge", "open after 0 ms"],
+            "live",
+        ),
+        (
+            "no session after a lost one: not bridged twice",
+            quiet(true),
+            vec![lost(), drained()],
+            not_opened(),
+            &["open after 500 ms"],
+            "live",
+        ),
+        (
+            "a session that had listened is lost again: bridged again",
+            quiet(true),
+            vec![lost(), drained(), ready()],
+            lost(),
+            &["say bridge", "open after 500 ms"],
+            "live",
+        ),
+        (
+            "the third session lost without an answer between is the last",
+            quiet(true),
+            vec![lost(), drained(), ready(), lost(), drained(), ready()],
+            lost(),
+            &["close engine", "decide Transfer", "say hand_off", "turn"],
+            "closing",
+        ),
+        (
+            "an engine that asks for patience gets it",
+            quiet(true),
+            vec![],
+            engine(EngineEvent::Lost(busy(Some(Duration::from_millis(700))))),
+            &["say bridge", "open after 700 ms"],
+            "live",
+        ),
+        (
+            "… for two seconds at most",
+            quiet(true),
+            vec![],
+            engine(EngineEvent::Lost(busy(Some(Duration::from_secs(60))))),
+            &["say bridge", "open after 2000 ms"],
+            "live",
+        ),
+    ]
+}
+
+fn rows_of_ends() -> Vec<Row> {
+    let gave_up = || CallEvent::ChildGaveUp(Child::Realtime);
+    vec![
+        (
+            "lost while last words are heard: no new session, they are heard",
+            quiet(true),
+            vec![CallEvent::DrainExpired],
+            lost(),
+            &[],
+            "closing",
+        ),
+        (
+            "lost before it said goodbye: the call ends",
+            saying_goodbye(),
+            vec![],
+            lost(),
+            &["interrupt", "close 1000"],
+            "tearing",
+        ),
+        (
+            "refused while last words are heard: they are heard",
+            quiet(true),
+            vec![CallEvent::DrainExpired],
+            refused(),
+            &["close engine"],
+            "closing",
+        ),
+        (
+            "given up before it said goodbye: the call ends",
+            saying_goodbye(),
+            vec![],
+            gave_up(),
+            &["close engine", "interrupt", "close 1000"],
+            "tearing",
+        ),
+        (
+            "its child given up: a sentence, a person",
+            quiet(true),
+            vec![],
+            gave_up(),
+            &["close engine", "decide Transfer", "say hand_off", "turn"],
+            "closing",
+        ),
+        ("given up a second time: nothing is left to do", quiet(true), vec![gave_up()], refused(), &[], "closing"),
+    ]
+}
+
+fn rows_of_what_is_owed() -> Vec<Row> {
+    vec![
+        ("a caller who was answered is not answered again", quiet(true), vec![lost()], ready(), &[], "live"),
+        ("an answer that was asked for is owed", quiet(true), vec![committed(), lost()], ready(), &["ask"], "live"),
+        (
+            "… even if the next session is lost too",
+            quiet(true),
+            vec![committed(), lost(), lost()],
+            ready(),
+            &["ask"],
+            "live",
+        ),
+        (
+            "a tool call without its output is owed an answer",
+            quiet(true),
+            vec![called("look", "t1"), lost()],
+            ready(),
+            &["ask"],
+            "live",
+        ),
+        (
+            "a caller in the middle of a sentence is owed one",
+            quiet(true),
+            vec![spoke(), lost()],
+            ready(),
+            &["ask"],
+            "live",
+        ),
+    ]
+}
+
+#[test]
+fn every_row_of_the_table_holds() {
+    hold(rows_of_bridges());
+    hold(rows_of_ends());
+    hold(rows_of_what_is_owed());
+}
+
+#[test]
+fn the_next_session_is_told_every_stored_phrase_but_the_bridge() {
+    let mut state = settled();
+    let told = |effects: Vec<Effect>| {
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::OpenEngine { context, .. } => Some(context),
+            _ => None,
+        })
+    };
+    let before = [ContextItem::Agent("welcome".into()), ContextItem::Agent("still_there".into())];
+    let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (35, lost())];
+    let effects = hear(&mut state, script);
+    assert_eq!(words(&effects), ["say bridge", "turn", "open after 0 ms"]);
+    assert_eq!(told(effects).as_deref(), Some(&before[..]));
+    let effects = hear(&mut state, [(36, CallEvent::PlayoutDrained), (37, ready()), (38, lost())]);
+    assert_eq!(told(effects).as_deref(), Some(&before[..]));
+}
+
+#[test]
+fn an_action_that_ends_while_the_next_session_opens_is_told_to_it() {
+    let (mut state, action) = acting("look");
+    let _ = state.on(lost(), at(10));
+    let while_opening = state.on(finished(action, None), at(11));
+    assert!(words(&while_opening).iter().all(|word| word != "note"), "there is nobody to tell");
+    let effects = state.on(ready(), at(12));
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::Engine(EngineCommand::Note(text)) => Some(text.to_string()),
+        _ => None,
+    });
+    assert!(told.is_some_and(|text| text.contains("look has finished")), "{effects:?}");
+    assert_eq!(words(&effects), ["note", "ask"]);
+    assert_eq!(words(&state.on(ready(), at(13))), [""; 0], "told once");
+}
+
+#[test]
+fn a_greeting_that_fails_while_the_phone_connects_is_asked_for_again_as_it_was() {
+    let greeting = |effects: &[Effect]| {
+        effects.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => instructions.clone(),
+            _ => None,
+        })
+    };
+    let mut state = call(true);
+    let asked = greeting(&state.on(ready(), at(1)));
+    assert!(asked.is_some());
+    let _ = state.on(created("r0", 1), at(1));
+    assert_eq!(greeting(&state.on(failed("r0"), at(2))), asked);
+}
