@@ -4,10 +4,11 @@
 
 pub mod templates;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, AgentId, CallLimits, HttpTool, Language, PhoneNumber, TurnDetection};
+use caly_actors::domain::{Agent, AgentId, CallLimits, HttpTool, Language, MenuChoice, PhoneNumber, TurnDetection};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -46,6 +47,8 @@ struct Settings {
     #[serde(default = "yes")]
     barge_in: bool,
     #[serde(default)]
+    menu: BTreeMap<String, Choice>,
+    #[serde(default)]
     handoff_numbers: Vec<String>,
     #[serde(default = "all_tools")]
     tools: Vec<String>,
@@ -70,6 +73,15 @@ enum Detection {
         #[serde(default = "auto")]
         eagerness: String,
     },
+}
+
+/// `"person"`, `"end"`, or `{"tell": "…"}`.
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Choice {
+    Person,
+    End,
+    Tell(String),
 }
 
 #[derive(Deserialize, Serialize)]
@@ -99,6 +111,10 @@ struct Limits {
     engine_progress_s: Option<f64>,
     max_duration_s: Option<f64>,
     last_words_s: Option<f64>,
+    reprompts: Option<u32>,
+    filler_after_s: Option<f64>,
+    filler_again_s: Option<f64>,
+    time_warning_s: Option<f64>,
 }
 
 fn default_voice() -> String {
@@ -188,6 +204,7 @@ pub fn read(
         language,
         turn_detection: detection(settings.turn_detection)?,
         barge_in: settings.barge_in,
+        menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
         handoff_numbers,
         tools: settings.tools.into_iter().map(Arc::from).collect(),
         http_tools: settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?,
@@ -239,6 +256,20 @@ fn detection(given: Option<Detection>) -> Result<TurnDetection, SettingsError> {
     })
 }
 
+fn choice((keys, choice): (String, Choice)) -> Result<(Arc<str>, MenuChoice), SettingsError> {
+    // '#' ends what is pressed, so it is no part of it.
+    if !(1..=8).contains(&keys.len()) || !keys.bytes().all(|key| key.is_ascii_digit() || key == b'*') {
+        return Err(wrong("menu", "expected 1 to 8 keys of 0 to 9 and '*' before each choice"));
+    }
+    let choice = match choice {
+        Choice::Person => MenuChoice::Person,
+        Choice::End => MenuChoice::End,
+        Choice::Tell(text) if (1..=1000).contains(&text.len()) => MenuChoice::Tell(text.into()),
+        Choice::Tell(_) => return Err(wrong("menu", "tell: expected 1 to 1000 bytes")),
+    };
+    Ok((keys.into(), choice))
+}
+
 fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
     let name_fits = (1..=64).contains(&endpoint.name.len())
@@ -276,7 +307,20 @@ fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsE
         Some(s) if (0.1..=86_400.0).contains(&s) => Ok(Duration::from_secs_f64(s)),
         Some(_) => Err(wrong(&format!("limits.{key}"), "expected 0.1 to 86400 seconds")),
     };
+    // These may be switched off.
+    let or_never = |key: &str, given: Option<f64>, otherwise: Duration| match given {
+        Some(0.0) => Ok(Duration::ZERO),
+        given => seconds(key, given, otherwise),
+    };
+    let reprompts = given.reprompts.unwrap_or(defaults.reprompts);
+    if reprompts > 10 {
+        return Err(wrong("limits.reprompts", "expected 0 to 10"));
+    }
     Ok(CallLimits {
+        reprompts,
+        filler_after: or_never("filler_after_s", given.filler_after_s, defaults.filler_after)?,
+        filler_again: or_never("filler_again_s", given.filler_again_s, defaults.filler_again)?,
+        time_warning: or_never("time_warning_s", given.time_warning_s, defaults.time_warning)?,
         answer: seconds("answer_s", given.answer_s, defaults.answer)?,
         idle_media: seconds("idle_media_s", given.idle_media_s, defaults.idle_media)?,
         idle_speech: seconds("idle_speech_s", given.idle_speech_s, defaults.idle_speech)?,
@@ -305,12 +349,30 @@ mod tests {
     }
 
     #[test]
+    fn keys_may_stand_for_choices_and_sentences_may_be_switched_off() {
+        let settings = json!({"menu": {"0": "person", "9": "end", "1": {"tell": "Where is my order?"}},
+            "limits": {"filler_after_s": 0, "reprompts": 0, "time_warning_s": 30}});
+        let agent = agent(settings).expect("they fit");
+        let choice = |keys: &str| agent.menu.iter().find(|(known, _)| **known == *keys).map(|(_, choice)| choice);
+        assert_eq!(choice("0"), Some(&MenuChoice::Person));
+        assert_eq!(choice("9"), Some(&MenuChoice::End));
+        assert_eq!(choice("1"), Some(&MenuChoice::Tell("Where is my order?".into())));
+        assert_eq!((agent.limits.filler_after, agent.limits.reprompts), (Duration::ZERO, 0));
+        assert_eq!(agent.limits.time_warning, Duration::from_secs(30));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         for (settings, named) in [
             (json!({"voise": "x"}), "voise"),
             (json!({"language": "fr"}), "language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),
+            (json!({"menu": {"0": "nobody"}}), "menu"),
+            (json!({"menu": {"0#": "person"}}), "menu: expected 1 to 8 keys"),
+            (json!({"menu": {"1": {"tell": ""}}}), "menu: tell: expected"),
+            (json!({"limits": {"reprompts": 11}}), "limits.reprompts"),
+            (json!({"limits": {"filler_after_s": -1}}), "limits.filler_after_s"),
             (json!({"instructions": "For {{ costumer }}"}), "instructions: line 1: undefined value"),
             (json!({"greeting": "Good {{ time.part"}), "greeting: line 1: syntax error"),
             (json!({"time_zone": "Kolkata"}), "time_zone: expected a name such as Asia/Kolkata"),

@@ -232,7 +232,7 @@ async fn an_engine_that_stalls_is_replaced() {
     session.asked().await;
     let second = world.session(1).await;
     let stalled = world.now();
-    assert!((SECOND * 8..SECOND * 9).contains(&stalled), "replaced after {stalled:?}");
+    assert!((SECOND * 5..SECOND * 6).contains(&stalled), "replaced after {stalled:?}");
     second.asked().await;
 }
 
@@ -264,7 +264,7 @@ async fn a_silent_caller_is_asked_and_then_let_go() {
     session.answer("r1", "a1", "Namaste", 500, Some(wish));
     assert_eq!(world.ended().await, EndReason::NoSpeech);
     let texts: Vec<String> = world.turns().iter().map(|turn| turn.text.to_string()).collect();
-    assert_eq!(texts, ["Namaste", "still_there", "goodbye"]);
+    assert_eq!(texts, ["Namaste", "still_there", "still_there", "goodbye"]);
 }
 
 #[actix::test]

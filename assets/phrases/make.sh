@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Speaks phrases.toml into {en,hi,hi-Latn}/{phrase}.wav: 8 kHz mono 16-bit PCM, trimmed, -3 dBFS, under 4 s.
 # Run it after a change of the words and commit the audio: the build takes the files as they are.
+# usage: make.sh [phrase …]      only these
 set -euo pipefail
 cd "$(dirname "$0")"
 for tool in espeak-ng sox soxi; do
@@ -21,7 +22,7 @@ for language in en hi hi-Latn; do
     hi) voice=hi section=hi ;;
     hi-Latn) voice=hi section=spoken.hi-Latn ;;
   esac
-  for phrase in bridge apology hand_off goodbye time_up still_there; do
+  for phrase in ${*:-bridge apology hand_off goodbye time_up still_there checking still_checking minute_left}; do
     text=$(words "$section" "$phrase")
     [ -n "$text" ] || { echo "no words for $section.$phrase" >&2; exit 1; }
     # Faster for the long ones, so that each stays under four seconds.

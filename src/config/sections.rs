@@ -164,6 +164,10 @@ fn calls(r: &mut Reader<'_>) -> Calls {
             max_duration: r.duration("calls.max_duration", SECOND..=DAY),
             teardown: r.duration("calls.teardown", short.clone()),
             last_words: r.duration("calls.last_words", short),
+            reprompts: r.count("calls.reprompts", 0..=10),
+            filler_after: r.duration("calls.filler_after", Duration::ZERO..=HOUR),
+            filler_again: r.duration("calls.filler_again", Duration::ZERO..=HOUR),
+            time_warning: r.duration("calls.time_warning", Duration::ZERO..=HOUR),
         },
     }
 }

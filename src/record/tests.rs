@@ -23,6 +23,7 @@ fn facts() -> CallFacts {
         language: Language::English,
         turn_detection: TurnDetection::default(),
         barge_in: true,
+        menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),

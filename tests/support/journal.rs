@@ -37,6 +37,7 @@ fn agent() -> Agent {
         language: Language::English,
         turn_detection: TurnDetection::default(),
         barge_in: true,
+        menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),

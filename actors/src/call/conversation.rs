@@ -112,7 +112,8 @@ impl CallState {
 
     fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = true;
-        self.asked_still_there = false;
+        self.reprompts = 0;
+        self.waiting_is_over();
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
         let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live;
@@ -127,12 +128,14 @@ impl CallState {
     pub(super) fn want_answer(&mut self, instructions: Option<Arc<str>>, now: CallTime, out: &mut Vec<Effect>) {
         if self.engine != EngineStage::Ready {
             self.answer_owed = true;
+            self.await_in_silence(now);
             return;
         }
         out.extend(self.responses.want(instructions).map(Effect::Engine));
         if !self.timers.is_set(Timer::EngineProgress) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
         }
+        self.await_in_silence(now);
     }
 
     fn on_response_done(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) {
@@ -176,7 +179,7 @@ impl CallState {
 
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
     pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.playing || self.ledger.waiting() > 0 {
+        if (self.playing && !self.playing_phrase) || self.ledger.waiting() > 0 {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
             return;
         }
@@ -220,6 +223,7 @@ impl CallState {
         let first_failure = was_ready || self.engine_failures == 1;
         if first_failure && self.phase == Phase::Live && !self.playing {
             self.say(Phrase::Bridge, now, out);
+            self.fillers += 1;
         }
         out.push(Effect::OpenEngine { context, wait: wait_before(&error, self.engine_failures) });
     }

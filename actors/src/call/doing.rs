@@ -32,7 +32,10 @@ impl CallState {
         }
         self.tool_chain += 1;
         match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments) {
-            Asked::Run(action) => self.run_action(action, out),
+            Asked::Run(action) => {
+                self.run_action(action, out);
+                self.await_in_silence(now);
+            }
             Asked::Wait => {}
             Asked::Answer(output) => {
                 let why = if output.contains("\"error\"") { "refused" } else { "known already" };

@@ -35,6 +35,8 @@ impl CallState {
                 Timer::MaxDuration => self.on_max_duration(now, out),
                 Timer::IdleSpeech => self.on_idle_speech(now, out),
                 Timer::EngineProgress => self.on_engine_stalled(now, out),
+                Timer::Filler => self.on_long_wait(now, out),
+                Timer::TimeWarning => self.on_time_warning(now, out),
                 Timer::Dtmf => self.tell_keys(now, out),
                 Timer::LastWords => {
                     if let Phase::Closing(reason) = self.phase {
@@ -62,19 +64,6 @@ impl CallState {
         }
     }
 
-    fn on_idle_speech(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.playing || self.caller_speaking || !self.responses.is_idle() {
-            self.restart_speech_timer(now);
-        } else if self.asked_still_there {
-            let words = LastWords::Stored(Phrase::Goodbye);
-            self.close(EndReason::NoSpeech, AfterStream::HangUp, "", words, now, out);
-        } else {
-            self.say(Phrase::StillThere, now, out);
-            self.asked_still_there = true;
-            self.timers.set(Timer::IdleSpeech, now + self.facts.agent.limits.idle_speech / 2);
-        }
-    }
-
     pub(super) fn on_drain_expired(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         match self.phase {
             Phase::Live => {
@@ -90,8 +79,8 @@ impl CallState {
     pub(super) fn say(&mut self, phrase: Phrase, now: CallTime, out: &mut Vec<Effect>) {
         let language = self.facts.agent.language;
         let words: Arc<str> = self.phrases.words(phrase, language).into();
-        // The bridge phrase means nothing to the session that comes after it.
-        if phrase != Phrase::Bridge {
+        // What bridges a wait means nothing to the session that comes after it.
+        if !matches!(phrase, Phrase::Bridge | Phrase::Checking | Phrase::StillChecking) {
             self.turns.note_phrase(now, &words);
         }
         let length = self.phrases.audio(phrase, language).duration();
@@ -108,6 +97,7 @@ impl CallState {
         };
         out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way: "".into() }));
         self.playing = true;
+        self.playing_phrase = true;
     }
 
     /// Ends the call once the last words are heard, or have had their time.
@@ -128,6 +118,8 @@ impl CallState {
         self.timers.clear(Timer::IdleSpeech);
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::Dtmf);
+        self.timers.clear(Timer::Filler);
+        self.timers.clear(Timer::TimeWarning);
         self.timers.set(Timer::LastWords, now + self.facts.agent.limits.last_words);
         match words {
             LastWords::Engine(instructions, _) if self.engine == EngineStage::Ready => {

@@ -15,6 +15,7 @@ pub mod state;
 mod table;
 pub mod timers;
 pub mod turns;
+mod waiting;
 
 use std::marker::PhantomData;
 

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Speaker, Turn, Usage};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallLimits, CallTime, EndReason, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
@@ -119,7 +119,14 @@ pub struct CallState {
     pub(super) untold: Vec<Arc<str>>,
     pub(super) tool_chain: u32,
     pub(super) keys: String,
-    pub(super) asked_still_there: bool,
+    /// How often the caller was asked whether they are there since anybody spoke.
+    pub(super) reprompts: u32,
+    /// What is heard is a stored phrase, not the engine.
+    pub(super) playing_phrase: bool,
+    /// Sentences said while the caller waits for what they wait for now.
+    pub(super) fillers: u32,
+    /// The engine has been heard in this call.
+    pub(super) engine_heard: bool,
     pub(super) cut_pending: bool,
     /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
     pub(super) gone_items: Vec<Arc<str>>,
@@ -134,6 +141,9 @@ impl CallState {
         let mut timers = Timers::default();
         timers.set(Timer::Answer, facts.agent.limits.answer);
         timers.set(Timer::MaxDuration, facts.agent.limits.max_duration);
+        if let Some(at) = warn_at(&facts.agent.limits) {
+            timers.set(Timer::TimeWarning, at);
+        }
         Self {
             facts,
             catalogue,
@@ -160,7 +170,10 @@ impl CallState {
             untold: Vec::new(),
             tool_chain: 0,
             keys: String::new(),
-            asked_still_there: false,
+            reprompts: 0,
+            playing_phrase: false,
+            fillers: 0,
+            engine_heard: false,
             cut_pending: false,
             gone_items: Vec::new(),
             taken_up: None,
@@ -285,7 +298,7 @@ impl CallState {
         } else {
             metrics::counter!("caly_keys_dropped_total").increment(1);
         }
-        self.asked_still_there = false;
+        self.reprompts = 0;
         self.restart_speech_timer(now);
         self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + DTMF_GAP });
         if key == '#' {
@@ -296,7 +309,12 @@ impl CallState {
     pub(super) fn tell_keys(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let keys = std::mem::take(&mut self.keys);
         self.note("keys_pressed", &json!({ "count": keys.len() }), now, out);
-        if self.engine == EngineStage::Ready {
+        let pressed = keys.trim_end_matches('#');
+        let chosen =
+            self.facts.agent.menu.iter().find(|(keys, _)| **keys == *pressed).map(|(_, choice)| choice.clone());
+        if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
+            self.choose(&choice, now, out);
+        } else if self.engine == EngineStage::Ready {
             let text = format!("[the caller pressed the keys {keys} on the phone]");
             out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
             self.want_answer(None, now, out);
@@ -337,10 +355,14 @@ impl CallState {
     fn on_speech_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.playing = true;
         self.timers.clear(Timer::IdleSpeech);
-        self.timers.clear(Timer::EngineProgress);
-        if is_phrase(item) {
+        self.playing_phrase = is_phrase(item);
+        if self.playing_phrase {
+            // Says nothing of the engine, which goes on owing what it owes.
             return;
         }
+        self.timers.clear(Timer::EngineProgress);
+        self.engine_heard = true;
+        self.waiting_is_over();
         if let Some(latency) = self.turns.agent_began(now, item) {
             let detail = json!({ "latency_ms": latency.as_millis() as u64 });
             self.note("answer_began", &detail, now, out);
@@ -354,9 +376,12 @@ impl CallState {
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
         // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
-        if self.engine == EngineStage::Ready && !self.responses.is_idle() {
+        let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();
+        if awaited && !(self.playing_phrase && self.timers.is_set(Timer::EngineProgress)) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
         }
+        self.playing_phrase = false;
+        self.await_in_silence(now);
         if let Phase::Closing(reason) = self.phase
             && self.responses.is_idle()
         {
@@ -366,6 +391,7 @@ impl CallState {
 
     fn on_cut(&mut self, cuts: &[crate::audio::playout::Cut], now: CallTime, out: &mut Vec<Effect>) {
         self.playing = false;
+        self.playing_phrase = false;
         self.unheard_words = false;
         self.turns.heard_part(now, cuts);
         if self.engine == EngineStage::Ready {
@@ -448,8 +474,14 @@ impl CallState {
     }
 
     pub(super) fn restart_speech_timer(&mut self, now: CallTime) {
-        self.timers.set(Timer::IdleSpeech, now + self.facts.agent.limits.idle_speech / 2);
+        self.timers.set(Timer::IdleSpeech, now + self.reprompt_after());
     }
+}
+
+/// When the caller is told that the maximum duration is near; `None` in calls too short for it.
+fn warn_at(limits: &CallLimits) -> Option<CallTime> {
+    let worth_it = !limits.time_warning.is_zero() && limits.max_duration >= limits.time_warning * 3;
+    worth_it.then(|| limits.max_duration - limits.time_warning)
 }
 
 /// Phrases take part in playout under the name `phrase:…`; they are no items of the engine.

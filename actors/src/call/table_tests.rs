@@ -41,10 +41,18 @@ pub(super) fn agent(people: bool) -> Agent {
         language: Language::English,
         turn_detection: TurnDetection::default(),
         barge_in: true,
+        menu: vec![],
         handoff_numbers: if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] },
         tools: vec![],
         http_tools: vec![],
-        limits: CallLimits::default(),
+        // The tables' own, so that another default changes no row: asked once after 30 s, no fillers, no warning.
+        limits: CallLimits {
+            reprompts: 1,
+            engine_progress: Duration::from_secs(8),
+            filler_after: Duration::ZERO,
+            time_warning: Duration::ZERO,
+            ..CallLimits::default()
+        },
     }
 }
 

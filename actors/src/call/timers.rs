@@ -15,6 +15,10 @@ pub enum Timer {
     IdleSpeech,
     /// The engine owes an answer.
     EngineProgress,
+    /// The caller waits for an answer or an action and hears nothing.
+    Filler,
+    /// The caller is to be told that the maximum duration is near.
+    TimeWarning,
     /// Keys pressed wait for more.
     Dtmf,
     /// The last words have had their time.
@@ -25,7 +29,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 9;
+const COUNT: usize = 11;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -38,6 +42,8 @@ impl Timers {
         Timer::IdleMedia,
         Timer::IdleSpeech,
         Timer::EngineProgress,
+        Timer::Filler,
+        Timer::TimeWarning,
         Timer::Dtmf,
         Timer::LastWords,
         Timer::LastTranscript,

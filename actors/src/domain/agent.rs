@@ -54,12 +54,27 @@ pub enum Phrase {
     TimeUp,
     /// "Are you still there?"
     StillThere,
+    /// "One moment, I am checking": an answer or an action takes long.
+    Checking,
+    /// "Still on it, thank you for waiting": it takes longer.
+    StillChecking,
+    /// "We have a minute left": the maximum duration is near.
+    MinuteLeft,
 }
 
 impl Phrase {
     /// All of them, for tests and for the audio store.
-    pub const ALL: [Self; 6] =
-        [Self::Bridge, Self::Apology, Self::HandOff, Self::Goodbye, Self::TimeUp, Self::StillThere];
+    pub const ALL: [Self; 9] = [
+        Self::Bridge,
+        Self::Apology,
+        Self::HandOff,
+        Self::Goodbye,
+        Self::TimeUp,
+        Self::StillThere,
+        Self::Checking,
+        Self::StillChecking,
+        Self::MinuteLeft,
+    ];
 
     /// The name used for its audio file and in the journal.
     #[must_use]
@@ -71,6 +86,9 @@ impl Phrase {
             Self::Goodbye => "goodbye",
             Self::TimeUp => "time_up",
             Self::StillThere => "still_there",
+            Self::Checking => "checking",
+            Self::StillChecking => "still_checking",
+            Self::MinuteLeft => "minute_left",
         }
     }
 }
@@ -107,8 +125,10 @@ pub struct CallLimits {
     pub answer: Duration,
     /// Without any media frame from the carrier.
     pub idle_media: Duration,
-    /// Without speech from either side; half of it passes before the caller is asked whether they are there.
+    /// Without speech from either side; the caller is asked whether they are there `reprompts` times meanwhile.
     pub idle_speech: Duration,
+    /// How often, in equal steps. The last but one of several also opens a new engine session: the old one may be deaf.
+    pub reprompts: u32,
     /// A caller turn or a tool result without any sign of life from the engine.
     pub engine_progress: Duration,
     /// The whole call.
@@ -117,6 +137,12 @@ pub struct CallLimits {
     pub teardown: Duration,
     /// Longest wait for the last words to be heard before the stream is closed.
     pub last_words: Duration,
+    /// Silence in which an answer or an action is awaited, until the caller hears that something is happening.
+    pub filler_after: Duration,
+    /// … and from the end of that sentence to the next.
+    pub filler_again: Duration,
+    /// Before the maximum duration: when the caller is told. Not at all in calls that may not last three times as long.
+    pub time_warning: Duration,
 }
 
 impl Default for CallLimits {
@@ -125,12 +151,27 @@ impl Default for CallLimits {
             answer: Duration::from_secs(45),
             idle_media: Duration::from_secs(15),
             idle_speech: Duration::from_secs(60),
-            engine_progress: Duration::from_secs(8),
+            reprompts: 2,
+            engine_progress: Duration::from_secs(5),
             max_duration: Duration::from_secs(30 * 60),
             teardown: Duration::from_secs(5),
             last_words: Duration::from_secs(8),
+            filler_after: Duration::from_millis(1500),
+            filler_again: Duration::from_secs(6),
+            time_warning: Duration::from_secs(60),
         }
     }
+}
+
+/// What pressing keys stands for, if it stands for something.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum MenuChoice {
+    /// The call is handed to a person; works without an engine.
+    Person,
+    /// The call ends with a goodbye; works without an engine.
+    End,
+    /// The engine is told this, as if the caller had said it.
+    Tell(Arc<str>),
 }
 
 /// How calls for a client are conducted. One version; never changed once a call uses it.
@@ -154,6 +195,8 @@ pub struct Agent {
     pub turn_detection: TurnDetection,
     /// Whether the caller may interrupt the agent.
     pub barge_in: bool,
+    /// What keys stand for: "0" for a person, say. Other keys are told to the engine as they are.
+    pub menu: Vec<(Arc<str>, MenuChoice)>,
     /// The people a call can be handed to, in order of trial.
     pub handoff_numbers: Vec<PhoneNumber>,
     /// Actions of this agent, as the catalogue knows them, by name.

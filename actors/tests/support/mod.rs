@@ -224,6 +224,7 @@ pub fn agent() -> Agent {
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),
         barge_in: true,
+        menu: vec![],
         handoff_numbers: vec![PhoneNumber::parse("+919876500000").expect("valid")],
         tools: vec![],
         http_tools: vec![],

@@ -39,6 +39,7 @@ fn agent() -> Agent {
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),
         barge_in: true,
+        menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),

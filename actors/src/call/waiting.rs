@@ -1,0 +1,133 @@
+//! Silence: what the caller hears while an answer or an action takes long, when nobody says anything, and when time runs
+//! out; and what keys are good for that work although the engine does not.
+
+use serde_json::json;
+
+use super::ending::LastWords;
+use super::event::Effect;
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{AfterStream, CallTime, EndReason, MenuChoice, Phrase};
+use crate::ports::EngineCommand;
+
+/// While somebody speaks, a sentence that is due waits this long and looks again.
+const POLITENESS: CallTime = CallTime::from_secs(1);
+
+impl CallState {
+    /// Something is awaited: an answer, or the result of an action.
+    fn awaits(&self) -> bool {
+        self.answer_owed || self.outputs_owed || self.ledger.waiting() > 0 || !self.responses.is_idle()
+    }
+
+    /// If something is awaited and nobody speaks, the caller is told after a while. Not before the engine was ever heard: a
+    /// call does not begin with "one moment".
+    pub(super) fn await_in_silence(&mut self, now: CallTime) {
+        let silence = self.phase == Phase::Live && !self.playing && !self.caller_speaking;
+        if self.engine_heard && silence && self.awaits() && !self.timers.is_set(Timer::Filler) {
+            let limits = &self.facts.agent.limits;
+            let wait = if self.fillers == 0 { limits.filler_after } else { limits.filler_again };
+            if !wait.is_zero() {
+                self.timers.set(Timer::Filler, now + wait);
+            }
+        }
+    }
+
+    /// The caller hears the engine, or speaks.
+    pub(super) fn waiting_is_over(&mut self) {
+        self.timers.clear(Timer::Filler);
+        self.fillers = 0;
+    }
+
+    pub(super) fn on_long_wait(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Live || self.playing || self.caller_speaking || !self.awaits() {
+            return;
+        }
+        let phrase = if self.fillers == 0 { Phrase::Checking } else { Phrase::StillChecking };
+        self.fillers += 1;
+        self.note("caller_waits", &json!({ "fillers": self.fillers }), now, out);
+        self.say(phrase, now, out);
+    }
+
+    /// From the last word to the next question whether the caller is there, or to the goodbye.
+    pub(super) fn reprompt_after(&self) -> CallTime {
+        let limits = &self.facts.agent.limits;
+        limits.idle_speech / limits.reprompts.saturating_add(1)
+    }
+
+    pub(super) fn on_idle_speech(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let limits = self.facts.agent.limits;
+        if self.playing || self.caller_speaking || self.awaits() {
+            self.restart_speech_timer(now);
+        } else if self.reprompts >= limits.reprompts {
+            let words = LastWords::Stored(Phrase::Goodbye);
+            self.close(EndReason::NoSpeech, AfterStream::HangUp, "", words, now, out);
+        } else {
+            self.reprompts += 1;
+            self.note("caller_reprompted", &json!({ "times": self.reprompts }), now, out);
+            // Asked once and not heard: it may be the engine that does not hear.
+            if self.reprompts == 2 && self.engine == EngineStage::Ready {
+                self.renew_engine("nobody heard", now, out);
+            }
+            self.say(Phrase::StillThere, now, out);
+            self.restart_speech_timer(now);
+        }
+    }
+
+    /// Another session in a silence: the caller notices nothing.
+    pub(super) fn renew_engine(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
+        self.note("engine_renewed", &json!({ "why": why }), now, out);
+        let context = self.context();
+        let _ = self.responses.lost();
+        self.ledger.session_lost();
+        self.gone_items = self.turns.agent_items();
+        self.engine = EngineStage::Opening;
+        self.timers.clear(Timer::EngineProgress);
+        out.push(Effect::OpenEngine { context, wait: CallTime::ZERO });
+    }
+
+    pub(super) fn on_time_warning(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Live {
+            return;
+        }
+        if self.playing || self.caller_speaking {
+            self.timers.set(Timer::TimeWarning, now + POLITENESS);
+            return;
+        }
+        self.note("time_warned", &json!({}), now, out);
+        self.say(Phrase::MinuteLeft, now, out);
+        if self.engine == EngineStage::Ready {
+            let text = "[the caller was told that the call must end in a minute; come to an end]";
+            out.push(Effect::Engine(EngineCommand::Note(text.into())));
+        }
+    }
+
+    // ------------------------------------------------------------ keys
+
+    /// Whether a choice can be carried out now; if not, the keys are told to the engine as they are.
+    pub(super) fn can_choose(&self, choice: &MenuChoice) -> bool {
+        match choice {
+            MenuChoice::Person => !self.facts.agent.handoff_numbers.is_empty(),
+            MenuChoice::End => true,
+            MenuChoice::Tell(_) => self.engine == EngineStage::Ready,
+        }
+    }
+
+    /// Who presses a key is not kept waiting for an engine to find words: what is said is stored speech.
+    pub(super) fn choose(&mut self, choice: &MenuChoice, now: CallTime, out: &mut Vec<Effect>) {
+        match choice {
+            MenuChoice::Person => {
+                let summary = "The caller asked for a person by a key.";
+                let words = LastWords::Stored(Phrase::HandOff);
+                self.close(EndReason::Transferred, AfterStream::Transfer, summary, words, now, out);
+            }
+            MenuChoice::End => {
+                let words = LastWords::Stored(Phrase::Goodbye);
+                self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
+            }
+            MenuChoice::Tell(text) => {
+                out.push(Effect::Engine(EngineCommand::CallerText(text.clone())));
+                self.want_answer(None, now, out);
+            }
+        }
+    }
+}
