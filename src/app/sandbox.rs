@@ -56,10 +56,7 @@ async fn is_key_of(store: &Store, key: &str) -> Result<bool, StoreError> {
 }
 
 async fn create(store: &Store) -> anyhow::Result<String> {
-    let created = store.create_client(NewClient::named(SLUG, "Demo shop")).await?;
-    let client = ClientId(created.client.id);
     let number = PhoneNumber::parse(NUMBER).map_err(|error| anyhow::anyhow!("{error}"))?;
-    store.add_number(client, &number, Some("sandbox")).await?;
     let settings = json!({
         "instructions": "You answer the phone of a small Indian shop. Speak short Hinglish sentences. Be kind and honest; \
             never invent an order's state. Hand over to a person when asked.",
@@ -67,8 +64,9 @@ async fn create(store: &Store) -> anyhow::Result<String> {
         "language": "hi-Latn",
         "handoff_numbers": ["+919876500000"],
     });
-    store.publish_agent(client, "Demo agent", settings).await?;
-    Ok(created.webhook_secret)
+    // All or nothing: a start that is cut off here must not leave a client without a number.
+    let made = store.create_whole_client(NewClient::named(SLUG, "Demo shop"), vec![number], settings).await?;
+    Ok(made.created.webhook_secret)
 }
 
 /// Says loudly that nothing here is real, and what to do about it.

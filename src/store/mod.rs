@@ -28,7 +28,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
@@ -118,9 +118,13 @@ struct Trouble {
 /// Migrations run on a connection of their own, without the statement limit.
 #[derive(Debug)]
 enum MigrateTarget {
-    Sqlite(Box<SqliteConnectOptions>),
+    Sqlite(Box<SqliteConnectOptions>, Migrated),
     Postgres(Box<PgConnectOptions>),
 }
+
+/// When the migrations of an SQLite file were done. A connection opened before has read the schema as it was then: SQLite
+/// prepares its statements by that, and sqlx reads past the columns it counted.
+type Migrated = Arc<OnceLock<Instant>>;
 
 /// A panic elsewhere while the lock was held left the data whole: it is changed by single steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -329,11 +333,13 @@ impl Store {
 impl MigrateTarget {
     async fn run(&self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(options) => {
+            Self::Sqlite(options, migrated) => {
                 let mut connection = in_time(options.connect()).await?;
                 let outcome = SQLITE_MIGRATIONS.run_direct(None, &mut connection, false).await;
                 let _closed = connection.close().await;
-                Ok(outcome?)
+                outcome?;
+                migrated.get_or_init(Instant::now);
+                Ok(())
             }
             Self::Postgres(options) => {
                 let mut connection = in_time(options.connect()).await?;
@@ -371,7 +377,14 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
     let path: PathBuf = file.get_filename().to_owned();
     let pools = async move {
         make_private(&path).await?;
-        let pool = || SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout);
+        let migrated = Migrated::default();
+        let pool = || {
+            let migrated = Arc::clone(&migrated);
+            SqlitePoolOptions::new().acquire_timeout(options.acquire_timeout).before_acquire(move |_, connection| {
+                let knows = migrated.get().is_none_or(|since| connection.age < since.elapsed());
+                Box::pin(std::future::ready(Ok(knows)))
+            })
+        };
         // A write may hold the one connection for as long as it waits for the file.
         let writer = || pool().max_connections(1).acquire_timeout(SQLITE_BUSY);
         let write = match writer().connect_with(file.clone()).await.map_err(StoreError::from) {
@@ -383,7 +396,7 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
             Err(error) => return Err(error),
         };
         let read = pool().max_connections(options.max_connections.max(1)).connect_lazy_with(file.clone());
-        Ok((Db::Sqlite { write, read }, MigrateTarget::Sqlite(Box::new(file))))
+        Ok((Db::Sqlite { write, read }, MigrateTarget::Sqlite(Box::new(file), migrated)))
     };
     let Some(task) = runtime.spawn(pools) else { return Err(StoreError::later("store is shut down")) };
     task.await.unwrap_or_else(|error| Err(StoreError::Internal(format!("opening SQLite: {error}"))))

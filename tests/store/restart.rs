@@ -103,3 +103,24 @@ async fn an_action_that_failed_cleanly_may_be_done_later(world: &World) {
     assert!(recorder.flush(SOON).await);
     assert_eq!(world.store.call_detail(facts.call).await.unwrap().actions[0].state, "done");
 }
+
+/// A connection that was opened half-way through the migrations has read half a schema.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_older_than_the_schema_is_not_used() {
+    use sqlx::{Connection as _, SqliteConnection};
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/old.db", directory.path().display());
+    let store = caly::store::Store::connect(&url, crate::database::options()).await.unwrap();
+    let mut first = sqlx::migrate!("./migrations/sqlite");
+    first.migrations = first.migrations[..1].to_vec().into();
+    let mut connection = SqliteConnection::connect(&url).await.unwrap();
+    first.run(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    // Fails for want of the schema, on a connection that stays open.
+    assert!(store.ping().await.is_err());
+    store.migrate().await.unwrap();
+    store.create_client(caly::store::NewClient::named("shop", "A shop")).await.unwrap();
+    let found = store.client_by_slug("shop").await.unwrap();
+    assert_eq!(found.map(|client| client.name).as_deref(), Some("A shop"));
+    store.close().await;
+}
