@@ -36,6 +36,10 @@ struct Settings {
     instructions: String,
     #[serde(default)]
     greeting: Option<String>,
+    #[serde(default)]
+    disclosure: Option<String>,
+    #[serde(default)]
+    recording_notice: Option<String>,
     #[serde(default = "default_voice")]
     voice: String,
     #[serde(default = "default_language")]
@@ -185,9 +189,20 @@ pub fn read(
         .iter()
         .map(|number| PhoneNumber::parse(number).map_err(|e| wrong("handoff_numbers", &e.to_string())))
         .collect::<Result<_, _>>()?;
-    for (key, text) in [("instructions", Some(&settings.instructions)), ("greeting", settings.greeting.as_ref())] {
+    for (key, text) in [
+        ("instructions", Some(&settings.instructions)),
+        ("greeting", settings.greeting.as_ref()),
+        ("disclosure", settings.disclosure.as_ref()),
+        ("recording_notice", settings.recording_notice.as_ref()),
+    ] {
         text.map_or(Ok(()), |text| templates::check(text)).map_err(|error| wrong(key, &error.to_string()))?;
     }
+    let said = |text: Option<String>| text.filter(|text| !text.trim().is_empty());
+    let notices: Vec<Arc<str>> =
+        [said(settings.disclosure), said(settings.recording_notice)].into_iter().flatten().map(Arc::from).collect();
+    let first = said(settings.greeting);
+    let greeting: Vec<&str> = first.as_deref().into_iter().chain(notices.iter().map(|notice| &**notice)).collect();
+    let greeting = (!greeting.is_empty()).then(|| greeting.join(" "));
     if settings.time_zone.parse::<Tz>().is_err() {
         return Err(wrong("time_zone", "expected a name such as Asia/Kolkata"));
     }
@@ -199,7 +214,8 @@ pub fn read(
         version,
         name: name.into(),
         instructions: settings.instructions.into(),
-        greeting: settings.greeting.filter(|text| !text.is_empty()).map(Into::into),
+        greeting: greeting.map(Into::into),
+        notices,
         voice: settings.voice.into(),
         language,
         turn_detection: detection(settings.turn_detection)?,
@@ -346,6 +362,15 @@ mod tests {
         let agent = agent(json!({})).expect("defaults fit");
         assert_eq!((agent.language, agent.barge_in, agent.tools.len()), (Language::Hinglish, true, 3));
         assert_eq!(agent.limits, CallLimits::default());
+    }
+
+    #[test]
+    fn what_every_caller_must_hear_is_a_part_of_the_greeting() {
+        let greeting = |settings: Value| agent(settings).map(|agent| (agent.greeting, agent.notices.len()));
+        let whole = json!({"greeting": "Namaste!", "disclosure": "I am a machine.", "recording_notice": "We record."});
+        assert_eq!(greeting(whole).unwrap(), (Some("Namaste! I am a machine. We record.".into()), 2));
+        assert_eq!(greeting(json!({"disclosure": "I am a machine."})).unwrap(), (Some("I am a machine.".into()), 1));
+        assert_eq!(greeting(json!({"greeting": " ", "disclosure": ""})).unwrap(), (None, 0));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod engines;
+pub mod greetings;
 pub mod http;
 pub mod limits;
 pub mod outbound;

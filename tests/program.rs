@@ -42,6 +42,8 @@ mod database;
 mod ending;
 #[path = "program/engine_trouble.rs"]
 mod engine_trouble;
+#[path = "program/greetings.rs"]
+mod greetings;
 #[path = "program/hostile_http.rs"]
 mod hostile_http;
 #[path = "program/hostile_media.rs"]

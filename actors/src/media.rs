@@ -18,7 +18,7 @@ use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
 use crate::call::{Heard, Observe, Stop};
-use crate::domain::{CallFacts, CallTime, Language, Pcm, Phrase};
+use crate::domain::{CallFacts, CallTime, Pcm};
 use crate::gauge::Armed;
 use crate::ports::{
     AgentAudio, CarrierCommand, CarrierEvent, CarrierLink, EngineAudio, Phrases, RecordingTap, Recordings,
@@ -225,7 +225,11 @@ impl Handler<MediaWish> for Media {
 
     fn handle(&mut self, wish: MediaWish, ctx: &mut Self::Context) {
         match wish {
-            MediaWish::Say(phrase, language) => self.say(phrase, language, ctx),
+            MediaWish::Say(phrase, language) => {
+                let stored = self.spec.phrases.audio(phrase, language);
+                self.play(&format!("phrase:{}", phrase.as_str()).into(), stored, ctx);
+            }
+            MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),
             MediaWish::Interrupt { response } => self.interrupt(response),
             MediaWish::Discard { response } => self.unwanted = Some(response),
             MediaWish::Close(code) => self.close(code, ctx),
@@ -262,12 +266,11 @@ impl Media {
         self.tell(CallEvent::StreamStarted { rate });
     }
 
-    fn say(&mut self, phrase: Phrase, language: Language, ctx: &mut Context<Self>) {
+    fn play(&mut self, item: &Arc<str>, stored: Pcm, ctx: &mut Context<Self>) {
         let Some(playout) = &mut self.playout else {
             self.tell(CallEvent::PlayoutDrained);
             return;
         };
-        let stored = self.spec.phrases.audio(phrase, language);
         let pcm = match crate::audio::resample::Resampler::new(stored.rate, playout.rate()) {
             None => stored.bytes,
             Some(mut resampler) => {
@@ -276,8 +279,7 @@ impl Media {
                 out.into()
             }
         };
-        let item: Arc<str> = format!("phrase:{}", phrase.as_str()).into();
-        playout.push(self.spec.clock.now(), &item, pcm);
+        playout.push(self.spec.clock.now(), item, pcm);
         self.pump(ctx);
     }
 

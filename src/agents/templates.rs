@@ -42,6 +42,7 @@ pub struct TemplateError(String);
 /// A template that fails in a call although it was tried out is told to the engine as it was written: better than silence.
 #[must_use]
 pub fn for_call(agent: &Arc<Agent>, about: &About<'_>) -> Arc<Agent> {
+    // Notices are a part of it.
     let greeting = agent.greeting.as_deref().unwrap_or_default();
     if !is_template(&agent.instructions) && !is_template(greeting) {
         return Arc::clone(agent);
@@ -57,6 +58,7 @@ pub fn for_call(agent: &Arc<Agent>, about: &About<'_>) -> Arc<Agent> {
     let mut agent = (**agent).clone();
     agent.instructions = filled("instructions", &agent.instructions);
     agent.greeting = agent.greeting.as_ref().map(|text| filled("greeting", text));
+    agent.notices = agent.notices.iter().map(|text| filled("notice", text)).collect();
     Arc::new(agent)
 }
 

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::web;
 use anyhow::Context as _;
-use caly_actors::domain::CallFacts;
-use caly_actors::ports::{Engine, EngineAudio, Journal, JournalEntry, Ports, RecordingTap, Recordings};
+use caly_actors::domain::{Agent, CallFacts, Pcm};
+use caly_actors::ports::{Engine, EngineAudio, Greetings, Journal, JournalEntry, Ports, RecordingTap, Recordings};
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
@@ -26,6 +26,7 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs, Provider};
 use crate::directory::Directory;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
+use crate::greetings::StoredGreetings;
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
 use crate::http::{self, App};
@@ -61,7 +62,16 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
     let (engine, sandbox_engine) = engine(&config).await?;
-    let ports = ports(&config, engine, &directory, &recorder)?;
+    let greetings: Arc<dyn Greetings> = match config.engine.store_greetings {
+        true => StoredGreetings::start(
+            config.data_dir.join("greetings"),
+            &voice_of(&config),
+            Arc::clone(&engine),
+            audio(&config),
+        ),
+        false => Arc::new(NoGreetings),
+    };
+    let ports = ports(&config, engine, greetings, &directory, &recorder)?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
@@ -161,6 +171,20 @@ async fn engine(config: &Config) -> anyhow::Result<(Arc<dyn Engine>, Option<Engi
     Ok((Arc::new(OpenAi::new(options)?), sandbox))
 }
 
+/// What a stored greeting depends on besides its words and the agent's voice.
+fn voice_of(config: &Config) -> String {
+    format!("{} {}", provider_name(config), config.openai.model)
+}
+
+/// Every greeting is made in its call.
+struct NoGreetings;
+
+impl Greetings for NoGreetings {
+    fn stored(&self, _: &Arc<Agent>) -> Option<Pcm> {
+        None
+    }
+}
+
 /// The cheapest format that loses nothing audible: telephone audio at 8 kHz was A-law before, and is again.
 fn audio(config: &Config) -> EngineAudio {
     match config.engine.audio {
@@ -185,6 +209,7 @@ struct Outside {
 fn ports(
     config: &Config,
     engine: Arc<dyn Engine>,
+    greetings: Arc<dyn Greetings>,
     directory: &Directory,
     recorder: &Arc<Recorder>,
 ) -> anyhow::Result<Outside> {
@@ -201,6 +226,7 @@ fn ports(
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
     let ports = Ports {
         engine,
+        greetings,
         actions: Arc::new(Catalogue::new(http)),
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),

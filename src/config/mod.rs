@@ -117,6 +117,8 @@ pub struct Engine {
     pub provider: Provider,
     /// The audio format.
     pub audio: AudioChoice,
+    /// Greetings are made once and kept.
+    pub store_greetings: bool,
 }
 
 /// Who speaks.

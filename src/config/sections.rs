@@ -185,7 +185,11 @@ fn engine(r: &mut Reader<'_>, has_key: bool) -> Engine {
         ("alaw", AudioChoice::ALaw),
         ("mulaw", AudioChoice::MuLaw),
     ];
-    Engine { provider, audio: r.choice("engine.audio", &audios).unwrap_or(AudioChoice::Auto) }
+    Engine {
+        provider,
+        audio: r.choice("engine.audio", &audios).unwrap_or(AudioChoice::Auto),
+        store_greetings: r.flag("engine.store_greetings"),
+    }
 }
 
 fn secret(r: &mut Reader<'_>, key: &str) -> Option<SecretString> {

@@ -19,6 +19,7 @@ fn facts() -> CallFacts {
         name: "a".into(),
         instructions: "i".into(),
         greeting: None,
+        notices: vec![],
         voice: "v".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),

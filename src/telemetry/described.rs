@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 56] = [
+const COUNTERS: [(&str, Unit, &str); 57] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_on_record_total",
@@ -62,6 +62,7 @@ const COUNTERS: [(&str, Unit, &str); 56] = [
         Unit::Count,
         "Connections cut because no whole request came in time, by reason",
     ),
+    ("caly_greetings_total", Unit::Count, "Greetings asked of the engine to be kept, by outcome"),
     ("caly_http_panics_total", Unit::Count, "Requests whose handler panicked"),
     ("caly_http_requests_total", Unit::Count, "Requests, by route and class of status"),
     ("caly_keys_dropped_total", Unit::Count, "Keys a caller pressed beyond what is kept until they are told"),

@@ -33,6 +33,7 @@ fn agent() -> Agent {
         name: "Asha".into(),
         instructions: "Help.".into(),
         greeting: None,
+        notices: vec![],
         voice: "marin".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),

@@ -134,7 +134,10 @@ impl CallActor {
         let catalogue: Arc<[Arc<ActionSpec>]> =
             ports.actions.catalogue(&facts.agent).into_iter().map(Arc::new).collect();
         let state = CallState::new(Arc::clone(&facts), Arc::clone(&catalogue), Arc::clone(&ports.phrases));
-        let state = if let Some(past) = past { state.after(past) } else { state };
+        let state = match past {
+            Some(past) => state.after(past),
+            None => state.greeting_with(ports.greetings.stored(&facts.agent)),
+        };
         let span = tracing::info_span!(
             "call",
             call = %facts.call,

@@ -116,7 +116,7 @@ impl CallState {
         self.waiting_is_over();
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
-        let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live;
+        let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live && !self.must_be_heard();
         if may_interrupt && (self.playing || self.responses.active().is_some()) {
             out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
             out.extend(self.responses.cancel().map(Effect::Engine));

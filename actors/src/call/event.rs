@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::playout::Cut;
-use crate::domain::{ActionId, AfterStream, EndReason, Language, Phrase, TurnId, Understanding};
+use crate::domain::{ActionId, AfterStream, EndReason, Language, Pcm, Phrase, TurnId, Understanding};
 use crate::ports::{
     ActionError, ActionOutput, ActionSpec, ContextItem, EngineCommand, EngineError, EngineEvent, JournalEntry,
 };
@@ -133,6 +133,13 @@ pub enum Effect {
 pub enum MediaWish {
     /// Say a stored phrase after what is being said.
     Say(Phrase, Language),
+    /// Play this after what is being said.
+    Play {
+        /// What it is called in playout.
+        item: Arc<str>,
+        /// The sound.
+        pcm: Pcm,
+    },
     /// Stop playing and report what was not heard. Audio of this response that still comes is dropped.
     Interrupt {
         /// The answer being made, if one is.

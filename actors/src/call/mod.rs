@@ -6,6 +6,7 @@ mod conversation;
 mod doing;
 mod ending;
 pub mod event;
+mod greeting;
 pub mod ledger;
 pub mod past;
 pub mod responses;

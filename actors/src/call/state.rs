@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallLimits, CallTime, EndReason, Speaker, Turn, Usage};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallLimits, CallTime, EndReason, Pcm, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
@@ -127,6 +127,10 @@ pub struct CallState {
     pub(super) fillers: u32,
     /// The engine has been heard in this call.
     pub(super) engine_heard: bool,
+    /// The greeting, if it was made before this call.
+    pub(super) greeting: Option<Pcm>,
+    /// The caller has been told what every caller must be told.
+    pub(super) noticed: bool,
     pub(super) cut_pending: bool,
     /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
     pub(super) gone_items: Vec<Arc<str>>,
@@ -174,6 +178,8 @@ impl CallState {
             playing_phrase: false,
             fillers: 0,
             engine_heard: false,
+            greeting: None,
+            noticed: false,
             cut_pending: false,
             gone_items: Vec::new(),
             taken_up: None,
@@ -188,7 +194,7 @@ impl CallState {
         }
         vec![
             Effect::Record(JournalEntry::Admitted(Arc::clone(&self.facts))),
-            Effect::OpenEngine { context: Vec::new(), wait: Duration::ZERO },
+            Effect::OpenEngine { context: self.greeting_context(), wait: Duration::ZERO },
         ]
     }
 
@@ -289,6 +295,8 @@ impl CallState {
         out.push(Effect::Record(JournalEntry::Answered { call: self.facts.call, rate }));
         if self.engine == EngineStage::Dead {
             self.farewell_without_engine(now, out);
+        } else {
+            self.greet(out);
         }
     }
 
@@ -414,7 +422,8 @@ impl CallState {
         }
     }
 
-    pub(super) fn record_turn(&self, turn: Turn, out: &mut Vec<Effect>) {
+    pub(super) fn record_turn(&mut self, turn: Turn, out: &mut Vec<Effect>) {
+        self.check_notices(&turn, out);
         let mut under_way = "".into();
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
             out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text) });
@@ -467,8 +476,9 @@ impl CallState {
 
     /// What a new engine session is told: everything said and done so far, oldest first.
     pub(super) fn context(&self) -> Vec<ContextItem> {
-        let mut items: Vec<(CallTime, ContextItem)> =
-            self.turns.history().cloned().chain(self.turns.under_way()).chain(self.ledger.context()).collect();
+        let greeting = self.greeting_context().into_iter().map(|item| (CallTime::ZERO, item));
+        let said = self.turns.history().cloned().chain(self.turns.under_way());
+        let mut items: Vec<(CallTime, ContextItem)> = greeting.chain(said).chain(self.ledger.context()).collect();
         items.sort_by_key(|(at, _)| *at);
         items.into_iter().map(|(_, item)| item).collect()
     }

@@ -37,6 +37,7 @@ pub(super) fn agent(people: bool) -> Agent {
         name: "a".into(),
         instructions: "".into(),
         greeting: None,
+        notices: vec![],
         voice: "marin".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),
@@ -103,6 +104,7 @@ fn word(effect: &Effect) -> Option<String> {
         }
         Effect::Engine(EngineCommand::Note(_)) => "note".into(),
         Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
+        Effect::Media(MediaWish::Play { item, .. }) => format!("play {item}"),
         Effect::Media(MediaWish::Say(phrase, _)) => format!("say {}", phrase.as_str()),
         Effect::Media(MediaWish::Interrupt { .. }) => "interrupt".into(),
         Effect::Media(MediaWish::Discard { .. }) => "discard".into(),

@@ -185,8 +185,11 @@ pub struct Agent {
     pub name: Arc<str>,
     /// What the engine is told to be and do.
     pub instructions: Arc<str>,
-    /// What the agent says first; `None` lets the engine choose.
+    /// What the agent says first, with the sentences it must say; `None` lets the engine choose.
     pub greeting: Option<Arc<str>>,
+    /// Sentences of the greeting that the law or the client wants every caller to hear: that a machine speaks, that the
+    /// call is recorded. The caller cannot interrupt the greeting then.
+    pub notices: Vec<Arc<str>>,
     /// The engine's voice name.
     pub voice: Arc<str>,
     /// The language stored phrases use until the caller's is known.

@@ -325,6 +325,8 @@ pub trait Recordings: Send + Sync {
 pub struct Ports {
     /// Speech.
     pub engine: Arc<dyn Engine>,
+    /// Greetings made before.
+    pub greetings: Arc<dyn Greetings>,
     /// Doing.
     pub actions: Arc<dyn ActionRunner>,
     /// Remembering.
@@ -333,6 +335,12 @@ pub struct Ports {
     pub phrases: Arc<dyn Phrases>,
     /// Recordings.
     pub recordings: Arc<dyn Recordings>,
+}
+
+/// Greetings in the agents' own voices, made once through the engine and kept.
+pub trait Greetings: Send + Sync {
+    /// The sound of an agent's greeting. `None` if there is none yet; it is then made for later calls.
+    fn stored(&self, agent: &Arc<Agent>) -> Option<Pcm>;
 }
 
 /// A caller or called party as shown in logs: masked.

@@ -16,6 +16,40 @@ use crate::domain::Understanding;
 /// Longest text looked at, in bytes; a caller's turn rarely reaches a tenth of it.
 const TEXT_BYTES_MAX: usize = 4096;
 
+/// Whether one text has the words of another in a row, however either is spelled, punctuated or written: a recogniser may
+/// write in Devanagari what was written in Latin letters.
+#[must_use]
+pub fn has_words(text: &str, words: &str) -> bool {
+    let (text, words) = (keys(text), keys(words));
+    words.is_empty() || text.windows(words.len()).any(|some| some == words)
+}
+
+/// Whether two texts say the same: nine words of ten of each, in order, however they are spelled.
+#[must_use]
+pub fn same_words(one: &str, other: &str) -> bool {
+    let (one, other) = (keys(one), keys(other));
+    let longest = one.len().max(other.len());
+    longest > 0 && common(&one, &other) * 10 >= longest * 9
+}
+
+fn keys(text: &str) -> Vec<String> {
+    fold::tokens(text).into_iter().map(|token| token.key).collect()
+}
+
+/// The length of the longest common subsequence.
+fn common(one: &[String], other: &[String]) -> usize {
+    let mut row = vec![0; other.len() + 1];
+    for word in one {
+        let mut diagonal = 0;
+        for (at, candidate) in other.iter().enumerate() {
+            let above = row[at + 1];
+            row[at + 1] = if word == candidate { diagonal + 1 } else { above.max(row[at]) };
+            diagonal = above;
+        }
+    }
+    row[other.len()]
+}
+
 /// The likeliest intent of a turn, how sure that is, and the order numbers and phone numbers it names.
 ///
 /// ```

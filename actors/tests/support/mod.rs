@@ -98,6 +98,16 @@ type Plan = Arc<Mutex<Vec<EngineError>>>;
 
 thread_local! {
     static OPENED: Opened = Opened::default();
+    /// The greeting that was made before the call, if one was.
+    pub static GREETING: RefCell<Option<Pcm>> = const { RefCell::new(None) };
+}
+
+pub struct TestGreetings;
+
+impl Greetings for TestGreetings {
+    fn stored(&self, _: &Arc<Agent>) -> Option<Pcm> {
+        GREETING.with(|stored| stored.borrow().clone())
+    }
 }
 
 /// Opens sessions that the test drives; fails first with the errors planned.
@@ -220,6 +230,7 @@ pub fn agent() -> Agent {
         name: "test".into(),
         instructions: "be kind".into(),
         greeting: Some("Namaste".into()),
+        notices: vec![],
         voice: "marin".into(),
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),
@@ -256,6 +267,7 @@ impl World {
         let actions = Arc::new(actions);
         let ports = Ports {
             engine: Arc::new(ScriptedEngine { failures: Arc::new(Mutex::new(failures)) }),
+            greetings: Arc::new(TestGreetings),
             actions: Arc::clone(&actions) as Arc<dyn ActionRunner>,
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             phrases: Arc::new(TonePhrases),

@@ -35,6 +35,7 @@ fn agent() -> Agent {
         name: "Asha".into(),
         instructions: "You answer for \"Chai & Co\".".into(),
         greeting: None,
+        notices: vec![],
         voice: "marin".into(),
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),

@@ -45,6 +45,12 @@ impl ActionRunner for Nothing {
     }
 }
 
+impl Greetings for Nothing {
+    fn stored(&self, _: &Arc<Agent>) -> Option<Pcm> {
+        None
+    }
+}
+
 impl Phrases for Nothing {
     fn audio(&self, _: Phrase, _: Language) -> Pcm {
         Pcm { rate: 8000, bytes: Bytes::from_static(&[0; 320]) }
@@ -156,6 +162,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
     let recorder = Recorder::start(store.clone(), &directory.path().join("spool"), RecorderOptions::default());
     let ports = Ports {
         engine: Arc::new(Nothing),
+        greetings: Arc::new(Nothing),
         actions: Arc::new(Nothing),
         journal: Arc::clone(&recorder) as Arc<dyn Journal>,
         phrases: Arc::new(Nothing),

@@ -1,0 +1,333 @@
+//! Greetings in the agents' own voices: made once through the engine, kept on disk, heard at once by every later caller.
+//!
+//! What is kept is the sound of a text in a voice of a model; another text, voice or model is another greeting. A greeting
+//! that a second call misses is made beside that call, one at a time. Bounded in number and length. Knows no calls.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use caly_actors::audio::convert::FromEngine;
+use caly_actors::audio::lane::lane;
+use caly_actors::domain::{Agent, CallId, Pcm};
+use caly_actors::ports::{
+    Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, Greetings, ResponseOutcome,
+};
+use caly_actors::understand::same_words;
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+/// Samples a second of what is kept: as the telephone network carries it.
+const RATE: u32 = 8_000;
+/// Greetings kept; the one that was longest unused goes for a new one.
+const KEPT_MAX: usize = 500;
+/// Greetings known of, kept or not; those that were only missed are forgotten for new ones.
+const STATES_MAX: usize = KEPT_MAX * 4;
+/// Longest greeting kept: 20 s.
+const BYTES_MAX: usize = RATE as usize * 2 * 20;
+/// Pieces of audio of one greeting.
+const PIECES: usize = 2_048;
+/// Greetings waiting to be made.
+const WISHES: usize = 64;
+/// Longest time to make one.
+const MAKING: Duration = Duration::from_secs(30);
+/// After a failure: how long until it is tried again.
+const RETRY: Duration = Duration::from_secs(600);
+
+enum State {
+    /// Asked for once. A greeting that names its caller is never asked for again, and not worth an engine's time.
+    Missed,
+    Kept {
+        pcm: Pcm,
+        used: Instant,
+    },
+    Wanted,
+    Failed {
+        not_before: Instant,
+    },
+}
+
+/// The greetings of a process.
+pub struct StoredGreetings {
+    dir: PathBuf,
+    model: String,
+    states: Mutex<HashMap<String, State>>,
+    wishes: mpsc::Sender<Arc<Agent>>,
+}
+
+impl StoredGreetings {
+    /// Reads what is kept in a directory, and makes what is wanted in a task of this thread for as long as the process
+    /// lives. `model` tells engines apart.
+    pub fn start(dir: PathBuf, model: &str, engine: Arc<dyn Engine>, audio: EngineAudio) -> Arc<Self> {
+        let (wishes, wanted) = mpsc::channel(WISHES);
+        let kept = read_all(&dir);
+        tracing::debug!(greetings = kept.len(), "stored greetings read");
+        let greetings = Arc::new(Self { dir, model: model.to_owned(), states: Mutex::new(kept), wishes });
+        actix_rt::spawn(make_for_ever(Arc::clone(&greetings), engine, audio, wanted));
+        greetings
+    }
+
+    fn states(&self) -> std::sync::MutexGuard<'_, HashMap<String, State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn key(&self, agent: &Agent) -> Option<String> {
+        let text = agent.greeting.as_deref().filter(|text| !text.trim().is_empty())?;
+        let whole = [&self.model, &*agent.voice, text].join("\0");
+        let digest = ring::digest::digest(&ring::digest::SHA256, whole.as_bytes());
+        Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn keep(&self, key: String, pcm: Pcm) {
+        let mut states = self.states();
+        let kept = states.iter().filter_map(|(key, state)| match state {
+            State::Kept { used, .. } => Some((*used, key.clone())),
+            State::Missed | State::Wanted | State::Failed { .. } => None,
+        });
+        let kept: Vec<_> = kept.collect();
+        if kept.len() >= KEPT_MAX
+            && let Some((_, oldest)) = kept.into_iter().min()
+        {
+            states.remove(&oldest);
+            // A file that stays behind is read at the next start, and goes then.
+            let _ = std::fs::remove_file(file(&self.dir, &oldest));
+        }
+        states.insert(key, State::Kept { pcm, used: Instant::now() });
+        metrics::counter!("caly_greetings_total", "outcome" => "made").increment(1);
+    }
+
+    fn failed(&self, key: String) {
+        metrics::counter!("caly_greetings_total", "outcome" => "failed").increment(1);
+        let mut states = self.states();
+        states.insert(key, State::Failed { not_before: Instant::now() + RETRY });
+    }
+}
+
+impl Greetings for StoredGreetings {
+    fn stored(&self, agent: &Arc<Agent>) -> Option<Pcm> {
+        let key = self.key(agent)?;
+        let mut states = self.states();
+        match states.get_mut(&key) {
+            Some(State::Kept { pcm, used }) => {
+                *used = Instant::now();
+                return Some(pcm.clone());
+            }
+            Some(State::Wanted) => return None,
+            Some(State::Failed { not_before, .. }) if Instant::now() < *not_before => return None,
+            Some(State::Missed | State::Failed { .. }) => {
+                if self.wishes.try_send(Arc::clone(agent)).is_ok() {
+                    states.insert(key, State::Wanted);
+                }
+            }
+            None => {
+                if states.len() >= STATES_MAX {
+                    states.retain(|_, state| matches!(state, State::Kept { .. } | State::Wanted));
+                }
+                states.insert(key, State::Missed);
+            }
+        }
+        None
+    }
+}
+
+async fn make_for_ever(
+    greetings: Arc<StoredGreetings>,
+    engine: Arc<dyn Engine>,
+    audio: EngineAudio,
+    mut wanted: mpsc::Receiver<Arc<Agent>>,
+) {
+    while let Some(agent) = wanted.recv().await {
+        let Some(key) = greetings.key(&agent) else { continue };
+        let made = tokio::time::timeout(MAKING, make(&*engine, &agent, audio)).await;
+        match made.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+            Ok(pcm) => {
+                let (path, sound) = (file(&greetings.dir, &key), pcm.clone());
+                let written = tokio::task::spawn_blocking(move || write(&path, &sound)).await;
+                if !matches!(written, Ok(Ok(()))) {
+                    tracing::warn!(agent = %agent.id, "a greeting could not be written; it is kept in memory");
+                }
+                greetings.keep(key, pcm);
+            }
+            Err(reason) => {
+                tracing::warn!(agent = %agent.id, reason, "a greeting could not be made");
+                greetings.failed(key);
+            }
+        }
+    }
+}
+
+/// Lets the engine say the greeting to nobody.
+async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Result<Pcm, String> {
+    let words = agent.greeting.as_deref().unwrap_or_default();
+    let (_caller, caller) = lane(1);
+    let (sound, heard) = lane(PIECES);
+    let spec =
+        EngineSpec { call: CallId::new(), agent: Arc::clone(agent), tools: Arc::from([]), context: Vec::new(), audio };
+    let lanes = EngineLanes { caller, agent: sound };
+    let mut session = engine.open(spec, lanes).await.map_err(|error| error.to_string())?;
+    let mut said = String::new();
+    loop {
+        match session.events.next().await {
+            Some(EngineEvent::Ready) => {
+                let instructions = format!("Say exactly these words, with nothing before or after: \"{words}\"").into();
+                session.commands.push(EngineCommand::CreateResponse { wish: 1, instructions: Some(instructions) });
+            }
+            Some(EngineEvent::AgentTranscript { text, .. }) => said.push_str(&text),
+            Some(EngineEvent::ResponseDone { outcome: ResponseOutcome::Completed, .. }) => break,
+            Some(EngineEvent::ResponseDone { outcome, .. }) => return Err(format!("the answer ended: {outcome:?}")),
+            Some(EngineEvent::Lost(error)) => return Err(error.to_string()),
+            None => return Err("the session ended".to_owned()),
+            Some(_) => {}
+        }
+    }
+    if !same_words(&said, words) {
+        return Err("the engine said something else".to_owned());
+    }
+    let mut converter = FromEngine::new(RATE, audio);
+    let mut bytes = Vec::new();
+    while let Some(piece) = heard.try_next() {
+        bytes.extend_from_slice(&converter.convert(&piece.bytes));
+    }
+    match bytes.len() {
+        0 => Err("there was no sound".to_owned()),
+        length if length > BYTES_MAX || heard.dropped() > 0 => Err("it is longer than 20 s".to_owned()),
+        _ => Ok(Pcm { rate: RATE, bytes: bytes.into() }),
+    }
+}
+
+fn file(dir: &Path, key: &str) -> PathBuf {
+    dir.join(format!("{key}.wav"))
+}
+
+/// A file is whole or not there.
+fn write(path: &Path, pcm: &Pcm) -> io::Result<()> {
+    if let Some(dir) = path.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    }
+    let unfinished = path.with_extension("part");
+    let file = std::fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: pcm.rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut wav = hound::WavWriter::new(io::BufWriter::new(file), spec).map_err(io::Error::other)?;
+    for sample in pcm.bytes.chunks_exact(2) {
+        wav.write_sample(i16::from_le_bytes([sample[0], sample[1]])).map_err(io::Error::other)?;
+    }
+    wav.finalize().map_err(io::Error::other)?;
+    std::fs::rename(&unfinished, path)
+}
+
+fn read(path: &Path) -> Option<Pcm> {
+    let mut wav = hound::WavReader::open(path).ok()?;
+    let fits = wav.spec().channels == 1 && wav.spec().sample_rate == RATE && wav.spec().bits_per_sample == 16;
+    let samples: Vec<i16> = wav.samples().take(BYTES_MAX / 2).collect::<Result<_, _>>().ok()?;
+    let bytes: Bytes = samples.into_iter().flat_map(i16::to_le_bytes).collect();
+    (fits && !bytes.is_empty()).then_some(Pcm { rate: RATE, bytes })
+}
+
+fn read_all(dir: &Path) -> HashMap<String, State> {
+    let paths = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let kept = paths.filter(|path| path.extension().is_some_and(|kind| kind == "wav")).filter_map(|path| {
+        let key = path.file_stem()?.to_str()?.to_owned();
+        Some((key, State::Kept { pcm: read(&path)?, used: Instant::now() }))
+    });
+    kept.take(KEPT_MAX).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use caly_actors::audio::lane::LaneSender;
+    use caly_actors::domain::{AgentId, CallLimits};
+    use caly_actors::ports::{AgentAudio, EngineError, EngineSession};
+    use futures_util::future::LocalBoxFuture;
+    use serde_json::json;
+
+    /// Says a sentence, whatever it is asked, and counts how often.
+    struct Says(&'static str, std::sync::atomic::AtomicUsize);
+
+    impl Engine for Says {
+        fn open(
+            &self,
+            _: EngineSpec,
+            lanes: EngineLanes,
+        ) -> LocalBoxFuture<'static, Result<EngineSession, EngineError>> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let words = self.0;
+            Box::pin(async move {
+                let (commands, mut asked) = lane(8);
+                let (events, told): (LaneSender<EngineEvent>, _) = lane(32);
+                actix_rt::spawn(async move {
+                    events.push(EngineEvent::Ready);
+                    let Some(EngineCommand::CreateResponse { .. }) = asked.next().await else { return };
+                    for _ in 0..10 {
+                        let bytes = Bytes::from(vec![0xd5_u8; 800]);
+                        lanes.agent.push(AgentAudio { response: "r".into(), item: "a".into(), bytes });
+                    }
+                    events.push(EngineEvent::AgentTranscript { item: "a".into(), text: words.into() });
+                    events.push(EngineEvent::ResponseDone {
+                        response: "r".into(),
+                        outcome: ResponseOutcome::Completed,
+                        usage: caly_actors::domain::Usage::default(),
+                    });
+                });
+                Ok(EngineSession { commands, events: told.boxed_local() })
+            })
+        }
+    }
+
+    fn agent(greeting: &str) -> Arc<Agent> {
+        let settings = json!({"greeting": greeting});
+        Arc::new(crate::agents::read(AgentId::new(), 1, "a", &settings, &CallLimits::default()).unwrap())
+    }
+
+    async fn waited(greetings: &StoredGreetings, agent: &Arc<Agent>) -> Option<Pcm> {
+        for _ in 0..200 {
+            if let Some(pcm) = greetings.stored(agent) {
+                return Some(pcm);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        None
+    }
+
+    #[actix_rt::test]
+    async fn a_greeting_is_made_once_kept_over_a_restart_and_another_voice_is_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Says("Namaste ji!", 0.into()));
+        let start = |engine: &Arc<Says>| {
+            StoredGreetings::start(dir.path().join("greetings"), "m", engine.clone(), EngineAudio::ALaw)
+        };
+        let greetings = start(&engine);
+        let namaste = agent("नमस्ते जी");
+        assert_eq!(greetings.stored(&namaste), None, "not there yet");
+        assert!(matches!(greetings.states().values().next(), Some(State::Missed)), "once is not worth it");
+        let pcm = waited(&greetings, &namaste).await.unwrap();
+        assert_eq!(pcm.duration(), Duration::from_secs(1));
+        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
+        let again = start(&engine);
+        assert_eq!(again.stored(&namaste), Some(pcm));
+        let other = Arc::new(Agent { voice: "cedar".into(), ..(*namaste).clone() });
+        assert_eq!(again.stored(&other), None);
+        assert_eq!(again.stored(&agent("")), None, "no greeting, no wish");
+    }
+
+    #[actix_rt::test]
+    async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Says("Something quite different today", 0.into()));
+        let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+        let namaste = agent("Namaste ji");
+        assert_eq!(waited(&greetings, &namaste).await, None);
+        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
+        assert!(matches!(greetings.states().values().next(), Some(State::Failed { .. })));
+    }
+}

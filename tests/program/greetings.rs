@@ -1,0 +1,78 @@
+//! Greetings that were made before the call: heard as soon as the stream is up, in every later call.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::line::{Line, sid};
+use crate::server::{SOON, Server, Settings};
+use crate::web::{open, until};
+
+const NOTICE: &str = "Aap ek machine se baat kar rahe hain.";
+
+/// The agent of the demo client greets like this from the next call on.
+async fn publish(server: &Server) {
+    let agent =
+        json!({"instructions": "Be brief.", "greeting": "Namaste ji.", "disclosure": NOTICE, "language": "hi-Latn"});
+    let file = server.directory.path().join("greets.json");
+    std::fs::write(&file, agent.to_string()).unwrap();
+    let published = server.cli_json(&["client", "agent", "demo", file.to_str().unwrap(), "--json"]).await;
+    server.signal("HUP");
+    until("the agent is in use", SOON, || async {
+        let line = Line::call(server, "probe").await;
+        line.hang_up();
+        let detail = server.ended_call(&line.sid).await;
+        (detail["call"]["agent_version"] == published["version"]).then_some(())
+    })
+    .await;
+}
+
+fn kept(server: &Server) -> usize {
+    let files = std::fs::read_dir(server.directory.path().join("data/greetings"));
+    files.map_or(0, |files| files.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "wav")).count())
+}
+
+/// A call until its greeting is heard; how long after the stream's start its first sound came.
+async fn greeted(server: &Server, name: &str) -> (Line, Duration) {
+    let sid = sid(name);
+    let socket = open(&server.media_url(&sid).await, &[]).await.unwrap();
+    let line = Line::on(socket, &sid).await;
+    let begun = Instant::now();
+    until("the first sound", SOON, || async { (line.sound_ms() > 0).then_some(()) }).await;
+    let first = begun.elapsed();
+    line.agent_said(300, 0).await;
+    (line, first)
+}
+
+fn kinds(detail: &Value) -> Vec<&str> {
+    detail["events"].as_array().unwrap().iter().filter_map(|event| event["kind"].as_str()).collect()
+}
+
+#[actix_rt::test]
+async fn a_greeting_is_made_once_and_then_heard_at_once_with_what_every_caller_must_be_told() {
+    let mut server = Server::start(Settings::default().with("CALY__ENGINE__STORE_GREETINGS", "true")).await;
+    publish(&server).await;
+    let (first, _) = greeted(&server, "first").await;
+    first.hang_up();
+    until("the greeting is kept", SOON, || async { (kept(&server) > 0).then_some(()) }).await;
+    let (second, after) = greeted(&server, "second").await;
+    assert!(after < Duration::from_millis(500), "heard after {after:?}");
+    second.ask("shop_hours").await;
+    second.hang_up();
+    let detail = server.ended_call(&second.sid).await;
+    let greeting = &detail["turns"][0];
+    assert_eq!((&greeting["speaker"], &greeting["text"]), (&"agent".into(), &format!("Namaste ji. {NOTICE}").into()));
+    assert!(kinds(&detail).contains(&"notices_heard"), "{:?}", kinds(&detail));
+    // Another process has it too.
+    let before = kept(&server);
+    server.kill();
+    server.run().await;
+    server.ready().await;
+    server.hooks.key = server.sandbox()["key"].as_str().unwrap().to_owned();
+    let (third, after) = greeted(&server, "third").await;
+    assert!(after < Duration::from_millis(500), "heard after {after:?}");
+    third.hang_up();
+    server.ended_call(&third.sid).await;
+    assert_eq!(kept(&server), before, "made once");
+    server.nothing_left(SOON).await;
+}
