@@ -70,15 +70,23 @@ fuzz: tools ## throw hostile input at each door for FUZZ_SECONDS (600); needs ca
 	    "$(TARGET)/fuzz/$$door" tests/fuzz/corpus/$$door -- -max_total_time=$(FUZZ_SECONDS) -max_len=8192 -timeout=10; \
 	done
 
-MUTANTS ?= .
-mutants: tools ## change the code in small ways and see whether a test notices (MUTANTS=tokens.rs for one file)
+WHICH ?= call doors webhooks
+SHARD ?= 0/1
+mutants: tools ## change the code in small ways and see whether a test notices (WHICH=call, SHARD=0/5 for every fifth)
 	@command -v cargo-mutants >/dev/null || { echo "cargo-mutants is missing: cargo install cargo-mutants --locked" >&2; exit 1; }
-	@# Not the whole program's tests, which take minutes for each change and need PostgreSQL.
-	mkdir -p "$(TARGET)/mutants-call" "$(TARGET)/mutants-doors"
-	status=0; export CARGO_PROFILE_DEV_DEBUG=0; \
-	nice $(CARGO) mutants -p caly-actors --re '$(MUTANTS)' --output "$(TARGET)/mutants-call" -- --lib --tests || status=$$?; \
-	nice $(CARGO) mutants -p caly --re '$(MUTANTS)' --output "$(TARGET)/mutants-doors" -- --lib || status=$$?; \
-	exit $$status
+	@# Each part with the tests that are about it: all of them for each change would take days.
+	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
+	settings=$$($(POSTGRES) start); eval "$$settings"; export CARGO_PROFILE_DEV_DEBUG=0; status=0; \
+	try() { mkdir -p "$(TARGET)/mutants/$$part"; \
+	  nice $(CARGO) mutants --output "$(TARGET)/mutants/$$part" --sharding round-robin --shard $(SHARD) "$$@" || status=$$?; }; \
+	for part in $(WHICH); do case $$part in \
+	  call) try -p caly-actors -- --lib --tests ;; \
+	  doors) try -p caly --re 'src/(tokens|http/api/auth|store/recorder/queue)' -- \
+	    --lib -E 'test(tokens) | test(http::api) | test(recorder)' ;; \
+	  webhooks) try -p caly --re 'src/(http/webhooks|store/recorder/apply)' -- --test program --test store \
+	    -E 'binary(store) | test(/^(webhooks|bad_webhooks|orders|media_door|conversations|restart)::/)' ;; \
+	  *) echo "WHICH: call, doors or webhooks, not $$part" >&2; status=2 ;; \
+	esac; done; exit $$status
 
 tools:
 	@if ! command -v $(CARGO) >/dev/null; then \

@@ -13,7 +13,7 @@ use crate::stream::Stream;
 use crate::world::{Server, Settings, Table, until};
 
 /// Calls between two looks.
-const BATCH: usize = 1_000;
+const BATCH: usize = 500;
 /// At the same time.
 const PARALLEL: usize = 50;
 const WARM_UP: f64 = 0.3;
@@ -75,7 +75,7 @@ async fn call(server: &Server, number: usize) -> Result<()> {
 }
 
 pub async fn run(size: Size) -> Result<Vec<Table>> {
-    let calls = size.calls(30_000);
+    let calls = size.calls(10_000);
     // The engine is in this process, so that what it keeps of its sessions is not taken for the server's.
     let engine = caly::sim::engine::serve(EngineOptions::sandbox().map_err(|error| anyhow!("{error}"))?).await?;
     let settings = Settings::default()
