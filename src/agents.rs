@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, AgentId, CallLimits, HttpTool, Language, MenuChoice, PhoneNumber, TurnDetection};
+use caly_actors::domain::{
+    Agent, AgentId, BargeIn, CallLimits, HttpTool, Language, MenuChoice, PhoneNumber, TurnDetection,
+};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -48,8 +50,8 @@ struct Settings {
     time_zone: String,
     #[serde(default)]
     turn_detection: Option<Detection>,
-    #[serde(default = "yes")]
-    barge_in: bool,
+    #[serde(default)]
+    barge_in: Barge,
     #[serde(default)]
     menu: BTreeMap<String, Choice>,
     #[serde(default)]
@@ -77,6 +79,20 @@ enum Detection {
         #[serde(default = "auto")]
         eagerness: String,
     },
+}
+
+/// A word, or simply whether.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum Barge {
+    May(bool),
+    How(String),
+}
+
+impl Default for Barge {
+    fn default() -> Self {
+        Self::May(true)
+    }
 }
 
 /// `"person"`, `"end"`, or `{"tell": "…"}`.
@@ -219,7 +235,7 @@ pub fn read(
         voice: settings.voice.into(),
         language,
         turn_detection: detection(settings.turn_detection)?,
-        barge_in: settings.barge_in,
+        barge_in: barge_in(&settings.barge_in)?,
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
         handoff_numbers,
         tools: settings.tools.into_iter().map(Arc::from).collect(),
@@ -270,6 +286,20 @@ fn detection(given: Option<Detection>) -> Result<TurnDetection, SettingsError> {
             TurnDetection::Semantic { eagerness }
         }
     })
+}
+
+fn barge_in(given: &Barge) -> Result<BargeIn, SettingsError> {
+    match given {
+        Barge::May(true) => Ok(BargeIn::Normal),
+        Barge::May(false) => Ok(BargeIn::Off),
+        Barge::How(word) => match word.as_str() {
+            "off" => Ok(BargeIn::Off),
+            "cautious" => Ok(BargeIn::Cautious),
+            "normal" => Ok(BargeIn::Normal),
+            "eager" => Ok(BargeIn::Eager),
+            _ => Err(wrong("barge_in", "expected off, cautious, normal or eager")),
+        },
+    }
 }
 
 fn choice((keys, choice): (String, Choice)) -> Result<(Arc<str>, MenuChoice), SettingsError> {
@@ -360,7 +390,7 @@ mod tests {
     #[test]
     fn nothing_set_gives_a_usable_agent() {
         let agent = agent(json!({})).expect("defaults fit");
-        assert_eq!((agent.language, agent.barge_in, agent.tools.len()), (Language::Hinglish, true, 3));
+        assert_eq!((agent.language, agent.barge_in, agent.tools.len()), (Language::Hinglish, BargeIn::Normal, 3));
         assert_eq!(agent.limits, CallLimits::default());
     }
 
@@ -394,6 +424,7 @@ mod tests {
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),
             (json!({"menu": {"0": "nobody"}}), "menu"),
+            (json!({"barge_in": "never"}), "barge_in: expected off"),
             (json!({"menu": {"0#": "person"}}), "menu: expected 1 to 8 keys"),
             (json!({"menu": {"1": {"tell": ""}}}), "menu: tell: expected"),
             (json!({"limits": {"reprompts": 11}}), "limits.reprompts"),

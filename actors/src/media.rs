@@ -230,6 +230,14 @@ impl Handler<MediaWish> for Media {
                 self.play(&format!("phrase:{}", phrase.as_str()).into(), stored, ctx);
             }
             MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),
+            MediaWish::Hold => self.hold(),
+            MediaWish::Resume => {
+                let now = self.spec.clock.now();
+                if let Some(playout) = &mut self.playout {
+                    playout.resume(now);
+                }
+                self.pump(ctx);
+            }
             MediaWish::Interrupt { response } => self.interrupt(response),
             MediaWish::Discard { response } => self.unwanted = Some(response),
             MediaWish::Close(code) => self.close(code, ctx),
@@ -281,6 +289,18 @@ impl Media {
         };
         playout.push(self.spec.clock.now(), item, pcm);
         self.pump(ctx);
+    }
+
+    fn hold(&mut self) {
+        let now = self.spec.clock.now();
+        let Some(left) = self.playout.as_mut().and_then(|playout| playout.hold(now)) else { return };
+        if let Some(link) = &self.link {
+            link.commands.push(CarrierCommand::Clear);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.cut_agent(now);
+        }
+        self.tell(CallEvent::PlayoutHeld(left));
     }
 
     fn interrupt(&mut self, response: Option<Arc<str>>) {

@@ -23,7 +23,7 @@ fn facts() -> CallFacts {
         voice: "v".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),
-        barge_in: true,
+        barge_in: caly_actors::domain::BargeIn::Eager,
         menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),

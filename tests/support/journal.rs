@@ -37,7 +37,7 @@ fn agent() -> Agent {
         voice: "marin".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),
-        barge_in: true,
+        barge_in: caly_actors::domain::BargeIn::Eager,
         menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::domain::CallTime;
 
@@ -85,6 +85,10 @@ pub struct Playout {
     drained: bool,
     /// The next audio follows a silence.
     resumes: bool,
+    /// What was sent and not yet heard, so that it can be taken back; at most what the carrier may hold.
+    unheard: VecDeque<(u64, Queued)>,
+    /// Nothing is sent until [`Playout::resume`].
+    held: bool,
 }
 
 impl Playout {
@@ -108,6 +112,8 @@ impl Playout {
             confirmed: 0,
             drained: true,
             resumes: false,
+            unheard: VecDeque::new(),
+            held: false,
         }
     }
 
@@ -207,6 +213,8 @@ impl Playout {
             })
             .filter(|cut| cut.heard_ms < cut.total_ms)
             .collect();
+        self.held = false;
+        self.unheard.clear();
         self.queue.clear();
         self.queued_bytes = 0;
         self.given.clear();
@@ -220,6 +228,43 @@ impl Playout {
         cuts
     }
 
+    /// Stops where the ear is and takes back what the carrier has not played; tells how much there is left to hear. `None` if
+    /// nothing is being heard. The carrier must forget what it holds.
+    pub fn hold(&mut self, now: CallTime) -> Option<Duration> {
+        if self.drained {
+            return None;
+        }
+        let ear = self.position(now);
+        while let Some((start, mut piece)) = self.unheard.pop_back() {
+            let heard = (ear.saturating_sub(start) as usize * 2).min(piece.bytes.len());
+            piece.bytes.advance(heard);
+            if !piece.bytes.is_empty() {
+                self.queued_bytes += piece.bytes.len();
+                self.queue.push_front(piece);
+            }
+        }
+        self.sent.retain(|sent| sent.start < ear);
+        if let Some(last) = self.sent.back_mut() {
+            last.end = last.end.min(ear);
+        }
+        self.marks.clear();
+        self.sent_samples = ear;
+        self.marked_samples = ear;
+        self.confirmed = ear;
+        self.anchor = (now, ear);
+        self.held = true;
+        Some(self.time(self.queued_bytes as u64 / 2))
+    }
+
+    /// Goes on where it was held.
+    pub fn resume(&mut self, now: CallTime) {
+        if std::mem::take(&mut self.held) {
+            self.anchor = (now, self.sent_samples);
+            self.last_queued_at = now;
+            self.resumes = true;
+        }
+    }
+
     /// Samples of an item that were sent, heard and pruned: given, minus what waits, minus what is still listed as sent.
     fn forgotten(&self, item: &Arc<str>, total: u64) -> u64 {
         let waiting: u64 = self.queue.iter().filter(|q| q.item == *item).map(|q| q.bytes.len() as u64 / 2).sum();
@@ -229,7 +274,7 @@ impl Playout {
 
     /// How many bytes to send now, if any.
     fn due_bytes(&self, now: CallTime) -> Option<usize> {
-        if self.queued_bytes == 0 {
+        if self.queued_bytes == 0 || self.held {
             return None;
         }
         // What is there is sent at once, in messages of the usual size where there is that much: waiting for more would
@@ -277,6 +322,7 @@ impl Playout {
             }
             missing -= part.len();
             self.queued_bytes -= part.len();
+            self.unheard.push_back((position, Queued { item: Arc::clone(&item), bytes: part.clone() }));
             let end = position + part.len() as u64 / 2;
             self.note_sent(item, position, end, steps);
             position = end;
@@ -315,7 +361,7 @@ impl Playout {
     }
 
     fn mark_if_due(&mut self, now: CallTime, steps: &mut Vec<Step>) {
-        let quiet = self.queued_bytes == 0 && now >= self.last_sent_at + MARK_QUIET;
+        let quiet = !self.held && self.queued_bytes == 0 && now >= self.last_sent_at + MARK_QUIET;
         if quiet && self.sent_samples > self.marked_samples {
             self.mark(steps);
         }
@@ -332,6 +378,9 @@ impl Playout {
     /// Forgets what lies behind the ear, so that a long call keeps constant memory.
     fn prune(&mut self, now: CallTime) {
         let ear = self.position(now);
+        while self.unheard.front().is_some_and(|(start, piece)| start + piece.bytes.len() as u64 / 2 <= ear) {
+            self.unheard.pop_front();
+        }
         while self.sent.len() > 1 && self.sent.front().is_some_and(|sent| sent.end <= ear.min(self.confirmed)) {
             self.sent.pop_front();
         }
@@ -350,6 +399,9 @@ impl Playout {
     }
 
     fn next_wake(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
+        if self.held {
+            return None;
+        }
         if self.queued_bytes > 0 {
             if self.queued_bytes < UNIT_BYTES {
                 return Some((self.last_queued_at + MARK_QUIET / 2).max(now));

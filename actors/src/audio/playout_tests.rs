@@ -164,3 +164,40 @@ fn a_flood_is_bounded() {
     assert!(playout.queued_bytes() <= QUEUE_BYTES_MAX);
     assert!(playout.dropped_bytes() > 0);
 }
+
+#[test]
+fn what_is_held_goes_on_where_the_ear_was_and_is_heard_once() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), (0..16_000u32).flat_map(|n| (n as i16).to_le_bytes()).collect::<Vec<_>>().into());
+    let mut log = run(&mut playout, 0, 500);
+    assert_eq!(playout.hold(MS(500)), Some(MS(1500)));
+    assert_eq!(run(&mut playout, 510, 2000), [], "nothing is sent while it is held");
+    assert_eq!(playout.position(MS(2000)), 4000, "the ear waits");
+    playout.resume(MS(2000));
+    let after = run(&mut playout, 2000, 5000);
+    assert!(matches!(after[0].1, Step::Began(_)), "{after:?}");
+    log.truncate(log.len());
+    let samples = |log: &[(u64, Step)]| -> Vec<i16> {
+        let sends = log
+            .iter()
+            .filter_map(|(_, step)| if let Step::Send(bytes, _) = step { Some(bytes.to_vec()) } else { None });
+        sends.flatten().collect::<Vec<u8>>().chunks(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
+    };
+    let heard: Vec<i16> = samples(&log).into_iter().take(4000).chain(samples(&after)).collect();
+    let said: Vec<i16> = (0..16_000u32).map(|n| n as i16).collect();
+    assert_eq!(heard, said);
+    assert!(after.iter().any(|(_, step)| *step == Step::Drained));
+}
+
+#[test]
+fn what_is_held_may_be_cut_at_what_was_heard_and_silence_cannot_be_held() {
+    let mut playout = Playout::new(8000);
+    assert_eq!(playout.hold(MS(0)), None);
+    playout.push(MS(0), &item("a"), speech(1000));
+    run(&mut playout, 0, 300);
+    playout.hold(MS(300));
+    playout.push(MS(400), &item("a"), speech(500));
+    assert_eq!(playout.interrupt(MS(900)), [Cut { item: item("a"), heard_ms: 300, total_ms: 1500 }]);
+    playout.push(MS(1000), &item("b"), speech(100));
+    assert_eq!(sent_ms(&run(&mut playout, 1000, 2000)), 100, "it is held no longer");
+}

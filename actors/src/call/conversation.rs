@@ -31,21 +31,26 @@ impl CallState {
                 self.caller_speaking = false;
                 self.turns.caller_stopped(now, &item);
                 self.restart_speech_timer(now);
+                self.caller_fell_silent(now);
             }
             EngineEvent::TurnCommitted { .. } => {
                 self.caller_speaking = false;
                 self.tool_chain = 0;
-                if matches!(self.phase, Phase::Live | Phase::Waiting) {
+                // While it is open whether the agent goes on, so is whether this wants an answer.
+                let open = self.contested.as_mut().map(|contested| contested.committed = true).is_some();
+                if !open && matches!(self.phase, Phase::Live | Phase::Waiting) {
                     self.want_answer(None, now, out);
                 }
             }
             EngineEvent::CallerTranscript { item, text } => {
                 let turn = self.turns.caller_said(now, &item, &text);
                 self.record_turn(turn, out);
+                self.words_decide(Some(&text), now, out);
             }
             EngineEvent::CallerTranscriptFailed { item } => {
                 let turn = self.turns.caller_said(now, &item, "");
                 self.record_turn(turn, out);
+                self.words_decide(None, now, out);
             }
             EngineEvent::ResponseCreated { response, wish } => {
                 self.answer_has_words = false;
@@ -116,12 +121,7 @@ impl CallState {
         self.waiting_is_over();
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
-        let may_interrupt = self.facts.agent.barge_in && self.phase == Phase::Live && !self.must_be_heard();
-        if may_interrupt && (self.playing || self.responses.active().is_some()) {
-            out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
-            out.extend(self.responses.cancel().map(Effect::Engine));
-            self.note("caller_interrupted", &json!({}), now, out);
-        }
+        self.contest(now, out);
     }
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.
@@ -193,6 +193,8 @@ impl CallState {
             return;
         }
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
+        // What was made is heard; nobody will tell what the caller said.
+        self.agent_goes_on("engine lost", now, out);
         let was_ready = self.engine == EngineStage::Ready;
         let owed = self.responses.lost();
         self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || self.caller_speaking;

@@ -6,7 +6,7 @@ use super::*;
 use crate::domain::Agent;
 
 fn rows_of_interruptions() -> Vec<Row> {
-    let patient = Agent { barge_in: false, ..agent(true) };
+    let patient = Agent { barge_in: crate::domain::BargeIn::Off, ..agent(true) };
     vec![
         (
             "an agent that is not to be interrupted speaks on",

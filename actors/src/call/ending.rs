@@ -35,6 +35,7 @@ impl CallState {
                 Timer::MaxDuration => self.on_max_duration(now, out),
                 Timer::IdleSpeech => self.on_idle_speech(now, out),
                 Timer::EngineProgress => self.on_engine_stalled(now, out),
+                Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
                 Timer::TimeWarning => self.on_time_warning(now, out),
                 Timer::Dtmf => self.tell_keys(now, out),
@@ -118,6 +119,7 @@ impl CallState {
         self.timers.clear(Timer::IdleSpeech);
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::Dtmf);
+        self.agent_goes_on("the end", now, out);
         self.timers.clear(Timer::Filler);
         self.timers.clear(Timer::TimeWarning);
         self.timers.set(Timer::LastWords, now + self.facts.agent.limits.last_words);

@@ -43,6 +43,8 @@ pub enum CallEvent {
     },
     /// Everything sent was heard.
     PlayoutDrained,
+    /// Playout is held as asked; this much is left to hear of what has been made so far.
+    PlayoutHeld(Duration),
     /// Playout was cut as asked; what had not been heard.
     PlayoutCut(Vec<Cut>),
     /// The engine session said something.
@@ -140,6 +142,10 @@ pub enum MediaWish {
         /// The sound.
         pcm: Pcm,
     },
+    /// Stop playing for now and report how much is left.
+    Hold,
+    /// Go on where it was held.
+    Resume,
     /// Stop playing and report what was not heard. Audio of this response that still comes is dropped.
     Interrupt {
         /// The answer being made, if one is.

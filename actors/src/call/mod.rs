@@ -6,6 +6,7 @@ mod conversation;
 mod doing;
 mod ending;
 pub mod event;
+mod floor;
 mod greeting;
 pub mod ledger;
 pub mod past;

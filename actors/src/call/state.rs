@@ -9,20 +9,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::event::{CallEvent, Effect};
+use super::floor::Contested;
 use super::ledger::Ledger;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallLimits, CallTime, EndReason, Pcm, Speaker, Turn, Usage};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Pcm, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
-/// Keys pressed within this time of each other belong together.
-const DTMF_GAP: Duration = Duration::from_millis(1500);
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
-/// Keys kept until they are told to the engine.
-const DTMF_MAX: usize = 32;
 /// A socket without media for this long may be taken over by another.
 const DEAD_SOCKET: Duration = Duration::from_secs(5);
 
@@ -108,6 +105,10 @@ pub struct CallState {
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
     pub(super) playing: bool,
+    /// The agent is silent because the caller speaks, and it is not decided yet who goes on.
+    pub(super) contested: Option<Contested>,
+    /// The caller's interrupting words want an answer as soon as the cut is known.
+    pub(super) answer_after_cut: bool,
     /// An answer to the caller is owed although no request for it is under way.
     pub(super) answer_owed: bool,
     /// The answer being made has words.
@@ -145,7 +146,7 @@ impl CallState {
         let mut timers = Timers::default();
         timers.set(Timer::Answer, facts.agent.limits.answer);
         timers.set(Timer::MaxDuration, facts.agent.limits.max_duration);
-        if let Some(at) = warn_at(&facts.agent.limits) {
+        if let Some(at) = super::waiting::warn_at(&facts.agent.limits) {
             timers.set(Timer::TimeWarning, at);
         }
         Self {
@@ -167,6 +168,8 @@ impl CallState {
             greeted: false,
             caller_speaking: false,
             playing: false,
+            contested: None,
+            answer_after_cut: false,
             answer_owed: false,
             answer_has_words: false,
             unheard_words: false,
@@ -259,6 +262,7 @@ impl CallState {
             CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
             CallEvent::MediaResumed => self.on_media_resumed(),
             CallEvent::SpeechBegan { item } => self.on_speech_began(&item, now, out),
+            CallEvent::PlayoutHeld(left) => self.on_held(left),
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
@@ -297,35 +301,6 @@ impl CallState {
             self.farewell_without_engine(now, out);
         } else {
             self.greet(out);
-        }
-    }
-
-    fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
-        if self.keys.len() < DTMF_MAX {
-            self.keys.push(key);
-        } else {
-            metrics::counter!("caly_keys_dropped_total").increment(1);
-        }
-        self.reprompts = 0;
-        self.restart_speech_timer(now);
-        self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + DTMF_GAP });
-        if key == '#' {
-            self.on_time(now, out);
-        }
-    }
-
-    pub(super) fn tell_keys(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let keys = std::mem::take(&mut self.keys);
-        self.note("keys_pressed", &json!({ "count": keys.len() }), now, out);
-        let pressed = keys.trim_end_matches('#');
-        let chosen =
-            self.facts.agent.menu.iter().find(|(keys, _)| **keys == *pressed).map(|(_, choice)| choice.clone());
-        if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
-            self.choose(&choice, now, out);
-        } else if self.engine == EngineStage::Ready {
-            let text = format!("[the caller pressed the keys {keys} on the phone]");
-            out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
-            self.want_answer(None, now, out);
         }
     }
 
@@ -414,6 +389,7 @@ impl CallState {
             }
         }
         self.record_finished_turns(now, false, out);
+        self.answer_what_was_cut(now, out);
     }
 
     pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
@@ -441,7 +417,8 @@ impl CallState {
                 self.on_engine_lost(EngineError::Connection("its actor crashed".to_owned()), now, out);
             }
             Child::Action => self.reconcile(now, out),
-            Child::Supervisor | Child::Call | Child::Media | Child::Intent => {}
+            Child::Media => self.answer_what_was_cut(now, out),
+            Child::Supervisor | Child::Call | Child::Intent => {}
         }
     }
 
@@ -486,12 +463,6 @@ impl CallState {
     pub(super) fn restart_speech_timer(&mut self, now: CallTime) {
         self.timers.set(Timer::IdleSpeech, now + self.reprompt_after());
     }
-}
-
-/// When the caller is told that the maximum duration is near; `None` in calls too short for it.
-fn warn_at(limits: &CallLimits) -> Option<CallTime> {
-    let worth_it = !limits.time_warning.is_zero() && limits.max_duration >= limits.time_warning * 3;
-    worth_it.then(|| limits.max_duration - limits.time_warning)
 }
 
 /// Phrases take part in playout under the name `phrase:…`; they are no items of the engine.

@@ -41,7 +41,7 @@ pub(super) fn agent(people: bool) -> Agent {
         voice: "marin".into(),
         language: Language::English,
         turn_detection: TurnDetection::default(),
-        barge_in: true,
+        barge_in: BargeIn::Eager,
         menu: vec![],
         handoff_numbers: if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] },
         tools: vec![],
@@ -104,6 +104,8 @@ fn word(effect: &Effect) -> Option<String> {
         }
         Effect::Engine(EngineCommand::Note(_)) => "note".into(),
         Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
+        Effect::Media(MediaWish::Hold) => "hold".into(),
+        Effect::Media(MediaWish::Resume) => "resume".into(),
         Effect::Media(MediaWish::Play { item, .. }) => format!("play {item}"),
         Effect::Media(MediaWish::Say(phrase, _)) => format!("say {}", phrase.as_str()),
         Effect::Media(MediaWish::Interrupt { .. }) => "interrupt".into(),

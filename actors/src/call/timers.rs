@@ -15,6 +15,8 @@ pub enum Timer {
     IdleSpeech,
     /// The engine owes an answer.
     EngineProgress,
+    /// What the caller says into the agent's words must have shown what it is.
+    Floor,
     /// The caller waits for an answer or an action and hears nothing.
     Filler,
     /// The caller is to be told that the maximum duration is near.
@@ -29,7 +31,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 11;
+const COUNT: usize = 12;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -42,6 +44,7 @@ impl Timers {
         Timer::IdleMedia,
         Timer::IdleSpeech,
         Timer::EngineProgress,
+        Timer::Floor,
         Timer::Filler,
         Timer::TimeWarning,
         Timer::Dtmf,

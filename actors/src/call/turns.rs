@@ -72,6 +72,11 @@ impl Turns {
         }
     }
 
+    /// What the caller said last wants no answer.
+    pub fn no_answer_owed(&mut self) {
+        self.unanswered_since = None;
+    }
+
     /// All the words of an agent item.
     pub fn agent_said(&mut self, item: &Arc<str>, text: &str) {
         let draft = self.draft(Speaker::Agent, item);

@@ -7,9 +7,13 @@ use super::ending::LastWords;
 use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
-use crate::domain::{AfterStream, CallTime, EndReason, MenuChoice, Phrase};
+use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, MenuChoice, Phrase};
 use crate::ports::EngineCommand;
 
+/// Keys pressed within this time of each other belong together.
+const KEYS_GAP: CallTime = CallTime::from_millis(1500);
+/// Keys kept until they are told to the engine.
+const KEYS_MAX: usize = 32;
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
 
@@ -103,6 +107,35 @@ impl CallState {
 
     // ------------------------------------------------------------ keys
 
+    pub(super) fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
+        if self.keys.len() < KEYS_MAX {
+            self.keys.push(key);
+        } else {
+            metrics::counter!("caly_keys_dropped_total").increment(1);
+        }
+        self.reprompts = 0;
+        self.restart_speech_timer(now);
+        self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + KEYS_GAP });
+        if key == '#' {
+            self.on_time(now, out);
+        }
+    }
+
+    pub(super) fn tell_keys(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let keys = std::mem::take(&mut self.keys);
+        self.note("keys_pressed", &json!({ "count": keys.len() }), now, out);
+        let pressed = keys.trim_end_matches('#');
+        let chosen =
+            self.facts.agent.menu.iter().find(|(keys, _)| **keys == *pressed).map(|(_, choice)| choice.clone());
+        if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
+            self.choose(&choice, now, out);
+        } else if self.engine == EngineStage::Ready {
+            let text = format!("[the caller pressed the keys {keys} on the phone]");
+            out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
+            self.want_answer(None, now, out);
+        }
+    }
+
     /// Whether a choice can be carried out now; if not, the keys are told to the engine as they are.
     pub(super) fn can_choose(&self, choice: &MenuChoice) -> bool {
         match choice {
@@ -130,4 +163,10 @@ impl CallState {
             }
         }
     }
+}
+
+/// When the caller is told that the maximum duration is near; `None` in calls too short for it.
+pub(super) fn warn_at(limits: &CallLimits) -> Option<CallTime> {
+    let worth_it = !limits.time_warning.is_zero() && limits.max_duration >= limits.time_warning * 3;
+    worth_it.then(|| limits.max_duration - limits.time_warning)
 }

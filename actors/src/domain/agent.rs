@@ -163,6 +163,32 @@ impl Default for CallLimits {
     }
 }
 
+/// What the agent does when the caller speaks while it speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BargeIn {
+    /// Speaks on.
+    Off,
+    /// Falls silent at once, and is interrupted by a second of speech or by words that are more than "haan".
+    Cautious,
+    /// The same after six tenths of a second.
+    Normal,
+    /// Is interrupted by the first sound.
+    Eager,
+}
+
+impl BargeIn {
+    /// How long the caller must speak to interrupt without a word that is understood; `None`: see [`BargeIn::Off`].
+    #[must_use]
+    pub fn speech(self) -> Option<Duration> {
+        match self {
+            Self::Off => None,
+            Self::Cautious => Some(Duration::from_secs(1)),
+            Self::Normal => Some(Duration::from_millis(600)),
+            Self::Eager => Some(Duration::ZERO),
+        }
+    }
+}
+
 /// What pressing keys stands for, if it stands for something.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum MenuChoice {
@@ -196,8 +222,8 @@ pub struct Agent {
     pub language: Language,
     /// How a turn ends.
     pub turn_detection: TurnDetection,
-    /// Whether the caller may interrupt the agent.
-    pub barge_in: bool,
+    /// Whether and how soon the caller may interrupt the agent.
+    pub barge_in: BargeIn,
     /// What keys stand for: "0" for a person, say. Other keys are told to the engine as they are.
     pub menu: Vec<(Arc<str>, MenuChoice)>,
     /// The people a call can be handed to, in order of trial.

@@ -4,7 +4,7 @@
 mod agent;
 mod parties;
 
-pub use agent::{Agent, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
+pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 
 use std::fmt;

@@ -16,6 +16,47 @@ use crate::domain::Understanding;
 /// Longest text looked at, in bytes; a caller's turn rarely reaches a tenth of it.
 const TEXT_BYTES_MAX: usize = 4096;
 
+/// What listeners say without wanting to speak, in any spelling.
+const BACKCHANNELS: [&str; 27] = [
+    "haan",
+    "ha",
+    "hmm",
+    "hm",
+    "mm",
+    "mhm",
+    "uh",
+    "huh",
+    "accha",
+    "achcha",
+    "theek",
+    "thik",
+    "hai",
+    "ji",
+    "okay",
+    "ok",
+    "right",
+    "yes",
+    "yeah",
+    "yep",
+    "sahi",
+    "bilkul",
+    "oh",
+    "sure",
+    "ओके",
+    "हम्म",
+    "राइट",
+];
+/// Listeners say at most so many words.
+const BACKCHANNEL_WORDS_MAX: usize = 3;
+
+/// Whether these words only show that somebody listens: "haan", "theek hai", "ok ok".
+#[must_use]
+pub fn is_backchannel(text: &str) -> bool {
+    let said = keys(text);
+    let known = |key: &String| BACKCHANNELS.iter().any(|word| fold::key(word) == *key);
+    (1..=BACKCHANNEL_WORDS_MAX).contains(&said.len()) && said.iter().all(known)
+}
+
 /// Whether one text has the words of another in a row, however either is spelled, punctuated or written: a recogniser may
 /// write in Devanagari what was written in Latin letters.
 #[must_use]

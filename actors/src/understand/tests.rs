@@ -341,3 +341,59 @@ proptest::proptest! {
         proptest::prop_assert!(meant.entities.iter().all(|entity| text.contains(&*entity.text)));
     }
 }
+
+#[test]
+fn listeners_words_are_told_from_a_wish_to_speak() {
+    for text in [
+        "haan",
+        "Haan ji.",
+        "हाँ",
+        "हां जी",
+        "hmm",
+        "Hmm hmm",
+        "अच्छा",
+        "accha accha",
+        "theek hai",
+        "ठीक है",
+        "ठीक है जी",
+        "ji",
+        "जी",
+        "okay",
+        "ok ok",
+        "OK.",
+        "right",
+        "Right, right",
+        "yes",
+        "yeah",
+        "ओके",
+        "हम्म",
+        "sahi hai",
+        "uh huh",
+    ] {
+        assert!(is_backchannel(text), "{text}");
+    }
+    for text in [
+        "",
+        "nahi",
+        "नहीं",
+        "ruko",
+        "रुकिए",
+        "haan lekin",
+        "no",
+        "stop",
+        "wait",
+        "haan mera order",
+        "ek minute",
+        "hello",
+        "cancel",
+        "theek hai cancel kar do",
+        "kya",
+        "kitna",
+        "haan haan haan haan",
+        "okay bye",
+        "mujhe",
+        "suniye",
+    ] {
+        assert!(!is_backchannel(text), "{text}");
+    }
+}

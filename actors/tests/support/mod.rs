@@ -234,7 +234,7 @@ pub fn agent() -> Agent {
         voice: "marin".into(),
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),
-        barge_in: true,
+        barge_in: BargeIn::Eager,
         menu: vec![],
         handoff_numbers: vec![PhoneNumber::parse("+919876500000").expect("valid")],
         tools: vec![],

@@ -39,7 +39,7 @@ fn agent() -> Agent {
         voice: "marin".into(),
         language: Language::Hinglish,
         turn_detection: TurnDetection::default(),
-        barge_in: true,
+        barge_in: caly_actors::domain::BargeIn::Eager,
         menu: vec![],
         handoff_numbers: Vec::new(),
         tools: Vec::new(),

@@ -1,0 +1,116 @@
+//! Who goes on when both speak. The agent falls silent at the caller's first sound and keeps what it had to say; then it is
+//! decided whether that was an interruption, a listener's "haan", or a noise.
+//!
+//! An interruption is speech that lasts, or words that are more than a listener's. Those words said at the very end of what
+//! the agent says are an answer: "Shall I cancel it?" "Haan."
+
+use serde_json::json;
+
+use super::event::{Effect, MediaWish};
+use super::state::{CallState, Phase};
+use super::timers::Timer;
+use crate::domain::CallTime;
+use crate::understand::is_backchannel;
+
+/// From the end of a short sound to its words; a recogniser that takes longer does not decide.
+const WORDS: CallTime = CallTime::from_millis(700);
+/// A sound shorter than this is a noise, unless words say otherwise.
+const NOISE: CallTime = CallTime::from_millis(300);
+/// With no more than this left to hear, what the caller says is an answer.
+const TAIL: CallTime = CallTime::from_millis(700);
+
+/// Both wanted to speak.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Contested {
+    /// The caller's first sound.
+    pub(super) since: CallTime,
+    /// … and the end of it.
+    pub(super) stopped: Option<CallTime>,
+    /// What the agent had left to say when it fell silent, as far as it was made.
+    pub(super) left: Option<CallTime>,
+    /// The engine took what was said for a turn.
+    pub(super) committed: bool,
+}
+
+impl CallState {
+    /// The caller began to speak; decides what becomes of what the agent is saying.
+    pub(super) fn contest(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(speech) = self.facts.agent.barge_in.speech() else { return };
+        if self.phase != Phase::Live || self.must_be_heard() {
+            return;
+        }
+        if let Some(contested) = &mut self.contested {
+            // Another sound before the first was judged: both together count.
+            contested.stopped = None;
+            self.timers.set(Timer::Floor, (contested.since + speech).max(now));
+        } else if self.playing && !speech.is_zero() {
+            self.contested = Some(Contested { since: now, stopped: None, left: None, committed: false });
+            self.timers.set(Timer::Floor, now + speech);
+            out.push(Effect::Media(MediaWish::Hold));
+        } else if self.playing || self.responses.active().is_some() {
+            self.caller_goes_on(now, out);
+        }
+    }
+
+    pub(super) fn on_held(&mut self, left: CallTime) {
+        if let Some(contested) = &mut self.contested {
+            contested.left = Some(left);
+        }
+    }
+
+    pub(super) fn caller_fell_silent(&mut self, now: CallTime) {
+        if let Some(contested) = &mut self.contested {
+            contested.stopped = Some(now);
+            self.timers.set(Timer::Floor, now + WORDS);
+        }
+    }
+
+    /// The words of a short sound are there, or could not be made out.
+    pub(super) fn words_decide(&mut self, words: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(contested) = self.contested.as_ref().filter(|contested| contested.stopped.is_some()) else { return };
+        match words.map(str::trim) {
+            Some("") | None => self.on_floor_undecided(now, out),
+            Some(words) if is_backchannel(words) && !self.is_tail(contested) => {
+                self.agent_goes_on("backchannel", now, out);
+            }
+            Some(_) => self.caller_goes_on(now, out),
+        }
+    }
+
+    /// No words in time: how long it lasted decides.
+    pub(super) fn on_floor_undecided(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(contested) = &self.contested else { return };
+        let noise = contested.stopped.is_some_and(|stopped| stopped.saturating_sub(contested.since) < NOISE);
+        if noise { self.agent_goes_on("noise", now, out) } else { self.caller_goes_on(now, out) }
+    }
+
+    /// The agent was as good as done.
+    fn is_tail(&self, contested: &Contested) -> bool {
+        self.responses.is_idle() && contested.left.is_some_and(|left| left <= TAIL)
+    }
+
+    pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
+        if self.contested.take().is_some() {
+            self.timers.clear(Timer::Floor);
+            self.turns.no_answer_owed();
+            self.note("agent_went_on", &json!({ "why": why }), now, out);
+            out.push(Effect::Media(MediaWish::Resume));
+        }
+    }
+
+    fn caller_goes_on(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        // Asked for once the engine has been told what was heard: it answers by what it believes to have said.
+        self.answer_after_cut |= self.contested.take().is_some_and(|contested| contested.committed);
+        self.timers.clear(Timer::Floor);
+        out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+        out.extend(self.responses.cancel().map(Effect::Engine));
+        self.note("caller_interrupted", &json!({}), now, out);
+    }
+
+    /// What was heard is known, or never will be.
+    pub(super) fn answer_what_was_cut(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.answer_after_cut) && self.phase == Phase::Live {
+            self.want_answer(None, now, out);
+        }
+    }
+}
