@@ -1,6 +1,6 @@
 //! Campaigns: faults against the release server while calls are up, and the questions to the record afterwards.
 //!
-//! `cargo bench --bench faults -- database [away|slow|full]` or `… idle [tcp|head|kept|stream]`, `[--seconds N] [--calls N]`. Each campaign starts servers as
+//! `cargo bench --bench faults -- database [away|slow|full]` or `… idle [tcp|head|kept|again|stream]`, `[--seconds N] [--calls N]`. Each campaign starts servers as
 //! child processes (`CALY_BIN`, else `target/release/caly`), places calls with the crate's own simulated carrier,
 //! does its harm and prints a table of figures beside their goals. Exit code 1 if a goal was missed or something could
 //! not be run.
@@ -64,7 +64,7 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full], idle [tcp|head|kept|stream]";
+const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {

@@ -26,7 +26,7 @@ const GOOD_CALL_P99: Duration = Duration::from_millis(250);
 
 /// Runs the crowds named, or all.
 pub async fn run(which: &[&str], size: Size) -> Result<Vec<Table>> {
-    let all = ["tcp", "head", "kept", "stream"];
+    let all = ["tcp", "head", "kept", "again", "stream"];
     let wanted = if which.is_empty() { &all[..] } else { which };
     enough_files(size.calls(CROWD))?;
     let mut tables = Vec::new();
@@ -35,6 +35,7 @@ pub async fn run(which: &[&str], size: Size) -> Result<Vec<Table>> {
             "tcp" => ("connections that send nothing", REQUEST_CUT),
             "head" => ("connections that send half a head", REQUEST_CUT),
             "kept" => ("connections kept after an answer", REQUEST_CUT),
+            "again" => ("connections that begin a second request after an answer", REQUEST_CUT),
             "stream" => ("media streams without a start", STREAM_CUT),
             _ => bail!("idle {name} is not known: {} are", all.join(", ")),
         };
@@ -101,6 +102,7 @@ async fn opening(server: &Server, name: &str) -> Result<Vec<u8>> {
         "tcp" => Vec::new(),
         "head" => b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: ".to_vec(),
         "kept" => b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+        "again" => b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\nX: ".to_vec(),
         _ => handshake(server).await?,
     })
 }

@@ -62,16 +62,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
     let (engine, sandbox_engine) = engine(&config).await?;
-    let greetings: Arc<dyn Greetings> = match config.engine.store_greetings {
-        true => StoredGreetings::start(
-            config.data_dir.join("greetings"),
-            &voice_of(&config),
-            Arc::clone(&engine),
-            audio(&config),
-        ),
-        false => Arc::new(NoGreetings),
-    };
-    let ports = ports(&config, engine, greetings, &directory, &recorder)?;
+    let ports = ports(&config, engine, &directory, &recorder)?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
@@ -171,6 +162,14 @@ async fn engine(config: &Config) -> anyhow::Result<(Arc<dyn Engine>, Option<Engi
     Ok((Arc::new(OpenAi::new(options)?), sandbox))
 }
 
+fn greetings(config: &Config, engine: &Arc<dyn Engine>) -> Arc<dyn Greetings> {
+    if !config.engine.store_greetings {
+        return Arc::new(NoGreetings);
+    }
+    let dir = config.data_dir.join("greetings");
+    StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config))
+}
+
 /// What a stored greeting depends on besides its words and the agent's voice.
 fn voice_of(config: &Config) -> String {
     format!("{} {}", provider_name(config), config.openai.model)
@@ -209,7 +208,6 @@ struct Outside {
 fn ports(
     config: &Config,
     engine: Arc<dyn Engine>,
-    greetings: Arc<dyn Greetings>,
     directory: &Directory,
     recorder: &Arc<Recorder>,
 ) -> anyhow::Result<Outside> {
@@ -224,6 +222,7 @@ fn ports(
     };
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
+    let greetings = greetings(config, &engine);
     let ports = Ports {
         engine,
         greetings,

@@ -14,7 +14,7 @@ use super::{Asked, each_text, record};
 /// Agent turns remembered: a caller's words may be written down a turn or two after they were said.
 const AGENT_TURNS: usize = 4;
 /// Masked caller turns remembered, for what is understood from them later.
-const CALLER_TURNS: usize = 8;
+const CALLER_TURNS: usize = 32;
 /// Answers remembered, so that they are masked when somebody says them again.
 const TOLD: usize = 16;
 /// Fewer digits are not told from any other number.
@@ -78,11 +78,12 @@ impl Dialogue {
         masked
     }
 
-    /// A piece of a caller's turn as it may be stored; `None` if it is not in the turn as that was stored.
+    /// A piece of a caller's turn as it may be stored; `None` if it is not in the turn as that was stored, or if that is not
+    /// remembered any more: what is understood may lag behind on a busy machine.
     #[must_use]
     pub fn piece<'a>(&self, turn: Uuid, piece: &'a str) -> Option<Cow<'a, str>> {
         let of_turn = self.heard.iter().find(|(id, _)| *id == turn);
-        if of_turn.is_some_and(|(_, masked)| !masked.contains(piece)) {
+        if of_turn.is_none_or(|(_, masked)| !masked.contains(piece)) {
             return None;
         }
         Some(self.text(piece))

@@ -225,7 +225,7 @@ fn a_question_counts_for_the_turn_it_was_asked_before_and_until_the_agent_goes_o
     assert_eq!(dialogue.caller_said(turn(5), at(6), "1042", ""), "1042");
     assert_eq!(dialogue.piece(turn(2), "four eight"), None);
     assert_eq!(dialogue.piece(turn(5), "1042").as_deref(), Some("1042"));
-    assert_eq!(dialogue.piece(turn(9), "1042").as_deref(), Some("1042"));
+    assert_eq!(dialogue.piece(turn(9), "1042"), None, "a turn that is not remembered");
     // Said again, by whomever.
     assert_eq!(
         dialogue.agent_said(at(7), "You said 48, and then two one?", ""),

@@ -295,7 +295,8 @@ async fn give_tools(server: &Server, port: u16) {
         json!({"name": name, "description": "Looks", "schema": schema,
         "url": format!("http://127.0.0.1:{port}/{path}")})
     };
-    let agent: Value = json!({"instructions": "Be brief.", "language": "hi-Latn",
+    // The service of this test speaks and hears without a pause: nobody waits to see who goes on.
+    let agent: Value = json!({"instructions": "Be brief.", "language": "hi-Latn", "barge_in": "eager",
         "http_tools": [tool("lookup", "told"), tool("failing", "failed")]});
     let file = server.directory.path().join("tools.json");
     std::fs::write(&file, agent.to_string()).unwrap();

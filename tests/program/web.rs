@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use awc::Client;
-use awc::error::WsProtocolError;
+use awc::error::{ConnectError, SendRequestError, WsProtocolError};
 use awc::http::Method;
 use awc::ws::{Frame, Message};
 use bytes::Bytes;
@@ -70,11 +70,23 @@ pub async fn try_request(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Result<Answer, String> {
-    let mut request = client().request(method, url);
+    let mut request = client().request(method.clone(), url);
     for header in headers {
         request = request.append_header(*header);
     }
-    let mut response = request.send_body(body.into()).await.map_err(|error| error.to_string())?;
+    let body = body.into();
+    let sent = match request.send_body(body.clone()).await {
+        // The server closed the kept connection just as it was used again: what only asks is asked once more.
+        Err(SendRequestError::Connect(ConnectError::Disconnected(_))) if method == Method::GET => {
+            let mut again = client().request(Method::GET, url);
+            for header in headers {
+                again = again.append_header(*header);
+            }
+            again.send_body(body).await
+        }
+        sent => sent,
+    };
+    let mut response = sent.map_err(|error| error.to_string())?;
     let body = response.body().limit(16 << 20).await.map_err(|error| error.to_string())?;
     Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body })
 }

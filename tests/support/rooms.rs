@@ -11,6 +11,7 @@ pub const ROOMS: &[(&str, &[&str])] = &[
     ("dashboard", &["config"]),
     ("directory", &["agents", "carriers", "config", "store"]),
     ("engines", &["outbound"]),
+    ("greetings", &[]),
     (
         "http",
         &[
