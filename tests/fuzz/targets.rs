@@ -134,8 +134,8 @@ pub fn configuration(data: &[u8]) {
                 let secret = SECRETS.contains(&line.key.as_str());
                 assert!(!secret || line.value.len() < 32 || line.value.contains('*'), "{line:?}");
             }
-            let known = |key: &&str| config.describe().iter().any(|line| line.key == **key);
-            assert!(SECRETS.iter().all(|key| known(&key)), "a secret that does not exist cannot be looked at");
+            let known = |key: &str| config.describe().iter().any(|line| line.key == key);
+            assert!(SECRETS.iter().all(|key| known(key)), "a secret that does not exist cannot be looked at");
         }
         Err(errors) => {
             let shown = errors.to_string();
