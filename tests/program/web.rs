@@ -77,7 +77,7 @@ pub async fn try_request(
     let body = body.into();
     let sent = match request.send_body(body.clone()).await {
         // The server closed the kept connection just as it was used again: what only asks is asked once more.
-        Err(SendRequestError::Connect(ConnectError::Disconnected(_))) if method == Method::GET => {
+        Err(SendRequestError::Connect(ConnectError::Disconnected)) if method == Method::GET => {
             let mut again = client().request(Method::GET, url);
             for header in headers {
                 again = again.append_header(*header);
