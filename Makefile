@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench faults fuzz mutants tools
+.PHONY: help run demo test check fmt bench faults soak fuzz mutants tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ faults: tools ## do harm to a release server under live calls, and judge it (CAM
 	  $(CARGO) bench --quiet --locked --bench faults -- $$campaign || missed+=($$campaign); \
 	done; \
 	[ $${#missed[@]} = 0 ] || { echo "goals missed in: $${missed[*]}" >&2; exit 1; }
+
+SEEDS ?= 100000
+soak: tools ## simulate SEEDS (100000) whole calls with faults at any moment, against the 2,000 of each test run
+	CALY_SEEDS=$(SEEDS) $(CARGO) test --release -p caly-actors --features planned-panics --locked --test simulation -- --nocapture
 
 FUZZ_SECONDS ?= 600
 fuzz: tools ## throw hostile input at each door for FUZZ_SECONDS (600); needs cargo-fuzz and a C++ compiler

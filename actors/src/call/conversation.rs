@@ -14,6 +14,8 @@ use crate::ports::{EngineCommand, EngineError, EngineEvent, JournalEntry, Respon
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
+/// Items of the session that can still be cut: more than can be in play.
+const SESSION_ITEMS_MAX: usize = 64;
 /// Longest wait the engine may ask for (`Retry-After`) before another session is tried.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -64,9 +66,11 @@ impl CallState {
                 self.answer_has_words = true;
                 self.unheard_words = true;
                 self.tool_chain = 0;
+                self.knows_item(&item);
                 self.turns.agent_words(&item, &delta);
             }
             EngineEvent::AgentTranscript { item, text } => {
+                self.knows_item(&item);
                 self.turns.agent_said(&item, &text);
                 self.record_finished_turns(now, false, out);
             }
@@ -104,6 +108,15 @@ impl CallState {
             self.want_greeting(now, out);
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
+        }
+    }
+
+    fn knows_item(&mut self, item: &Arc<str>) {
+        if !self.session_items.contains(item) {
+            if self.session_items.len() >= SESSION_ITEMS_MAX {
+                self.session_items.remove(0);
+            }
+            self.session_items.push(Arc::clone(item));
         }
     }
 
@@ -200,8 +213,8 @@ impl CallState {
         self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || self.caller_speaking;
         self.outputs_owed = false;
         self.ledger.session_lost();
-        self.turns.answers_complete();
-        self.gone_items = self.turns.agent_items();
+        self.turns.session_lost();
+        self.session_items.clear();
         self.caller_speaking = false;
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);

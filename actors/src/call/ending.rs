@@ -163,6 +163,7 @@ impl CallState {
             self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));
         }
         self.cut_pending = reason != EndReason::MediaLost && self.socket.is_some();
+        self.cut_lost = reason == EndReason::MediaLost && self.playing;
         if self.cut_pending {
             out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
             out.push(Effect::Media(MediaWish::Close(close_code(reason))));
@@ -184,7 +185,9 @@ impl CallState {
             CallEvent::TurnUnderstood { turn, understanding } => {
                 out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
             }
-            CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => self.cut_pending = false,
+            CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => {
+                self.cut_lost |= std::mem::take(&mut self.cut_pending);
+            }
             CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
             CallEvent::TimePassed => self.on_time_while_tearing(now, out),
             _ => {}
@@ -212,7 +215,10 @@ impl CallState {
             return;
         }
         self.turns.answers_complete();
-        self.turns.heard_all(now);
+        // What the cut did not name was heard; without a cut nobody knows, and it is told by the time there was.
+        if !self.cut_lost {
+            self.turns.heard_all(now);
+        }
         self.record_finished_turns(now, true, out);
         for turn in self.turns.without_words(now) {
             self.record_turn(turn, out);

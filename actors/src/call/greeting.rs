@@ -36,8 +36,6 @@ impl CallState {
         if let (Some(pcm), Some(words)) = (self.greeting.take(), self.facts.agent.greeting.clone()) {
             let item: Arc<str> = GREETING.into();
             self.turns.agent_said(&item, &words);
-            // It cannot be truncated there.
-            self.gone_items.push(Arc::clone(&item));
             self.unheard_words = true;
             self.playing = true;
             out.push(Effect::Media(MediaWish::Play { item, pcm }));

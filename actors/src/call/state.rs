@@ -133,8 +133,10 @@ pub struct CallState {
     /// The caller has been told what every caller must be told.
     pub(super) noticed: bool,
     pub(super) cut_pending: bool,
-    /// Agent items of sessions that are gone: they may still be heard, but no engine knows them.
-    pub(super) gone_items: Vec<Arc<str>>,
+    /// … and will not be told: the child that knew it is gone.
+    pub(super) cut_lost: bool,
+    /// Agent items that the present session has told of. Others may still be heard, but it does not know them.
+    pub(super) session_items: Vec<Arc<str>>,
     /// The age at which a later process took the call up again.
     pub(super) taken_up: Option<CallTime>,
 }
@@ -184,7 +186,8 @@ impl CallState {
             greeting: None,
             noticed: false,
             cut_pending: false,
-            gone_items: Vec::new(),
+            cut_lost: false,
+            session_items: Vec::new(),
             taken_up: None,
         }
     }
@@ -378,7 +381,7 @@ impl CallState {
         self.unheard_words = false;
         self.turns.heard_part(now, cuts);
         if self.engine == EngineStage::Ready {
-            let known = |item: &Arc<str>| !is_phrase(item) && !item.is_empty() && !self.gone_items.contains(item);
+            let known = |item: &Arc<str>| self.session_items.contains(item);
             for cut in cuts.iter().filter(|cut| known(&cut.item)) {
                 let item = Arc::clone(&cut.item);
                 // The engine refuses to truncate at nothing; what was not heard at all is deleted instead.

@@ -40,12 +40,12 @@ fn rows_of_conversation() -> Vec<Row> {
         (
             "what was heard in part is truncated",
             quiet(true),
-            vec![began("a1")],
+            vec![agent_words(), began("a1")],
             cut("a1", 400),
             &["truncate at 400"],
             "live",
         ),
-        ("what was not heard is deleted", quiet(true), vec![], cut("a1", 0), &["delete"], "live"),
+        ("what was not heard is deleted", quiet(true), vec![agent_words()], cut("a1", 0), &["delete"], "live"),
         (
             "what a lost session said is unknown to the next: nothing to truncate",
             quiet(true),

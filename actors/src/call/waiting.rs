@@ -83,7 +83,8 @@ impl CallState {
         let context = self.context();
         let _ = self.responses.lost();
         self.ledger.session_lost();
-        self.gone_items = self.turns.agent_items();
+        self.turns.session_lost();
+        self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
         out.push(Effect::OpenEngine { context, wait: CallTime::ZERO });

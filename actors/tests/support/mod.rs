@@ -102,6 +102,12 @@ thread_local! {
     pub static GREETING: RefCell<Option<Pcm>> = const { RefCell::new(None) };
 }
 
+/// The n-th session opened in this test's thread, whether it listens or not.
+#[allow(dead_code, reason = "only the simulation serves sessions by itself")]
+pub fn opened(n: usize) -> Option<Session> {
+    OPENED.with(|opened| opened.borrow().get(n).cloned())
+}
+
 pub struct TestGreetings;
 
 impl Greetings for TestGreetings {
@@ -263,6 +269,7 @@ impl World {
         actions: TestActions,
         failures: Vec<EngineError>,
     ) -> (Arc<Calls>, Arc<MemoryJournal>, Arc<TestActions>) {
+        OPENED.with(|opened| opened.borrow_mut().clear());
         let journal = Arc::new(MemoryJournal::default());
         let actions = Arc::new(actions);
         let ports = Ports {

@@ -1,0 +1,203 @@
+//! Who said what: order, ends, what was heard of it.
+
+use super::*;
+use std::time::Duration;
+
+fn agent_items(turns: &Turns) -> Vec<Arc<str>> {
+    turns.open.iter().filter(|draft| draft.speaker == Speaker::Agent).map(|draft| Arc::clone(&draft.item)).collect()
+}
+
+fn at(ms: u64) -> CallTime {
+    Duration::from_millis(ms)
+}
+
+fn id(name: &str) -> Arc<str> {
+    name.into()
+}
+
+fn cut(item: &str, heard_ms: u64, total_ms: u64) -> Cut {
+    Cut { item: id(item), heard_ms, total_ms }
+}
+
+#[test]
+fn a_late_transcript_keeps_its_place_before_the_answer_it_caused() {
+    let mut turns = Turns::default();
+    turns.caller_began(at(1000), &id("u1"));
+    turns.caller_stopped(at(2000), &id("u1"));
+    turns.agent_words(&id("a1"), "It is on its way.");
+    assert_eq!(turns.agent_began(at(2400), &id("a1")), Some(at(400)));
+    turns.answers_complete();
+    turns.heard_all(at(4000));
+    let answer = turns.finished(at(4000), false);
+    assert_eq!(answer.len(), 1);
+    let question = turns.caller_said(at(4100), &id("u1"), "Where is my order?");
+    assert_eq!((question.started, question.ended), (at(1000), at(2000)));
+    assert!(question.started < answer[0].started);
+    let order: Vec<_> = turns.history().map(|(_, item)| matches!(item, ContextItem::Caller(_))).collect();
+    assert_eq!(order, [true, false]);
+}
+
+#[test]
+fn an_interrupted_turn_is_split_at_what_was_heard() {
+    let mut turns = Turns::default();
+    turns.agent_began(at(0), &id("a1"));
+    turns.agent_said(&id("a1"), "one two three four five");
+    turns.heard_part(at(500), &[cut("a1", 500, 1000)]);
+    let turn = turns.finished(at(500), false).remove(0);
+    assert_eq!((&*turn.text, &*turn.unheard, turn.interrupted), ("one two", "three four five", true));
+}
+
+#[test]
+fn what_was_made_but_never_began_to_play_is_not_a_turn() {
+    let mut turns = Turns::default();
+    turns.agent_said(&id("a1"), "never heard");
+    turns.heard_part(at(0), &[cut("a1", 0, 900)]);
+    assert_eq!(turns.finished(at(1), false), []);
+}
+
+#[test]
+fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
+    let mut turns = Turns::default();
+    turns.agent_began(at(0), &id("a1"));
+    turns.agent_words(&id("a1"), "half a sen");
+    turns.heard_all(at(100));
+    assert_eq!(turns.finished(at(100), false), []);
+    turns.answers_complete();
+    assert_eq!(&*turns.finished(at(200), false)[0].text, "half a sen");
+}
+
+#[test]
+fn words_heard_follow_the_share_of_audio_heard() {
+    for (heard, expected) in
+        [(0, ""), (1, ""), (466, ""), (467, "namaste"), (999, "namaste ji"), (1000, "namaste ji haan")]
+    {
+        assert_eq!(split_heard("namaste ji haan", Some(&cut("a", heard, 1000))).0, expected, "at {heard} ms");
+    }
+    assert_eq!(split_heard("नमस्ते जी", Some(&cut("a", 700, 1000))).0, "नमस्ते");
+}
+
+#[test]
+fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
+    let mut turns = Turns::default();
+    for (item, began) in [("a1", 0), ("a2", 900)] {
+        turns.agent_said(&id(item), "words");
+        turns.agent_began(at(began), &id(item));
+    }
+    turns.heard_all(at(2000));
+    let ends: Vec<_> = turns.finished(at(2000), false).iter().map(|turn| turn.ended).collect();
+    assert_eq!(ends, [at(900), at(2000)]);
+}
+
+#[test]
+fn history_is_bounded_and_latency_is_measured_once() {
+    let mut turns = Turns::default();
+    for n in 0..200u64 {
+        let item = id(&n.to_string());
+        turns.caller_began(at(n * 10), &item);
+        turns.caller_stopped(at(n * 10 + 5), &item);
+        let _ = turns.caller_said(at(n * 10 + 5), &item, "haan");
+    }
+    assert_eq!(turns.history().count(), HISTORY_MAX);
+    assert_eq!(turns.agent_began(at(2000), &id("a")), Some(at(5)));
+    assert_eq!(turns.agent_began(at(2100), &id("b")), None);
+}
+
+#[test]
+fn a_turn_written_down_leaves_the_others_under_way() {
+    let mut turns = Turns::default();
+    turns.agent_words(&id("a1"), "");
+    turns.agent_words(&id("a2"), "Ek minute");
+    for item in ["u1", "u2"] {
+        turns.caller_began(at(0), &id(item));
+    }
+    assert!(!turns.owes_transcript(), "the caller still speaks");
+    turns.caller_stopped(at(500), &id("u1"));
+    assert!(turns.owes_transcript());
+    let _ = turns.caller_said(at(600), &id("u1"), "haan");
+    assert!(!turns.owes_transcript());
+    assert_eq!(agent_items(&turns), [id("a1"), id("a2")]);
+    assert_eq!(&*turns.agent_under_way(), "Ek minute");
+}
+
+#[test]
+fn words_of_one_item_are_kept_up_to_64_kib() {
+    let mut turns = Turns::default();
+    turns.agent_words(&id("a1"), &"x".repeat(64 * 1024 - 1));
+    turns.agent_words(&id("a1"), "y");
+    turns.agent_words(&id("a1"), "z");
+    assert_eq!(turns.agent_under_way().len(), 64 * 1024);
+}
+
+#[test]
+fn the_oldest_of_too_many_utterances_is_dropped() {
+    let mut turns = Turns::default();
+    for n in 0..=OPEN_MAX {
+        turns.agent_words(&id(&n.to_string()), "x");
+    }
+    assert_eq!(agent_items(&turns).len(), OPEN_MAX);
+    assert_eq!(agent_items(&turns).first(), Some(&id("1")));
+}
+
+#[test]
+fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
+    let mut turns = Turns::default();
+    turns.agent_said(&id("a1"), "words");
+    for began in [0, 500] {
+        turns.agent_began(at(began), &id("a1"));
+    }
+    turns.heard_all(at(1000));
+    let turn = turns.finished(at(1000), false).remove(0);
+    assert_eq!((turn.started, turn.ended), (at(0), at(1000)));
+}
+
+#[test]
+fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
+    let mut turns = Turns::default();
+    turns.agent_said(&id("a1"), "later");
+    turns.heard_all(at(100));
+    assert_eq!(turns.finished(at(100), false), []);
+    turns.agent_began(at(200), &id("a1"));
+    turns.heard_all(at(300));
+    assert_eq!(turns.finished(at(300), false).len(), 1);
+}
+
+#[test]
+fn sound_without_words_is_not_a_turn_and_the_callers_turns_are_left_to_their_transcript() {
+    let mut turns = Turns::default();
+    turns.agent_began(at(0), &id("a1"));
+    turns.agent_began(at(1), &id("a2"));
+    turns.agent_words(&id("a2"), "half");
+    turns.caller_began(at(2), &id("u1"));
+    turns.caller_stopped(at(3), &id("u1"));
+    turns.caller_began(at(4), &id("u2"));
+    let last = turns.finished(at(5), true);
+    let last: Vec<_> = last.iter().map(|turn| (&*turn.text, &*turn.unheard)).collect();
+    assert_eq!(last, [("", "half")], "nobody heard that in five milliseconds");
+    let without: Vec<_> = turns.without_words(at(6)).iter().map(|turn| (turn.started, turn.ended)).collect();
+    assert_eq!(without, [(at(2), at(3))], "one that goes on has not ended without words");
+    assert_eq!(turns.history().count(), 0, "a turn without words is not told to the next session");
+}
+
+#[test]
+fn history_is_in_the_order_in_which_speech_began_and_of_two_at_once_in_that_of_their_coming() {
+    let mut turns = Turns::default();
+    for (began, text) in [(0, "a"), (10, "c"), (5, "b"), (10, "d"), (20, "")] {
+        turns.recall(at(began), Speaker::Agent, &id(text));
+    }
+    let told: Vec<_> = turns.history().map(|(_, item)| item.clone()).collect();
+    assert_eq!(told, ["a", "b", "c", "d"].map(|text| ContextItem::Agent(text.into())));
+}
+
+#[test]
+fn what_has_begun_is_told_as_far_as_it_is_known() {
+    let mut turns = Turns::default();
+    turns.agent_began(at(1), &id("a1"));
+    turns.agent_began(at(2), &id("a2"));
+    turns.agent_words(&id("a2"), "Ek minute ");
+    turns.agent_words(&id("a3"), "not begun");
+    turns.caller_began(at(3), &id("u1"));
+    let told: Vec<_> = turns.under_way().collect();
+    assert_eq!(told[0], (at(2), ContextItem::Agent("Ek minute".into())));
+    assert!(matches!(&told[1], (began, ContextItem::Note(_)) if *began == at(3)), "words are still to come");
+    assert_eq!(told.len(), 2);
+}

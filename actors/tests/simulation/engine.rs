@@ -1,0 +1,212 @@
+//! An engine that keeps the vendor's rules (one answer at a time, truncation of what it made, every tool call answered once) and
+//! breaks down in every way it can: refuses, stalls, fails, is cut off, drops its socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use caly_actors::domain::Usage;
+use caly_actors::ports::*;
+use futures_util::StreamExt as _;
+
+use super::dice::Dice;
+use super::ledger::{PIECE_MS, Shared, WORD_MS, word};
+use super::support::Session;
+
+/// The session the caller speaks to, if there is one.
+pub type Current = std::rc::Rc<std::cell::RefCell<Option<(usize, Session)>>>;
+
+pub struct Engine {
+    session: Session,
+    dice: Dice,
+    truth: Shared,
+    current: Current,
+    number: usize,
+    made: u64,
+    active: Option<Arc<str>>,
+    cancelled: bool,
+}
+
+impl Engine {
+    /// Serves one session until it is lost or let go.
+    pub async fn serve(session: Session, number: usize, mut dice: Dice, truth: Shared, current: Current) {
+        tokio::time::sleep(dice.ms(5, 300)).await;
+        truth.borrow_mut().note(format!("session {number} listens"));
+        session.say(EngineEvent::Ready);
+        current.replace(Some((number, session.clone())));
+        let mut engine = Self { session, dice, truth, current, number, made: 0, active: None, cancelled: false };
+        let mut commands = engine.session.commands.clone();
+        while let Some(command) = commands.next().await {
+            if !engine.hear(command, &mut commands).await {
+                return;
+            }
+        }
+    }
+
+    fn lose(&self, error: EngineError) {
+        self.truth.borrow_mut().note(format!("session {} is lost", self.number));
+        self.current.replace(None);
+        self.session.say(EngineEvent::Lost(error));
+    }
+
+    async fn hear(
+        &mut self,
+        command: EngineCommand,
+        commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
+    ) -> bool {
+        match command {
+            EngineCommand::CreateResponse { wish, .. } => return self.respond(wish, commands).await,
+            other => self.note(other),
+        }
+        true
+    }
+
+    /// What needs no answer.
+    fn note(&mut self, command: EngineCommand) {
+        let mut truth = self.truth.borrow_mut();
+        truth.note(format!("session {} hears {command:?}", self.number));
+        match command {
+            EngineCommand::CreateResponse { .. } => {
+                drop(truth);
+                self.session.say(EngineEvent::ResponseRefused);
+            }
+            EngineCommand::CancelResponse => self.cancelled |= self.active.is_some(),
+            EngineCommand::Truncate { item, heard_ms } => {
+                let made = truth.made.get(&item).copied();
+                if !item.starts_with(&format!("s{}", self.number)) || made.is_none() {
+                    truth.violated(format!("truncated {item}, which session {} does not know", self.number));
+                } else if heard_ms == 0 || made.is_some_and(|made| heard_ms > made) {
+                    truth.violated(format!("truncated {item} at {heard_ms} of {made:?} ms"));
+                }
+            }
+            EngineCommand::ToolOutput { tool_call, .. } => {
+                if !truth.asked.contains(&tool_call) {
+                    truth.violated(format!("an answer to {tool_call}, which was never called"));
+                }
+                if !truth.answered.insert(Arc::clone(&tool_call)) {
+                    truth.violated(format!("{tool_call} was answered twice"));
+                }
+            }
+            EngineCommand::DeleteItem { .. } | EngineCommand::Note(_) | EngineCommand::CallerText(_) => {}
+        }
+    }
+
+    /// Waits, hearing what comes meanwhile; false if the session was let go.
+    async fn wait(
+        &mut self,
+        time: Duration,
+        commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
+    ) -> bool {
+        let until = tokio::time::Instant::now() + time;
+        loop {
+            match tokio::time::timeout_at(until, commands.next()).await {
+                // Let go of: a socket that is gone says nothing more.
+                Err(_) => return self.current.borrow().as_ref().is_some_and(|(number, _)| *number == self.number),
+                Ok(None) => return false,
+                Ok(Some(command)) => self.note(command),
+            }
+        }
+    }
+
+    async fn respond(
+        &mut self,
+        wish: u64,
+        commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
+    ) -> bool {
+        let (late, fate) = (self.dice.ms(20, 600), self.dice.between(1, 100));
+        self.made += 1;
+        let response: Arc<str> = format!("s{}r{}", self.number, self.made).into();
+        if !self.wait(late, commands).await {
+            return false;
+        }
+        if fate <= 4 {
+            // Stalls: says nothing any more, but does not end.
+            return self.wait(Duration::from_secs(60), commands).await;
+        }
+        if fate <= 8 {
+            self.lose(
+                [EngineError::Connection("reset".into()), EngineError::Expired][usize::from(fate % 2 == 0)].clone(),
+            );
+            return false;
+        }
+        self.active = Some(Arc::clone(&response));
+        self.truth.borrow_mut().note(format!("{response} begins, fate {fate}"));
+        self.cancelled = false;
+        self.session.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
+        let outcome = match fate {
+            9..=12 => Some(ResponseOutcome::Failed(EngineError::Busy { reason: "later".into(), after: None })),
+            13..=15 => Some(ResponseOutcome::Incomplete),
+            16..=30 => {
+                self.call_tools(&response);
+                Some(ResponseOutcome::Completed)
+            }
+            _ => self.speak(&response, commands).await,
+        };
+        self.active = None;
+        let Some(outcome) = outcome else { return false };
+        let usage = Usage { audio_out: 1, ..Usage::default() };
+        self.session.say(EngineEvent::ResponseDone { response, outcome, usage });
+        true
+    }
+
+    fn call_tools(&mut self, response: &Arc<str>) {
+        for n in 0..self.dice.between(1, 2) {
+            let name = ["look", "book", "slow", "fly"][self.dice.between(0, 3) as usize];
+            let tool_call: Arc<str> = format!("{response}t{n}").into();
+            self.truth.borrow_mut().asked.insert(Arc::clone(&tool_call));
+            let arguments = format!("{{\"id\":{}}}", self.dice.between(1, 3)).into();
+            self.session.say(EngineEvent::ToolCalled {
+                response: Arc::clone(response),
+                tool_call,
+                name: name.into(),
+                arguments,
+            });
+        }
+    }
+
+    /// Speaks faster than anybody listens; `None` if the session ends meanwhile.
+    async fn speak(
+        &mut self,
+        response: &Arc<str>,
+        commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
+    ) -> Option<ResponseOutcome> {
+        let item: Arc<str> = format!("{response}i").into();
+        let words = self.dice.between(2, 25);
+        let (breaks, silent) = (self.dice.percent(4).then(|| self.dice.between(0, words)), self.dice.percent(3));
+        let mut text = String::new();
+        for n in 0..words {
+            if breaks == Some(n) {
+                if silent {
+                    return self.wait(Duration::from_secs(60), commands).await.then_some(ResponseOutcome::Cancelled);
+                }
+                self.lose(EngineError::Connection("reset".into()));
+                return None;
+            }
+            let delta = format!("{}{}", if n == 0 { "" } else { " " }, word(&item, n));
+            text.push_str(&delta);
+            self.session.say(EngineEvent::AgentWords {
+                response: Arc::clone(response),
+                item: Arc::clone(&item),
+                delta: delta.into(),
+            });
+            for _ in 0..WORD_MS / PIECE_MS {
+                let value = self.truth.borrow_mut().piece(&item);
+                let bytes = Bytes::from(vec![value; PIECE_MS as usize * 8]);
+                self.session.lanes.agent.push(AgentAudio {
+                    response: Arc::clone(response),
+                    item: Arc::clone(&item),
+                    bytes,
+                });
+            }
+            let pace = self.dice.ms(20, 120);
+            if !self.wait(pace, commands).await {
+                return None;
+            }
+            if self.cancelled {
+                break;
+            }
+        }
+        self.session.say(EngineEvent::AgentTranscript { item, text: text.into() });
+        Some(if self.cancelled { ResponseOutcome::Cancelled } else { ResponseOutcome::Completed })
+    }
+}

@@ -1,0 +1,94 @@
+//! What truly happened in a simulated call, against which its record is judged.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Length of a word and of the pieces its sound comes in.
+pub const WORD_MS: u64 = 200;
+pub const PIECE_MS: u64 = 100;
+/// Most that may be heard twice after a hold: the latest a mark comes here.
+pub const REPEATED_MS_MAX: u64 = 400;
+
+/// Sound of the agent that was made: each piece has a value of its own, by which the ear knows it.
+#[derive(Default)]
+pub struct Truth {
+    /// Item and place of each piece made, by its value; the newest with that value.
+    pieces: BTreeMap<u8, (Arc<str>, u64)>,
+    next: u64,
+    /// Milliseconds made of each item.
+    pub made: BTreeMap<Arc<str>, u64>,
+    /// Milliseconds heard of each item.
+    pub heard: BTreeMap<Arc<str>, u64>,
+    /// The last piece heard of each item, and how often the ear had been cleared then.
+    last: BTreeMap<Arc<str>, (u64, u64)>,
+    /// Tool calls of the engine, and those answered.
+    pub asked: BTreeSet<Arc<str>>,
+    pub answered: BTreeSet<Arc<str>>,
+    /// How often each action was carried out, by its key.
+    pub done: BTreeMap<Arc<str>, u32>,
+    /// How often the ear was told to forget what it had not heard.
+    pub clears: u64,
+    pub violations: Vec<String>,
+    epoch: Option<tokio::time::Instant>,
+    /// What happened, for whoever looks at a seed.
+    pub log: Vec<String>,
+}
+
+pub type Shared = Rc<RefCell<Truth>>;
+
+impl Truth {
+    pub fn violated(&mut self, what: String) {
+        self.violations.push(what);
+    }
+
+    pub fn note(&mut self, what: String) {
+        let epoch = *self.epoch.get_or_insert_with(tokio::time::Instant::now);
+        if self.log.len() < 2_000 {
+            self.log.push(format!("{:>9.3} {what}", epoch.elapsed().as_secs_f64()));
+        }
+    }
+
+    /// The value of a new piece: never that of silence.
+    pub fn piece(&mut self, item: &Arc<str>) -> u8 {
+        let made = self.made.entry(Arc::clone(item)).or_default();
+        let place = *made / PIECE_MS;
+        *made += PIECE_MS;
+        let value = (self.next % 240) as u8;
+        self.next += 1;
+        self.pieces.insert(value, (Arc::clone(item), place));
+        value
+    }
+
+    /// So many samples of a piece reached the ear.
+    pub fn ear(&mut self, value: u8, samples: u64) {
+        let Some((item, place)) = self.pieces.get(&value).cloned() else { return };
+        *self.heard.entry(Arc::clone(&item)).or_default() += samples;
+        let (last, clears) = self.last.entry(Arc::clone(&item)).or_insert((place, self.clears));
+        // After a hold it may go on a little before where the ear was: a late mark hides how far that is.
+        let back = if self.clears > *clears { REPEATED_MS_MAX / PIECE_MS } else { 0 };
+        *clears = self.clears;
+        if place + back < *last {
+            self.violations.push(format!("{item}: piece {place} is heard after piece {last}"));
+        }
+        *last = place;
+    }
+
+    /// Heard of an item, in ms.
+    pub fn heard_ms(&self, item: &str) -> u64 {
+        self.heard.get(item).map_or(0, |samples| samples / 8)
+    }
+}
+
+/// The `n`th word of an item: it tells whose it is.
+pub fn word(item: &str, n: u64) -> String {
+    // Of equal length, since what was heard is told by letters.
+    format!("{item}-{n:02}")
+}
+
+/// The item and place of a word.
+pub fn place(word: &str) -> Option<(&str, u64)> {
+    let (item, n) = word.rsplit_once('-')?;
+    Some((item, n.parse().ok()?))
+}
