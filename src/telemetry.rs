@@ -190,8 +190,10 @@ impl Writer {
             shown = coloured(shown);
         }
         shown.push('\n');
-        // Nobody is left to tell when standard error is gone.
-        let _ = self.sink.write_all(shown.as_bytes());
+        // Nobody is left to tell when standard error is gone, but whoever reads the metrics.
+        if self.sink.write_all(shown.as_bytes()).is_err() {
+            metrics::counter!("caly_log_lines_dropped_total").increment(1);
+        }
     }
 
     fn report_dropped(&mut self) {

@@ -93,6 +93,8 @@ pub struct Media {
     last_response: Arc<str>,
     last_frame: CallTime,
     silent: bool,
+    /// No frame has come since the stream, or a later one, began.
+    fresh: bool,
     backlog_since: Option<CallTime>,
     wake: Option<(CallTime, SpawnHandle, Armed)>,
     frames_in: u64,
@@ -115,6 +117,7 @@ impl Media {
             last_response: "".into(),
             last_frame: CallTime::ZERO,
             silent: true,
+            fresh: false,
             backlog_since: None,
             wake: None,
             frames_in: 0,
@@ -250,7 +253,7 @@ impl Media {
         let now = self.spec.clock.now();
         self.frames_in += 1;
         self.last_frame = now;
-        if std::mem::take(&mut self.silent) {
+        if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
             self.tell(CallEvent::MediaResumed);
         }
         if let Some(tap) = &mut self.tap {
@@ -263,6 +266,7 @@ impl Media {
 
     fn stream_started(&mut self, rate: u32, ctx: &mut Context<Self>) {
         self.last_frame = self.spec.clock.now();
+        (self.silent, self.fresh) = (false, true);
         if self.playout.is_none() {
             self.playout = Some(Playout::new(rate));
             self.to_engine = Some(ToEngine::new(rate, self.spec.audio));

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use caly_actors::domain::{Agent, Party};
+use caly_actors::domain::{Agent, Party, PhoneNumber};
 use chrono::{DateTime, Datelike, Timelike, Utc};
 use chrono_tz::Tz;
 use minijinja::value::Value;
@@ -39,7 +39,8 @@ pub struct TemplateError(String);
 
 /// The agent as one call uses it.
 ///
-/// A template that fails in a call although it was tried out is told to the engine as it was written: better than silence.
+/// A template that fails in a call although it was tried out is left out if it is to be spoken, and told to the engine as it
+/// was written if it is not: better than silence.
 #[must_use]
 pub fn for_call(agent: &Arc<Agent>, about: &About<'_>) -> Arc<Agent> {
     // Notices are a part of it.
@@ -48,17 +49,20 @@ pub fn for_call(agent: &Arc<Agent>, about: &About<'_>) -> Arc<Agent> {
         return Arc::clone(agent);
     }
     let filled = |name: &str, text: &Arc<str>| match render(text, about) {
-        Ok(text) => text.into(),
+        Ok(text) => Some(Arc::from(text)),
         Err(error) => {
             metrics::counter!("caly_templates_failed_total").increment(1);
             tracing::error!(client = about.client.1, version = agent.version, template = name, %error, "template failed");
-            Arc::clone(text)
+            None
         }
     };
     let mut agent = (**agent).clone();
-    agent.instructions = filled("instructions", &agent.instructions);
-    agent.greeting = agent.greeting.as_ref().map(|text| filled("greeting", text));
-    agent.notices = agent.notices.iter().map(|text| filled("notice", text)).collect();
+    if let Some(text) = filled("instructions", &agent.instructions) {
+        agent.instructions = text;
+    }
+    // Nobody is told the source of a template: without a greeting the engine finds its own.
+    agent.greeting = agent.greeting.as_ref().and_then(|text| filled("greeting", text));
+    agent.notices = agent.notices.iter().filter_map(|text| filled("notice", text)).collect();
     Arc::new(agent)
 }
 
@@ -70,11 +74,17 @@ pub fn check(text: &str) -> Result<(), TemplateError> {
     if !is_template(text) {
         return Ok(());
     }
-    let known = Party::Sip("sip:someone@example.com".into());
-    for caller in [&known, &Party::Withheld] {
-        // A Monday, in the morning.
-        let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::days(4);
-        render(text, &About { client: ("A shop", "shop"), caller, called: caller, at, time_zone: Tz::UTC })?;
+    let callers = [
+        PhoneNumber::parse("+919876543210").map_or(Party::Withheld, Party::Number),
+        Party::Sip("sip:someone@example.com".into()),
+        Party::Withheld,
+    ];
+    // Each hour of a week, so that no branch that asks for the time is left out.
+    for hour in 0..7 * 24 {
+        for caller in &callers {
+            let at = DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(hour);
+            render(text, &About { client: ("A shop", "shop"), caller, called: caller, at, time_zone: Tz::UTC })?;
+        }
     }
     Ok(())
 }
@@ -88,6 +98,8 @@ fn render(text: &str, about: &About<'_>) -> Result<String, TemplateError> {
     // A misspelt name is an error and not an empty place.
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
+    // Shows the engine's own state.
+    environment.remove_global("debug");
     let filled = environment.render_named_str("template", text, values(about)).map_err(|error| {
         let line = error.line().map(|line| format!("line {line}: ")).unwrap_or_default();
         let detail = error.detail().map(|detail| format!(", {detail}")).unwrap_or_default();
@@ -132,7 +144,7 @@ fn values(about: &About<'_>) -> Value {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
-    use caly_actors::domain::{AgentId, CallLimits, PhoneNumber};
+    use caly_actors::domain::{AgentId, CallLimits};
     use serde_json::json;
 
     fn agent(instructions: &str, greeting: &str) -> Arc<Agent> {
@@ -197,6 +209,8 @@ mod tests {
             ("one\ntwo {{ caller.nmae }}", "line 2: undefined value"),
             ("{% if caller.number %}", "syntax error"),
             ("{% for i in range(100000) %}{% for j in range(100000) %}x{% endfor %}{% endfor %}", "fuel"),
+            ("{% if time.part_of_day == \"evening\" %}{{ cllient }}{% endif %}", "line 1: undefined value"),
+            ("{% if time.weekday == \"Sunday\" and time.hour == 9 %}{{ 1 / 0 }}{% endif %}", "line 1"),
             // Fine with a number, and not without.
             ("{{ caller.number|reverse|join }}", "line 1: invalid operation"),
         ] {

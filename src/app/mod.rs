@@ -57,6 +57,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     }
     caly_actors::understand::prepare();
     let config = Arc::new(config);
+    let told = signals::Told::listen().context("signals cannot be heard")?;
     let store = cli::connect(&config).await?;
     let _alone = alone(&config.data_dir)?;
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
@@ -102,7 +103,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         sandbox::ring_demo(&config, address.port());
     }
     watch::notify(&[NotifyState::Ready]);
-    let code = signals::until_told(&app, &logs, load).await;
+    let code = signals::until_told(&app, &logs, load, told).await;
     supervisor.do_send(caly_actors::call::Stop);
     recorder.stop(RECORDER_STOP).await;
     if let Some(recordings) = ports.recordings {

@@ -21,7 +21,7 @@ use super::sandbox;
 use crate::config::Config;
 use crate::directory::Directory;
 use crate::http::App;
-use crate::http::returning::{action, facts};
+use crate::http::returning::{self, action, facts};
 use crate::store::Store;
 use crate::store::recorder::Recorder;
 use crate::store::rows::ActionRow;
@@ -78,7 +78,8 @@ async fn prepare_once(app: &App, sandbox: Option<&Config>, port: u16) -> anyhow:
         tracing::warn!(calls = interrupted.len(), "calls of a former process were closed as interrupted");
         metrics::counter!("caly_calls_interrupted_total").increment(interrupted.len() as u64);
     }
-    app.returning.keep(interrupted);
+    // Also those that a start before this one has ended: processes may die twice within the minute.
+    app.returning.keep(app.store.interrupted_since(Utc::now() - returning::WINDOW).await?);
     if let Some(config) = sandbox {
         sandbox::prepare_client(&app.store, config, port).await?;
     }

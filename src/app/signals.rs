@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::web;
 use caly_actors::supervisor::{AdmissionLimits, Calls};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Config, LoadArgs, Source};
 use crate::http::App;
@@ -18,19 +18,39 @@ const LAST_SENTENCE: Duration = Duration::from_secs(15);
 /// Keys that are in use at once when SIGHUP asks for it; others need a restart.
 const RELOADED: &[&str] = &["limits.", "calls.", "log.level"];
 
+/// The signals that are heard, from early in the start on: before that they end the process at once.
+pub(super) struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Told {
+    /// Listens.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a signal and for the calls to end. A second signal ends at once.
-pub(super) async fn until_told(app: &web::Data<App>, logs: &Logs, load: &LoadArgs) -> ExitCode {
-    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hang_up)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()))
-    else {
-        tracing::error!("signals cannot be heard");
-        return ExitCode::FAILURE;
-    };
+pub(super) async fn until_told(app: &web::Data<App>, logs: &Logs, load: &LoadArgs, told: Told) -> ExitCode {
+    let Told { mut terminate, mut interrupt, mut hang_up } = told;
     loop {
         tokio::select! {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hang_up.recv() => reload(app, logs, load).await,
+            _ = hang_up.recv() => {
+                // Reading may wait for the database; an end may not.
+                tokio::select! {
+                    () = reload(app, logs, load) => {}
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                }
+            }
         }
     }
     watch::notify(&[NotifyState::Stopping]);

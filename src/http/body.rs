@@ -48,8 +48,29 @@ impl Trouble {
     }
 }
 
-/// Where a body leaves what was wrong; `None` while all is well.
-pub type SharedTrouble = Rc<Cell<Option<Trouble>>>;
+/// Where a body leaves what became of it.
+#[derive(Clone, Default)]
+pub struct Fate(Rc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    trouble: Cell<Option<Trouble>>,
+    unread: Cell<bool>,
+}
+
+impl Fate {
+    /// What was wrong with it; `None` while all is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.0.trouble.get()
+    }
+
+    /// It was left before its end, and its connection will be cut: the answer must say so.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.0.unread.get()
+    }
+}
 
 /// The length a request declares for its body; `Some(0)` for none at all, `None` if it comes in chunks.
 fn declared(request: &ServiceRequest) -> Option<u64> {
@@ -64,34 +85,54 @@ fn declared(request: &ServiceRequest) -> Option<u64> {
 ///
 /// # Errors
 /// The request declares a body that is too large.
-pub fn bound(request: &mut ServiceRequest, deadline: Duration) -> Result<SharedTrouble, Trouble> {
-    let trouble = SharedTrouble::default();
+pub fn bound(request: &mut ServiceRequest, deadline: Duration) -> Result<Fate, Trouble> {
+    let fate = Fate::default();
     match declared(request) {
-        Some(0) => return Ok(trouble),
+        Some(0) => return Ok(fate),
         Some(length) if length > BODY_BYTES_MAX => return Err(Trouble::TooLarge),
         Some(_) | None => {}
     }
     let inner = request.take_payload();
     let deadline = Box::pin(tokio::time::sleep(deadline));
     let connection = request.conn_data::<KillSwitch>().cloned();
-    let bounded = Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble), whole: false, connection };
+    let bounded = Body { inner, deadline, bytes: 0, fate: fate.clone(), whole: false, connection };
     request.set_payload(Payload::Stream { payload: Box::pin(bounded) });
-    Ok(trouble)
+    Ok(fate)
 }
 
-struct Body<S> {
+struct Body<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> {
     inner: S,
     deadline: Pin<Box<Sleep>>,
     bytes: u64,
-    trouble: SharedTrouble,
+    fate: Fate,
     /// It was read to its end.
     whole: bool,
     connection: Option<KillSwitch>,
 }
 
-impl<S> Drop for Body<S> {
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Body<S> {
+    /// Whether all of it has arrived, though nobody has read it.
+    fn has_arrived(&mut self) -> bool {
+        let mut cx = Context::from_waker(futures_util::task::noop_waker_ref());
+        // actix holds at most 32 KiB of a body that nobody reads.
+        for _ in 0..64 {
+            match Pin::new(&mut self.inner).poll_next(&mut cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(None) => return true,
+                Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
+            }
+        }
+        false
+    }
+}
+
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Drop for Body<S> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take().filter(|_| !self.whole) else { return };
+        if self.whole || self.has_arrived() {
+            return;
+        }
+        self.fate.0.unread.set(true);
+        let Some(connection) = self.connection.take() else { return };
         // Without a runtime the process is ending, and its connections with it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             metrics::counter!("caly_http_bodies_unread_total").increment(1);
@@ -103,9 +144,9 @@ impl<S> Drop for Body<S> {
     }
 }
 
-impl<S> Body<S> {
+impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Body<S> {
     fn ends(&self, trouble: Trouble) -> Poll<Option<Result<Bytes, PayloadError>>> {
-        self.trouble.set(Some(trouble));
+        self.fate.0.trouble.set(Some(trouble));
         Poll::Ready(Some(Err(PayloadError::Overflow)))
     }
 }
@@ -117,7 +158,7 @@ where
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(trouble) = self.trouble.get() {
+        if let Some(trouble) = self.fate.trouble() {
             return self.ends(trouble);
         }
         match Pin::new(&mut self.inner).poll_next(cx) {
@@ -140,24 +181,35 @@ mod tests {
     use super::*;
     use futures_util::{StreamExt as _, stream};
 
-    fn body<S>(inner: S) -> (Body<S>, SharedTrouble) {
-        let trouble = SharedTrouble::default();
+    fn body<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin>(inner: S) -> (Body<S>, Fate) {
+        let fate = Fate::default();
         let deadline = Box::pin(tokio::time::sleep(Duration::from_millis(50)));
-        (Body { inner, deadline, bytes: 0, trouble: Rc::clone(&trouble), whole: false, connection: None }, trouble)
+        (Body { inner, deadline, bytes: 0, fate: fate.clone(), whole: false, connection: None }, fate)
+    }
+
+    #[actix_rt::test]
+    async fn only_a_body_that_has_not_arrived_costs_its_connection() {
+        let piece = || Ok(Bytes::from_static(b"x"));
+        let (there, fate) = body(stream::iter(vec![piece(), piece()]));
+        drop(there);
+        assert!(!fate.is_unread(), "it had arrived, though nobody read it");
+        let (coming, fate) = body(stream::iter(vec![piece()]).chain(stream::pending()));
+        drop(coming);
+        assert!(fate.is_unread());
     }
 
     #[actix_rt::test]
     async fn a_body_passes_whole_up_to_the_limit_and_not_a_byte_more() {
         let piece = Bytes::from(vec![0; 1024 * 1024]);
         let two = || stream::iter(vec![Ok(piece.clone()), Ok(piece.clone())]);
-        let (whole, trouble) = body(two());
+        let (whole, fate) = body(two());
         assert!(whole.collect::<Vec<_>>().await.iter().all(Result::is_ok));
-        assert_eq!(trouble.get(), None);
-        let (mut longer, trouble) = body(two().chain(stream::iter(vec![Ok(Bytes::from_static(b"x"))])));
+        assert_eq!(fate.trouble(), None);
+        let (mut longer, fate) = body(two().chain(stream::iter(vec![Ok(Bytes::from_static(b"x"))])));
         assert!(longer.next().await.is_some_and(|item| item.is_ok()));
         assert!(longer.next().await.is_some_and(|item| item.is_ok()));
         assert!(longer.next().await.is_some_and(|item| item.is_err()));
-        assert_eq!(trouble.get(), Some(Trouble::TooLarge));
+        assert_eq!(fate.trouble(), Some(Trouble::TooLarge));
     }
 
     #[actix_rt::test]
@@ -167,9 +219,9 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(10)).await;
             Some((Ok(Bytes::from_static(b"x")), ()))
         });
-        let (dripping, trouble) = body(Box::pin(drips));
+        let (dripping, fate) = body(Box::pin(drips));
         let errors = dripping.take_while(|item| std::future::ready(item.is_ok())).count().await;
         assert!(errors < 10 && begun.elapsed() < Duration::from_secs(2));
-        assert_eq!(trouble.get(), Some(Trouble::TooSlow));
+        assert_eq!(fate.trouble(), Some(Trouble::TooSlow));
     }
 }

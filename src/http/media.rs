@@ -93,6 +93,9 @@ async fn left_behind(app: &web::Data<App>, claims: &Claims) -> Result<Arc<LiveCa
     let row = app.returning.by_id(claims.client, claims.call).ok_or_else(Problem::gone)?;
     let snapshot = app.directory.get().ok_or_else(|| Problem::unavailable().retry_after(2))?;
     let client = snapshot.clients().find(|client| client.id == claims.client).ok_or_else(Problem::gone)?;
+    if client.row.disabled {
+        return Err(Problem::forbidden().detail("this client is disabled"));
+    }
     take_up(app, client, &row).await
 }
 

@@ -19,7 +19,7 @@ use crate::directory::Client;
 use crate::store::rows::{ActionRow, CallDetail, CallRow};
 
 /// How long after the start a call may come back.
-const WINDOW: Duration = Duration::from_secs(60);
+pub const WINDOW: Duration = Duration::from_secs(60);
 /// More calls than this are not waited for.
 const CALLS_MAX: usize = 10_000;
 /// What was said before is looked up this long; a webhook must be answered in 200 ms. Without it the call goes on all the
@@ -49,6 +49,10 @@ impl Returning {
                 left.insert(id, Left { row: Arc::new(row), until });
             }
         }
+    }
+
+    fn forget(&self, id: &CarrierCallId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     fn get(&self, client: ClientId, fits: impl Fn(&CarrierCallId, &CallRow) -> bool) -> Option<Arc<CallRow>> {
@@ -90,6 +94,8 @@ pub(super) async fn take_up(app: &web::Data<App>, client: &Client, row: &CallRow
     let past = past(age, row, detail);
     let admission = app.calls.admit_after(facts, limit, Some(past));
     let admission = admission.map_err(|refusal| super::webhooks::refused(app, client, refusal))?;
+    // Once it lives it is found there, and once it has ended it is over.
+    app.returning.forget(&admission.call.facts.carrier_call_id);
     if admission.fresh {
         metrics::counter!("caly_calls_taken_up_total").increment(1);
     }

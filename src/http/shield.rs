@@ -7,6 +7,7 @@ use std::sync::Arc;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::ConnectionType;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,
@@ -98,8 +99,8 @@ pub async fn shield<B: MessageBody + 'static>(
     if matches!(marks.cors, cors::Verdict::Preflight(_)) {
         return Err(marks.answer("preflight", HttpResponse::NoContent().finish()));
     }
-    let trouble = match app.map_or(Ok(body::SharedTrouble::default()), |app| admit(&mut request, app)) {
-        Ok(trouble) => trouble,
+    let fate = match app.map_or(Ok(body::Fate::default()), |app| admit(&mut request, app)) {
+        Ok(fate) => fate,
         Err(problem) => return Err(marks.answer("refused", problem.error_response())),
     };
     request.extensions_mut().insert(RequestName(marks.name.clone()));
@@ -107,7 +108,7 @@ pub async fn shield<B: MessageBody + 'static>(
     // A panic would cut the connection without an answer; the handler's state is dropped with its future.
     let mut response = match AssertUnwindSafe(next.call(request)).catch_unwind().await {
         Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Err(marks.answer("error", error.error_response())),
+        Ok(Err(error)) => return Err(marks.answer("error", last_if(fate.is_unread(), error.error_response()))),
         Err(_) => {
             metrics::counter!("caly_http_panics_total").increment(1);
             tracing::error!(request = marks.name, "a handler panicked");
@@ -117,7 +118,10 @@ pub async fn shield<B: MessageBody + 'static>(
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     metrics::histogram!("caly_http_seconds", "route" => route.clone()).record(begun.elapsed().as_secs_f64());
     // However the handler put it: the body was too large or too slow.
-    if let Some(trouble) = trouble.get().filter(|_| response.status().as_u16() >= 400) {
+    if fate.is_unread() {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    if let Some(trouble) = fate.trouble().filter(|_| response.status().as_u16() >= 400) {
         return Err(marks.answer(&route, trouble.problem().error_response()));
     }
     // The pattern, not the path: paths and queries hold tokens.
@@ -125,6 +129,14 @@ pub async fn shield<B: MessageBody + 'static>(
     count(&route, response.status());
     marks.write(response.headers_mut());
     Ok(response.map_body(|_, body| BusyBody::new(body, busy)))
+}
+
+/// Says that the connection ends with this answer.
+fn last_if(ends: bool, mut response: HttpResponse) -> HttpResponse {
+    if ends {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response
 }
 
 fn marks(request: &ServiceRequest, app: Option<&App>) -> Marks {
@@ -137,7 +149,7 @@ fn marks(request: &ServiceRequest, app: Option<&App>) -> Marks {
 }
 
 /// Before any handler: the address has not asked too often, and the body is bounded.
-fn admit(request: &mut ServiceRequest, app: &App) -> Result<body::SharedTrouble, Problem> {
+fn admit(request: &mut ServiceRequest, app: &App) -> Result<body::Fate, Problem> {
     // Those who watch must see a process that is being flooded.
     let watching = request.path().starts_with("/health") || request.path() == "/metrics";
     let peer = request.peer_addr().map(|peer| peer.ip());

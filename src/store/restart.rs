@@ -28,6 +28,10 @@ const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call
 const NO_CARRIER_END: &str = "SELECT * FROM calls WHERE carrier_ended_at IS NULL AND ended_at >= $1 AND ended_at <= $2 \
     ORDER BY ended_at DESC LIMIT 100";
 
+/// Calls that a restart ended since a time: the carrier may still come back with them.
+const INTERRUPTED_SINCE: &str = "SELECT * FROM calls WHERE ended_by = 'restart' AND ended_at >= $1 AND \
+    carrier_ended_at IS NULL ORDER BY admitted_at, id";
+
 /// What the feed says of a call that a former process left open.
 fn end(call: Uuid, at: DateTime<Utc>) -> Told {
     let body = json!({ "end_reason": EndReason::Interrupted.as_str(), "duration_ms": null });
@@ -45,6 +49,14 @@ impl Store {
         to: DateTime<Utc>,
     ) -> Result<Vec<CallRow>, StoreError> {
         self.all(NO_CARRIER_END, args![from, to]).await
+    }
+
+    /// Calls that some start has ended as interrupted since then, and that the carrier has not ended.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn interrupted_since(&self, since: DateTime<Utc>) -> Result<Vec<CallRow>, StoreError> {
+        self.all(INTERRUPTED_SINCE, args![since]).await
     }
 
     /// Ends the calls that a process which is gone left open: those admitted up to `now` and not in `except`. Their

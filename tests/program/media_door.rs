@@ -111,6 +111,24 @@ async fn a_stream_that_is_dead_for_five_seconds_is_taken_over_and_told_so() {
 }
 
 #[actix_rt::test]
+async fn a_stream_that_never_carried_a_frame_is_taken_over_as_well_and_so_is_the_next() {
+    let server = Server::start(settings()).await;
+    let sid = sid("frameless");
+    let url = server.media_url(&sid).await;
+    let mut sockets = Vec::new();
+    for _ in 0..2 {
+        let mut socket = until("the dead one gives way", SOON, || async { open(&url, &[]).await.ok() }).await;
+        socket.send(text(&start_message(&sid, "s1", "8000"))).await.unwrap();
+        sockets.push(socket);
+    }
+    let last = until("the second dead one gives way", SOON, || async { open(&url, &[]).await.ok() }).await;
+    let line = Line::on(last, &sid).await;
+    line.ask("shop_hours").await;
+    line.hang_up();
+    assert_eq!(server.ended_call(&sid).await["call"]["end_reason"], "caller_hung_up");
+}
+
+#[actix_rt::test]
 async fn a_static_stream_is_opened_only_from_where_its_client_allows() {
     let server = Server::start(Settings::default()).await;
     let make = |slug: &'static str, network: &'static str| {

@@ -94,6 +94,24 @@ async fn killed_twice_in_a_row_no_call_is_lost_and_none_is_closed_twice() {
 }
 
 #[actix_rt::test]
+async fn a_call_may_come_back_although_the_process_died_twice_meanwhile() {
+    let mut server = Server::start(Settings::default()).await;
+    let line = Line::call(&server, "twice").await;
+    line.agent_said(300, 0).await;
+    committed(&server, &line.sid, 1).await;
+    killed_and_back(&mut server).await;
+    killed_and_back(&mut server).await;
+    let socket = open(&server.media_url(&line.sid).await, &[]).await.expect("the media socket opens");
+    let again = Line::on(socket, &line.sid).await;
+    again.agent_said(300, 0).await;
+    again.hang_up();
+    let detail = server.ended_call(&line.sid).await;
+    assert_eq!(detail["call"]["end_reason"], "caller_hung_up", "{:#}", detail["events"]);
+    // Ended by the caller, it does not come back a second time.
+    assert_ne!(open(&server.media_url_or_none(&line.sid).await, &[]).await.err(), None);
+}
+
+#[actix_rt::test]
 async fn a_call_that_the_carrier_brings_back_goes_on_where_it_stood() {
     let mut server = Server::start(Settings::default()).await;
     let line = Line::call(&server, "back").await;

@@ -280,6 +280,15 @@ impl Server {
         answer.json()["url"].as_str().unwrap().to_owned()
     }
 
+    /// The media URL that a call-start is answered with; one that leads nowhere if it is refused.
+    pub async fn media_url_or_none(&self, sid: &str) -> String {
+        let answer = self.call_start(sid).await;
+        match answer.status {
+            200 => answer.json()["url"].as_str().unwrap().to_owned(),
+            _ => self.url("/media/exotel/nowhere").replace("http://", "ws://"),
+        }
+    }
+
     pub async fn call_end(&self, sid: &str) -> Answer {
         web::post_form(&self.hook("call-end", &[]), &[("CallSid", sid), ("Status", "completed")]).await
     }

@@ -81,6 +81,10 @@ async fn the_news_that_a_call_was_answered_ends_no_call_whichever_url_it_is_sent
     line.agent_said(300, 0).await;
     assert_eq!(told_of(&server, "call-end", &line.sid, &answered).await, 200);
     assert_eq!(told_of(&server, "call-end", &line.sid, &[("Status", "ringing")]).await, 200);
+    for event in ["answered", "initiated", "Leg1Answered"] {
+        assert_eq!(told_of(&server, "call-end", &line.sid, &[("EventType", event)]).await, 200, "{event}");
+        assert_eq!(told_of(&server, "status", &line.sid, &[("EventType", event)]).await, 200, "{event}");
+    }
     line.ask("shop_hours").await;
     let terminal = [("EventType", "terminal"), ("Status", "completed")];
     assert_eq!(told_of(&server, "call-end", &line.sid, &terminal).await, 200);

@@ -293,6 +293,9 @@ impl CallState {
         }
         // Also when a later socket starts: one that closed before its own start had given it five seconds.
         self.timers.clear(Timer::Answer);
+        if self.phase == Phase::Live {
+            self.timers.set(Timer::IdleMedia, now + self.facts.agent.limits.idle_media);
+        }
         if self.phase != Phase::Waiting {
             return;
         }

@@ -362,6 +362,9 @@ impl Status {
         let status = match (params.get("Status").or_else(|| params.get("CallStatus")), otherwise) {
             (Some(word), _) => CallState::parse(word)
                 .ok_or_else(|| WebhookError::malformed("Status", "expected a state as completed, busy or no-answer"))?,
+            (None, _) if params.get("EventType").is_some_and(|word| !word.eq_ignore_ascii_case("terminal")) => {
+                CallState::InProgress
+            }
             (None, Some(state)) => state,
             (None, None) => return Err(WebhookError::Missing("Status")),
         };
@@ -392,10 +395,11 @@ impl Status {
 }
 
 impl Status {
-    /// The whole call is over: a final state, unless the event says that it is of one leg or of its beginning.
+    /// The whole call is over: a final state, and no event that says that it is of something else. Events that are not known
+    /// end nothing.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        self.status.is_final() && matches!(self.event, EventType::Terminal | EventType::Other)
+        self.status.is_final() && self.event == EventType::Terminal
     }
 }
 

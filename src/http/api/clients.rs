@@ -317,6 +317,10 @@ pub async fn change_client(
     caller.may_administer()?;
     let row = query::client(&id, &caller, &app).await?;
     let patch: ClientPatch = body::read(&app, &request, payload).await?;
+    // What the operator sets for a client is not the client's to lift.
+    if caller.client().is_some() && (patch.disabled.is_some() || patch.max_calls.is_some()) {
+        return Err(caller.beyond("a key of one client changes neither disabled nor max_calls"));
+    }
     let (client, detail) = (ClientId(row.id), json!({ "fields": patch.fields() }));
     let changed = async {
         let change = patch.checked().map_err(|refused| caller.told(refused))?;

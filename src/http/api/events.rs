@@ -17,7 +17,7 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -206,6 +206,9 @@ impl Follower {
 
     async fn follow(&mut self) -> End {
         let (mut heartbeat, mut key_check) = (every(HEARTBEAT), every(KEY_CHECK));
+        // The end of a key is known beforehand, and not waited for by looking.
+        let left = self.key.expires_at.map(|at| (at - Utc::now()).to_std().unwrap_or_default());
+        let expiry = left.map(|left| Instant::now() + left);
         loop {
             let read_at = Instant::now();
             let next = match self.step().await {
@@ -221,6 +224,7 @@ impl Follower {
                     Err(RecvError::Lagged(_)) => Woken::CheckKey,
                     Ok(_) | Err(RecvError::Closed) => Woken::Read,
                 },
+                () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => return End::Told("key"),
                 _ = key_check.tick() => Woken::CheckKey,
                 _ = heartbeat.tick() => Woken::Beat,
                 _ = self.feed.changed() => Woken::Moved,

@@ -100,7 +100,14 @@ async fn nothing_is_made_of_a_client_that_does_not_fit() {
 #[actix_rt::test]
 async fn a_client_is_changed_field_by_field_and_the_rest_stays() {
     let world = World::new().await;
-    let (door, admin) = (world.door().await, world.key(Role::Admin, Some(world.shop)).await);
+    let (door, admin) = (world.door().await, world.key(Role::Admin, None).await);
+    let own = world.key(Role::Admin, Some(world.shop)).await;
+    for body in [json!({ "disabled": false }), json!({ "max_calls": null }), json!({ "name": "x", "max_calls": 9 })] {
+        let answer = write(&door, "PATCH", "/api/v1/clients/shop", &own, &body).await;
+        assert_eq!(answer.status, 403, "what the operator sets is not the client's to lift: {body}");
+    }
+    let renamed = write(&door, "PATCH", "/api/v1/clients/shop", &own, &json!({ "name": "shop" })).await;
+    assert_eq!(renamed.status, 200, "its own affairs are");
     let change = async |body: Value| write(&door, "PATCH", "/api/v1/clients/shop", &admin, &body).await;
     let row = change(json!({ "max_calls": 7, "ip_allow_list": ["10.0.0.1"], "basic_user": "exotel" })).await.json();
     let password = row["basic"]["password"].as_str().unwrap().to_owned();
