@@ -38,9 +38,7 @@ impl CallState {
             EngineEvent::TurnCommitted { .. } => {
                 self.caller_speaking = false;
                 self.tool_chain = 0;
-                // While it is open whether the agent goes on, so is whether this wants an answer.
-                let open = self.contested.as_mut().map(|contested| contested.committed = true).is_some();
-                if !open && matches!(self.phase, Phase::Live | Phase::Waiting) {
+                if !self.committed_while_contested() && matches!(self.phase, Phase::Live | Phase::Waiting) {
                     self.want_answer(None, now, out);
                 }
             }

@@ -85,6 +85,12 @@ impl CallState {
     }
 
     /// The agent was as good as done.
+    /// Notes what was committed while it is open whether the agent goes on; then it is also open whether that wants an
+    /// answer.
+    pub(super) fn committed_while_contested(&mut self) -> bool {
+        self.contested.as_mut().map(|contested| contested.committed = true).is_some()
+    }
+
     fn is_tail(&self, contested: &Contested) -> bool {
         self.responses.is_idle() && contested.left.is_some_and(|left| left <= TAIL)
     }
