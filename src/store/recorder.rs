@@ -3,7 +3,8 @@
 //! Owns: a bounded queue in memory, a bounded spool on disk, one writer task on the store's runtime.
 //! Hears: journal entries of calls, facts from webhooks, audit entries; from any thread.
 //! Order: what is recorded first is kept first; a spool is written before what came after it.
-//! When the database is away, or the queue is half full, entries go to the spool; its last quarter is not for events.
+//! When the database is away or takes longer than half a second, or the queue is half full, entries go to the spool; its
+//! last quarter is not for events.
 //! When the spool is full too they stay in the queue; when that is full, the oldest events are dropped, then the newest
 //! entries, each counted. A slow database gets bigger batches: they take as many statements as small ones.
 //! A writer that panics is started again with its batch still in the queue; every entry has an id of its own, so what
@@ -14,6 +15,7 @@ mod discretion;
 mod entry;
 mod queue;
 mod spool;
+mod suspicion;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -107,8 +109,8 @@ pub struct RecorderSnapshot {
     pub restarts: u64,
     /// The database takes entries and none waits on disk.
     pub healthy: bool,
-    /// What an operator should look at: `database_away`, `spool_waits` (the database is back, the journal on disk is
-    /// being written), `spool_full` (events are given up) or `disk_refuses` (the journal is in memory only).
+    /// What an operator should look at: `database_away`, `spool_waits` (the database is back
+    /// or slow, the journal on disk is being written), `spool_full` (events are given up) or `disk_refuses` (the journal is in memory only).
     pub alarm: Option<&'static str>,
     /// The last failure, for the operator.
     pub last_error: Option<String>,
@@ -131,7 +133,7 @@ struct Shared {
     progress: watch::Sender<u64>,
     stopped: watch::Sender<bool>,
     state: Mutex<State>,
-    suspicion: Mutex<writer::Suspicion>,
+    suspicion: Mutex<suspicion::Suspicion>,
     written: AtomicU64,
     dropped: AtomicU64,
     rejected: AtomicU64,
@@ -264,11 +266,24 @@ impl Recorder {
     /// Waits until everything recorded so far is committed or, while the database is away, on disk.
     pub async fn flush(&self, deadline: Duration) -> bool {
         let mark = lock(&self.shared.queue).mark();
+        self.until(deadline, || self.is_kept(mark)).await
+    }
+
+    /// Waits until nothing is on disk that is not in the database, and the database is there.
+    pub async fn spool_written(&self, deadline: Duration) -> bool {
+        let written = || {
+            let state = lock(&self.shared.state);
+            !state.away && state.spooled_bytes == 0
+        };
+        self.until(deadline, written).await
+    }
+
+    async fn until(&self, deadline: Duration, done: impl Fn() -> bool) -> bool {
         let mut progress = self.shared.progress.subscribe();
-        let kept = async {
+        let wait = async {
             loop {
                 self.hurry();
-                if self.is_kept(mark) {
+                if done() {
                     return true;
                 }
                 if progress.changed().await.is_err() {
@@ -276,7 +291,7 @@ impl Recorder {
                 }
             }
         };
-        tokio::time::timeout(deadline, kept).await.unwrap_or(false)
+        tokio::time::timeout(deadline, wait).await.unwrap_or(false)
     }
 
     fn is_kept(&self, mark: u64) -> bool {

@@ -83,10 +83,11 @@ impl Queue {
         self.slots.iter().take(self.taken).map(|slot| Arc::clone(&slot.entry)).collect()
     }
 
-    /// The oldest `count` entries are kept elsewhere; `kept` says of each whether it really was.
-    pub(super) fn finish(&mut self, kept: &[bool]) {
-        for kept in kept {
-            let Some(slot) = self.slots.pop_front() else { break };
+    /// The first entries of a batch from [`Queue::take`] are kept elsewhere; `kept` says of each whether it really was.
+    /// One that has left the queue meanwhile is passed over.
+    pub(super) fn finish(&mut self, batch: &[Arc<Entry>], kept: &[bool]) {
+        for (entry, kept) in batch.iter().zip(kept) {
+            let Some(slot) = self.slots.pop_front_if(|slot| Arc::ptr_eq(&slot.entry, entry)) else { continue };
             self.droppable -= usize::from(slot.may_go());
             if let Some(waiter) = slot.waiter {
                 // Nobody may be listening any more.
@@ -99,6 +100,11 @@ impl Queue {
     /// The number the next entry will get.
     pub(super) fn mark(&self) -> u64 {
         self.next_number
+    }
+
+    /// A batch is in the writer's hand.
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken > 0
     }
 
     /// Whether everything recorded before a mark has left the queue.
@@ -142,8 +148,22 @@ mod tests {
         let mark = queue.mark();
         assert_eq!(queue.take(5), queue.take(5));
         assert!(!queue.is_past(mark));
-        queue.finish(&[true]);
+        let batch = queue.take(5);
+        queue.finish(&batch, &[true]);
         assert!(queue.is_past(mark) && queue.len() == 0);
+    }
+
+    #[test]
+    fn what_left_the_queue_in_two_batches_at_once_leaves_it_once() {
+        let mut queue = Queue::new(9);
+        for _ in 0..3 {
+            queue.push(answered(), None);
+        }
+        let (first, all) = (queue.take(2), queue.take(9));
+        queue.finish(&all, &[true, true, true]);
+        queue.push(answered(), None);
+        queue.finish(&first, &[true, true]);
+        assert_eq!(queue.len(), 1);
     }
 
     #[test]
@@ -152,7 +172,8 @@ mod tests {
         let (waiter, mut answer) = oneshot::channel();
         queue.push(event("waited for"), Some(waiter));
         assert_eq!(queue.push(answered(), None), Pushed::Dropped("answered"));
-        queue.finish(&[true]);
+        let batch = queue.take(1);
+        queue.finish(&batch, &[true]);
         assert_eq!(answer.try_recv(), Ok(true));
     }
 }

@@ -1,14 +1,14 @@
 //! The writer task: takes batches from the queue to the database, or to the spool while the database is away, and the
 //! spool to the database before anything newer. Restarted when it panics.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::task::block_in_place;
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::entry::Entry;
 use super::spool::{Spool, SpoolError};
@@ -25,55 +25,15 @@ const DISK_PAUSE: Duration = Duration::from_secs(1);
 const SPILL: usize = 2_000;
 /// Pause after a panic, so that a lasting fault does not spin.
 const RESTART_PAUSE: Duration = Duration::from_millis(100);
-/// A transaction slower than this is worth making bigger.
+/// A transaction slower than this is worth making bigger, and what waits for it, or is part of it, goes to the disk: the
+/// database may be locked or frozen, and the process may be killed before that is known.
 const SLOW: Duration = Duration::from_millis(500);
 /// A batch is at most this many times the usual one.
 const STRETCH_MAX: usize = 16;
 /// Longest transaction. Each of its dozen statements has its own, shorter limit.
 const TRANSACTION_DEADLINE: Duration = Duration::from_secs(60);
-/// How often a transaction under way is weighed against the room that is left.
-const WATCH_EVERY: Duration = Duration::from_millis(100);
-/// Panics over one entry by itself before it is set aside.
-const PANICS_MAX: u32 = 3;
-
-/// What is suspected after panics: entries of the attempts that ended so, which are from then on written one by one.
-#[derive(Default)]
-pub(super) struct Suspicion {
-    suspects: HashSet<Uuid>,
-    /// Entries of the attempt in progress.
-    in_hand: Vec<Uuid>,
-    /// Panics over one entry alone.
-    alone: Option<(Uuid, u32)>,
-}
-
-impl Suspicion {
-    fn panicked(&mut self) {
-        let in_hand = std::mem::take(&mut self.in_hand);
-        if let [only] = in_hand[..] {
-            let before = self.alone.filter(|(id, _)| *id == only).map_or(0, |(_, count)| count);
-            self.alone = Some((only, before + 1));
-        }
-        self.suspects.extend(in_hand);
-    }
-
-    /// How many of the first entries may go in one transaction.
-    fn together(&self, entries: &[&Entry]) -> usize {
-        let clear = entries.iter().take_while(|entry| !self.suspects.contains(&entry.id)).count();
-        clear.max(1)
-    }
-
-    fn is_doomed(&self, entry: &Entry) -> bool {
-        self.alone.is_some_and(|(id, count)| id == entry.id && count >= PANICS_MAX)
-    }
-
-    fn settled(&mut self, entries: &[&Entry]) {
-        if !self.suspects.is_empty() {
-            for entry in entries {
-                self.suspects.remove(&entry.id);
-            }
-        }
-    }
-}
+/// How often, during a slow transaction, what was recorded meanwhile goes to the disk.
+const SPILL_EVERY: Duration = Duration::from_millis(100);
 
 /// Starts the writer and whoever starts it again.
 pub(super) fn start(shared: Arc<Shared>, store: Store) {
@@ -112,6 +72,7 @@ async fn run(shared: Arc<Shared>, store: Store) {
         retry_after: RETRY_MIN,
         disk_at: Instant::now(),
         stretch: 1,
+        spilled: false,
         shared,
         store,
     };
@@ -132,6 +93,8 @@ struct Writer {
     disk_at: Instant,
     /// How many usual batches make one now: a slow database is asked for more at once.
     stretch: usize,
+    /// What is in hand from the queue went to the spool while the database was slow, and will come back from there.
+    spilled: bool,
 }
 
 impl Writer {
@@ -264,7 +227,7 @@ impl Writer {
         loop {
             let batch = lock(&self.shared.queue).take(most);
             let Some(spool) = &mut self.spool else {
-                lock(&self.shared.queue).finish(&[]);
+                lock(&self.shared.queue).finish(&batch, &[]);
                 self.disk_failed("spool directory could not be opened", Trouble::Disk);
                 return false;
             };
@@ -272,7 +235,7 @@ impl Writer {
             let crowded = lock(&self.shared.queue).len() > self.shared.options.queue / 2;
             if scarce && !crowded && batch.iter().any(|entry| entry.is_event()) {
                 // There is room in memory still: nothing is given up before it must be.
-                lock(&self.shared.queue).finish(&[]);
+                lock(&self.shared.queue).finish(&batch, &[]);
                 self.disk_failed("spool is nearly full", Trouble::SpoolFull);
                 return false;
             }
@@ -281,7 +244,7 @@ impl Writer {
                 batch.iter().zip(&kept).filter_map(|(entry, kept)| kept.then_some(&**entry)).collect();
             match block_in_place(|| spool.append(&entries)) {
                 Ok(()) => {
-                    lock(&self.shared.queue).finish(&kept);
+                    lock(&self.shared.queue).finish(&batch, &kept);
                     self.shared.gave_up("event", (kept.len() - entries.len()) as u64);
                     metrics::counter!("caly_recorder_spooled_total").increment(entries.len() as u64);
                     lock(&self.shared.state).disk = scarce.then_some(Trouble::SpoolFull);
@@ -289,11 +252,11 @@ impl Writer {
                     return true;
                 }
                 Err(SpoolError::Full) if batch.len() > 1 => {
-                    lock(&self.shared.queue).finish(&[]);
+                    lock(&self.shared.queue).finish(&batch, &[]);
                     most = batch.len() / 2;
                 }
                 Err(error) => {
-                    lock(&self.shared.queue).finish(&[]);
+                    lock(&self.shared.queue).finish(&batch, &[]);
                     let trouble = if matches!(error, SpoolError::Full) { Trouble::SpoolFull } else { Trouble::Disk };
                     self.disk_failed(&error.to_string(), trouble);
                     return false;
@@ -305,8 +268,10 @@ impl Writer {
     async fn write_queued(&mut self) {
         let batch = lock(&self.shared.queue).take(self.batch());
         let entries: Vec<&Entry> = batch.iter().map(|entry| &**entry).collect();
+        self.spilled = false;
         let kept = self.write(&entries).await;
-        lock(&self.shared.queue).finish(&kept);
+        lock(&self.shared.queue).finish(&batch, &kept);
+        self.spilled = false;
         self.shared.progressed();
     }
 
@@ -359,7 +324,7 @@ impl Writer {
     async fn write(&mut self, entries: &[&Entry]) -> Vec<bool> {
         let mut kept = Vec::with_capacity(entries.len());
         let mut size = entries.len();
-        while kept.len() < entries.len() {
+        while kept.len() < entries.len() && !self.spilled {
             let rest = &entries[kept.len()..];
             let (together, doomed) = {
                 let suspicion = lock(&self.shared.suspicion);
@@ -419,32 +384,36 @@ impl Writer {
         outcome
     }
 
-    async fn transaction(&self, entries: &[&Entry]) -> Result<(), StoreError> {
+    async fn transaction(&mut self, entries: &[&Entry]) -> Result<(), StoreError> {
         self.store.schema_ready()?;
-        let options = self.store.0.options;
+        let (shared, store) = (Arc::clone(&self.shared), self.store.clone());
         #[cfg(test)]
-        self.shared.faults.before(entries)?;
-        let patience = options.acquire_timeout + options.statement_timeout;
-        let writing = apply::write(&self.store.0.db, entries, patience);
-        let told = tokio::select! {
-            outcome = tokio::time::timeout(TRANSACTION_DEADLINE, writing) => {
-                outcome.unwrap_or_else(|_| Err(StoreError::silent()))?
+        shared.faults.before(entries)?;
+        let patience = store.0.options.acquire_timeout + store.0.options.statement_timeout;
+        let mut writing =
+            pin!(tokio::time::timeout(TRANSACTION_DEADLINE, apply::write(&store.0.db, entries, patience)));
+        let mut slow_at = Instant::now() + SLOW;
+        let told = loop {
+            tokio::select! {
+                outcome = &mut writing => break outcome.unwrap_or_else(|_| Err(StoreError::silent()))?,
+                () = shared.asked_to_stop() => return Err(StoreError::later("stopping")),
+                () = tokio::time::sleep_until(slow_at) => {
+                    self.spill_all();
+                    slow_at = Instant::now() + SPILL_EVERY;
+                }
             }
-            () = self.crowded() => return Err(StoreError::later("too slow for what is recorded meanwhile")),
-            () = self.shared.asked_to_stop() => return Err(StoreError::later("stopping")),
         };
-        self.store.feed_moved(told);
+        store.feed_moved(told);
         #[cfg(test)]
-        self.shared.faults.after()?;
+        shared.faults.after()?;
         Ok(())
     }
 
-    /// Ends when a slow transaction leaves the queue nearly full while the disk still takes entries: they are safer there.
-    async fn crowded(&self) {
-        tokio::time::sleep(SLOW * 2).await;
-        let most = self.shared.options.queue / 4 * 3;
-        while self.queued() <= most || self.spool.is_none() || Instant::now() < self.disk_at {
-            tokio::time::sleep(WATCH_EVERY).await;
+    /// Puts on disk all that is queued, as far as the disk takes it.
+    fn spill_all(&mut self) {
+        let in_hand = lock(&self.shared.queue).is_taken();
+        while self.queued() > 0 && Instant::now() >= self.disk_at && self.spill() {
+            self.spilled |= in_hand;
         }
     }
 
@@ -463,6 +432,8 @@ impl Writer {
             state.away = false;
             tracing::info!("recorder: the database is back");
         }
+        drop(state);
+        self.shared.progressed();
     }
 
     fn database_away(&mut self, error: &StoreError) {
