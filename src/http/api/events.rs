@@ -98,7 +98,7 @@ pub async fn stream_events(caller: Caller, app: web::Data<App>, request: HttpReq
     let query = Query::only(&request, &["client", "call", "kinds", "text", "after"])?;
     let asked = position(&query, &request)?;
     let filter = filter(&query, &caller, &app).await?;
-    let seat = Streams::enter(&app, caller.key.id)?;
+    let seat = Streams::enter(&app, caller.key.id, caller.key.client_id)?;
     let (sender, receiver) = mpsc::channel(PIECES_MAX);
     // Listens before it reads, so that nothing is missed in between.
     let mut follower = Follower {

@@ -15,6 +15,8 @@ use super::super::super::problem::Problem;
 const STREAMS_MAX: usize = 100;
 /// Streams of one key.
 const STREAMS_OF_KEY_MAX: usize = 10;
+/// Streams of all keys that are limited to one client: they may make more keys, and leave room for others all the same.
+const STREAMS_OF_CLIENT_MAX: usize = 30;
 /// Revocations a stream may be behind before it asks the database.
 const REVOCATIONS: usize = 16;
 /// `Retry-After` of a refused stream, in seconds.
@@ -24,7 +26,8 @@ const READER_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The streams of a process.
 pub struct Streams {
-    taken: Mutex<HashMap<Uuid, usize>>,
+    /// By key, with the client it is limited to.
+    taken: Mutex<HashMap<Uuid, (usize, Option<Uuid>)>>,
     ending: watch::Sender<bool>,
     revoked: broadcast::Sender<Uuid>,
     /// Set by tests that cannot wait.
@@ -50,22 +53,28 @@ pub(super) struct Seat {
 
 impl Streams {
     /// # Errors
-    /// 503 when the server is about to stop or full, 429 when the key has enough.
-    pub(super) fn enter(app: &web::Data<App>, key: Uuid) -> Result<Seat, Problem> {
+    /// 503 when the server is about to stop or full, 429 when the key, or the client it is limited to, has enough.
+    pub(super) fn enter(app: &web::Data<App>, key: Uuid, client: Option<Uuid>) -> Result<Seat, Problem> {
         let streams = &app.api.streams;
         if *streams.ending.borrow() {
             return Err(Problem::unavailable().detail("the server is about to stop").retry_after(RETRY_S));
         }
         let mut taken = streams.taken();
-        if taken.values().sum::<usize>() >= STREAMS_MAX {
+        let count = |of: &dyn Fn(&Uuid, &Option<Uuid>) -> bool| -> usize {
+            taken.iter().filter(|(key, (_, client))| of(key, client)).map(|(_, (count, _))| count).sum()
+        };
+        if count(&|_, _| true) >= STREAMS_MAX {
             return Err(Problem::unavailable().detail("too many streams of events").retry_after(RETRY_S));
         }
-        let of_key = taken.entry(key).or_default();
-        if *of_key >= STREAMS_OF_KEY_MAX {
+        if count(&|taken, _| *taken == key) >= STREAMS_OF_KEY_MAX {
             let detail = format!("a key has at most {STREAMS_OF_KEY_MAX} streams of events");
             return Err(Problem::too_many().detail(detail).retry_after(RETRY_S));
         }
-        *of_key += 1;
+        if client.is_some() && count(&|_, taken| *taken == client) >= STREAMS_OF_CLIENT_MAX {
+            let detail = format!("the keys of a client have at most {STREAMS_OF_CLIENT_MAX} streams of events");
+            return Err(Problem::too_many().detail(detail).retry_after(RETRY_S));
+        }
+        taken.entry(key).or_insert((0, client)).0 += 1;
         metrics::gauge!("caly_api_streams").increment(1.0);
         Ok(Seat { app: app.clone(), key })
     }
@@ -102,10 +111,10 @@ impl Streams {
     /// How many there are.
     #[cfg(test)]
     pub fn count(&self) -> usize {
-        self.taken().values().sum()
+        self.taken().values().map(|(count, _)| count).sum()
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashMap<Uuid, usize>> {
+    fn taken(&self) -> MutexGuard<'_, HashMap<Uuid, (usize, Option<Uuid>)>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -113,7 +122,7 @@ impl Streams {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut taken = self.app.api.streams.taken();
-        if let Some(of_key) = taken.get_mut(&self.key) {
+        if let Some((of_key, _)) = taken.get_mut(&self.key) {
             *of_key -= 1;
             if *of_key == 0 {
                 taken.remove(&self.key);

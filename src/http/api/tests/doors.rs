@@ -202,6 +202,17 @@ async fn without_a_database_the_answer_is_503_within_the_deadline() {
     }
     assert_eq!(get(&door, &format!("/api/v1/calls/{call}"), &key).await.status, 503);
     assert_eq!(post(&door, &format!("/api/v1/calls/{call}/hangup"), &key).await.status, 503);
+    // What cannot be a key is refused without the database.
+    for odd in [
+        "caly_a_short".to_owned(),
+        "y".repeat(50),
+        format!("caly_a_{}", "y".repeat(44)),
+        format!("kaly_a_{}", "y".repeat(43)),
+        format!("caly_a_{}!", "y".repeat(42)),
+        format!("caly_a_{} ", "y".repeat(42)),
+    ] {
+        assert_eq!(get(&door, "/api/v1/calls", &odd).await.status, 401, "{odd}");
+    }
     // A key that is not remembered cannot be told from a wrong one now, and is not counted as one.
     assert_eq!(get(&door, "/api/v1/calls", &format!("caly_a_{}", "y".repeat(43))).await.status, 503);
     assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
@@ -251,6 +262,15 @@ fn keys_are_remembered_for_seconds_and_in_bounded_number() {
         memory.put(name.to_be_bytes().to_vec(), None, memory.mark(), now);
     }
     assert!(memory.len() <= 1_024, "{}", memory.len());
+
+    let (full, other) = (KeyMemory::default(), after(5));
+    full.put(vec![1], Some(Arc::clone(&row)), full.mark(), now);
+    for name in 0..1_023_u32 {
+        full.put(name.to_be_bytes().to_vec(), None, full.mark(), now);
+    }
+    full.put(vec![2], None, full.mark(), other);
+    assert_eq!(full.len(), 2, "what has run out goes first");
+    assert!(matches!(full.get(&[1], other), Some(Some(_))));
 
     memory.put(vec![1], Some(Arc::clone(&row)), memory.mark(), now);
     let on_its_way = memory.mark();

@@ -244,7 +244,19 @@ async fn streams_are_counted_by_key_and_given_back() {
     assert_eq!((refused.status, refused.problem().as_str()), (429, "too-many-requests"));
     assert_eq!(refused.header("retry-after"), "5");
     let mut others = Vec::new();
-    for _ in 0..9 {
+    for _ in 0..3 {
+        let key = world.key(Role::Viewer, Some(world.shop)).await;
+        for _ in 0..10 {
+            others.push(Reader::open(&world, "", None, &key).await);
+        }
+    }
+    let enough = get(&door, "/api/v1/events", &world.key(Role::Viewer, Some(world.shop)).await).await;
+    assert_eq!(
+        (enough.status, enough.problem().as_str()),
+        (429, "too-many-requests"),
+        "a client leaves room for others"
+    );
+    for _ in 0..6 {
         let key = world.key(Role::Viewer, None).await;
         for _ in 0..10 {
             others.push(Reader::open(&world, "", None, &key).await);
