@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench faults soak fuzz mutants tools
+.PHONY: help run demo test check fmt bench faults soak fuzz mutants train eval tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ fmt: ## format all sources
 
 bench: tools ## measure the path of an audio frame
 	$(CARGO) bench --locked --bench relay
+
+train: tools ## train the model of intents from actors/data/understand (half a minute)
+	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- train
+
+eval: tools ## measure how wordings are understood that training never saw
+	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- eval
 
 CAMPAIGN ?= kill drain endings leak database idle
 faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 20 minutes)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use caly_actors::domain::{
     Agent, AgentId, BargeIn, CallLimits, HttpTool, Language, MenuChoice, PhoneNumber, TurnDetection,
 };
+use chrono::Offset as _;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -219,9 +220,9 @@ pub fn read(
     let first = said(settings.greeting);
     let greeting: Vec<&str> = first.as_deref().into_iter().chain(notices.iter().map(|notice| &**notice)).collect();
     let greeting = (!greeting.is_empty()).then(|| greeting.join(" "));
-    if settings.time_zone.parse::<Tz>().is_err() {
+    let Ok(zone) = settings.time_zone.parse::<Tz>() else {
         return Err(wrong("time_zone", "expected a name such as Asia/Kolkata"));
-    }
+    };
     if let Some(unknown) = settings.tools.iter().find(|tool| !BUILT_IN_TOOLS.contains(&tool.as_str())) {
         return Err(wrong("tools", &format!("there is no tool {unknown}; there are {}", BUILT_IN_TOOLS.join(", "))));
     }
@@ -234,6 +235,7 @@ pub fn read(
         notices,
         voice: settings.voice.into(),
         language,
+        utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,

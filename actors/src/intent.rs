@@ -9,7 +9,7 @@ use actix::prelude::*;
 use crate::call::event::CallEvent;
 use crate::call::{Heard, Stop};
 use crate::domain::TurnId;
-use crate::understand::understand;
+use crate::understand::{Surroundings, understand};
 
 /// A caller turn to be understood.
 #[derive(Message, Debug)]
@@ -19,6 +19,10 @@ pub struct Understand {
     pub turn: TurnId,
     /// Its words.
     pub text: Arc<str>,
+    /// What the agent said before.
+    pub asked: Arc<str>,
+    /// The callers' local time.
+    pub now: Option<chrono::NaiveDateTime>,
 }
 
 /// See the module's text.
@@ -43,9 +47,9 @@ impl Supervised for Intent {}
 impl Handler<Understand> for Intent {
     type Result = ();
 
-    fn handle(&mut self, Understand { turn, text }: Understand, _: &mut Self::Context) {
+    fn handle(&mut self, Understand { turn, text, asked, now }: Understand, _: &mut Self::Context) {
         let begun = std::time::Instant::now();
-        let understanding = understand(&text);
+        let understanding = understand(&text, Surroundings { asked: &asked, now, products: &[] });
         metrics::histogram!("caly_understand_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(parent) = self.parent.upgrade() {
             parent.do_send(Heard(CallEvent::TurnUnderstood { turn, understanding }));

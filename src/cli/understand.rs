@@ -1,13 +1,16 @@
 //! `caly understand`: what turns of text mean, one JSON line per turn. For scripts that measure it and for the curious.
 //!
-//! Reads text lines, or JSON lines `{"text","context","now"}`; writes
-//! `{"intent","confidence","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no network.
+//! Reads text lines, or JSON lines `{"text","context","now","products"}`: `context` is what the agent said last (a text, or a
+//! list of texts or of `{"text"}`, the last of which counts), `now` the caller's time (RFC 3339, or local without a zone).
+//! Writes `{"intent","confidence","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no
+//! network.
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use caly_actors::domain::Understanding;
-use caly_actors::understand::understand;
+use caly_actors::understand::{Surroundings, prepare, understand};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Value, json};
 
 /// Longest line read; the rest of a longer one is passed over.
@@ -18,12 +21,15 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 /// # Errors
 /// The input cannot be read, or nobody reads the output any more.
 pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
+    prepare();
     let mut line = Vec::new();
     while read_line(&mut input, &mut line)? {
         let line = String::from_utf8_lossy(&line);
-        let text = text_of(line.trim());
+        let turn = Turn::read(line.trim());
+        let products: Vec<&str> = turn.products.iter().map(String::as_str).collect();
         let began = Instant::now();
-        let understanding = understand(&text);
+        let around = Surroundings { asked: &turn.asked, now: turn.now, products: &products };
+        let understanding = understand(&turn.text, around);
         let micros = began.elapsed().as_nanos() / 1000;
         writeln!(output, "{}", answer(&understanding, u64::try_from(micros).unwrap_or(u64::MAX)))?;
         // One answer per question, at once: the other end may wait for it before it asks again.
@@ -56,13 +62,57 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
     }
 }
 
-/// The text of a JSON object, or the line itself. `context` and `now` are accepted; no intent of today depends on them.
-fn text_of(line: &str) -> String {
-    let object = line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten();
-    match object.as_ref().and_then(|object| object.get("text")).and_then(Value::as_str) {
-        Some(text) => text.to_owned(),
-        None => line.to_owned(),
+/// A turn and what is known beside it.
+struct Turn {
+    text: String,
+    asked: String,
+    now: Option<NaiveDateTime>,
+    products: Vec<String>,
+}
+
+impl Turn {
+    /// A JSON object with a `text`, or the line itself.
+    fn read(line: &str) -> Self {
+        let object =
+            line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten().unwrap_or_default();
+        let text = object["text"].as_str().unwrap_or(line).to_owned();
+        let products = object["products"].as_array().into_iter().flatten();
+        let now = object["now"].as_str().and_then(local_time);
+        Self {
+            text,
+            asked: spoken(&object["context"]).unwrap_or_default().to_owned(),
+            now: Some(now.unwrap_or_else(|| Utc::now().with_timezone(&INDIA).naive_local())),
+            products: products.filter_map(Value::as_str).map(str::to_owned).collect(),
+        }
     }
+}
+
+/// Where times without a zone, and without a call, are taken to be.
+const INDIA: FixedOffset = match FixedOffset::east_opt(19_800) {
+    Some(offset) => offset,
+    None => unreachable!(),
+};
+
+/// The last text of a context.
+fn spoken(context: &Value) -> Option<&str> {
+    match context {
+        Value::String(text) => Some(text),
+        Value::Array(turns) => turns.iter().rev().find_map(spoken),
+        Value::Object(turn) => ["text", "asked", "question", "content"].iter().find_map(|key| turn.get(*key)?.as_str()),
+        _ => None,
+    }
+}
+
+/// The wall clock of a time with an offset, of one without, or of a date; UTC is told as in India.
+fn local_time(text: &str) -> Option<NaiveDateTime> {
+    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+        let utc = text.ends_with(['Z', 'z']);
+        return Some(if utc { time.with_timezone(&INDIA).naive_local() } else { time.naive_local() });
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"]
+        .iter()
+        .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
+        .or_else(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?.and_hms_opt(0, 0, 0))
 }
 
 fn answer(understanding: &Understanding, micros: u64) -> Value {
@@ -72,7 +122,7 @@ fn answer(understanding: &Understanding, micros: u64) -> Value {
         json!({
             "type": entity.kind,
             "text": &*entity.text,
-            "value": &*entity.value,
+            "value": entity.json(),
             "confidence": rounded(entity.confidence),
         })
     });

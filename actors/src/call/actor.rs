@@ -242,7 +242,10 @@ impl CallActor {
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),
-            Effect::Understand { turn, text } => children.intent.do_send(Understand { turn, text }),
+            Effect::Understand { turn, text, asked } => {
+                let now = local_now(self.facts.agent.utc_offset);
+                children.intent.do_send(Understand { turn, text, asked, now });
+            }
             Effect::RunAction { action, spec, arguments, idempotency_key, entry } => {
                 let kept = self.ports.journal.record_durably(std::time::SystemTime::now(), entry);
                 let run = RunAction { action, spec, arguments, idempotency_key, kept };
@@ -407,4 +410,11 @@ impl Handler<crate::supervise::PlannedPanic> for CallActor {
     fn handle(&mut self, _: crate::supervise::PlannedPanic, _: &mut Self::Context) {
         crate::supervise::planned_panic();
     }
+}
+
+/// The callers' wall-clock time. "Tomorrow" is meant by it, so it follows the system's clock.
+fn local_now(utc_offset: i32) -> Option<chrono::NaiveDateTime> {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok()?;
+    let seconds = i64::try_from(since.as_secs()).ok()? + i64::from(utc_offset);
+    chrono::DateTime::from_timestamp(seconds, 0).map(|time| time.naive_utc())
 }

@@ -103,6 +103,8 @@ pub enum Effect {
         turn: TurnId,
         /// Its words.
         text: Arc<str>,
+        /// What the agent said before.
+        asked: Arc<str>,
     },
     /// Carry out an action.
     RunAction {

@@ -408,8 +408,9 @@ impl CallState {
         self.check_notices(&turn, out);
         let mut under_way = "".into();
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
-            out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text) });
             under_way = self.turns.agent_under_way();
+            let asked = self.turns.last_of_agent(turn.started);
+            out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text), asked });
         }
         out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
     }

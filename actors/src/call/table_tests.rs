@@ -40,6 +40,7 @@ pub(super) fn agent(people: bool) -> Agent {
         notices: vec![],
         voice: "marin".into(),
         language: Language::English,
+        utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
         menu: vec![],

@@ -138,6 +138,19 @@ impl Turns {
         said.map(|draft| &*draft.text).collect::<Vec<_>>().join(" ").into()
     }
 
+    /// What the agent said last before a time, or is saying.
+    #[must_use]
+    pub fn last_of_agent(&self, before: CallTime) -> Arc<str> {
+        let under_way = self.agent_under_way();
+        let said = || {
+            self.history.iter().rev().filter(|(at, _)| *at <= before).find_map(|(_, item)| match item {
+                ContextItem::Agent(text) => Some(Arc::clone(text)),
+                _ => None,
+            })
+        };
+        if under_way.is_empty() { said().unwrap_or(under_way) } else { under_way }
+    }
+
     /// Playout was cut.
     pub fn heard_part(&mut self, now: CallTime, cuts: &[Cut]) {
         for cut in cuts {

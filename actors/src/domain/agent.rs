@@ -220,6 +220,8 @@ pub struct Agent {
     pub voice: Arc<str>,
     /// The language stored phrases use until the caller's is known.
     pub language: Language,
+    /// Seconds that the callers' local time is ahead of UTC.
+    pub utc_offset: i32,
     /// How a turn ends.
     pub turn_detection: TurnDetection,
     /// Whether and how soon the caller may interrupt the agent.

@@ -2,9 +2,11 @@
 //! each room that stores or sends one writes its own form of it.
 
 mod agent;
+mod intent;
 mod parties;
 
 pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
+pub use intent::{Entity, IntentKind, Understanding};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 
 use std::fmt;
@@ -173,72 +175,6 @@ pub struct Turn {
     pub ended: CallTime,
     /// From the end of the caller's speech to the first frame sent to the carrier, for agent turns that answer one.
     pub latency: Option<Duration>,
-}
-
-/// What a caller's turn wants.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum IntentKind {
-    /// Where is my order.
-    OrderStatus,
-    /// Cancel my order.
-    CancelOrder,
-    /// Give me a person.
-    TalkToHuman,
-    /// Ring me later.
-    CallbackRequest,
-    /// The conversation is over.
-    Goodbye,
-    /// None of those.
-    OutOfScope,
-}
-
-impl IntentKind {
-    /// Every kind, in the order used for reports.
-    pub const ALL: [Self; 6] = [
-        Self::OrderStatus,
-        Self::CancelOrder,
-        Self::TalkToHuman,
-        Self::CallbackRequest,
-        Self::Goodbye,
-        Self::OutOfScope,
-    ];
-
-    /// The word used in the database, in the API and by `caly understand`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OrderStatus => "order_status",
-            Self::CancelOrder => "cancel_order",
-            Self::TalkToHuman => "talk_to_human",
-            Self::CallbackRequest => "callback_request",
-            Self::Goodbye => "goodbye",
-            Self::OutOfScope => "oos",
-        }
-    }
-}
-
-/// A thing named in a turn.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Entity {
-    /// `order_id`, `phone`, …
-    pub kind: &'static str,
-    /// The span as it stands in the text.
-    pub text: Arc<str>,
-    /// The normalised value.
-    pub value: Arc<str>,
-    /// 0.0 to 1.0.
-    pub confidence: f32,
-}
-
-/// What one caller turn was taken to mean.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Understanding {
-    /// The likeliest intent.
-    pub intent: IntentKind,
-    /// 0.0 to 1.0.
-    pub confidence: f32,
-    /// What it names.
-    pub entities: Vec<Entity>,
 }
 
 /// The states an action moves through; it only moves forward.

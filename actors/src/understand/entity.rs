@@ -1,209 +1,312 @@
-//! Order numbers and phone numbers in a turn, written or spoken.
+//! What a turn names: order numbers, telephone numbers, PIN codes, amounts, times, durations, ordinals, numbers, e-mail
+//! addresses, names and the client's own products; written or spoken, in three scripts.
 //!
-//! An order number stands beside a word that announces it (`order`, `number`, `id`, `#`) or is long enough to be nothing
-//! else; numbers that count days, rupees or hours are left alone. A phone number is ten digits from 6 to 9 up, with or
-//! without `0`, `91` or `+91`.
+//! Readers look at the turn in an order of certainty, and a word belongs to the first that takes it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use super::fold::{Token, key};
-use super::numerals::{Numeral, digits, numeral};
+use chrono::NaiveDateTime;
+
+use super::contact;
+use super::day::length;
+use super::fold::Token;
+use super::lex::{Lex, What, pieces};
+use super::named;
+use super::quantity::{Quantity, plain, quantity};
+use super::vocabulary::{Tongue, Unit, Word};
+use super::when::{self, Told};
+use super::words::Words;
 use crate::domain::Entity;
 
-/// Fewest digits of an order number without a word that announces it.
-const UNANNOUNCED_DIGITS_MIN: usize = 4;
-/// Longest order number.
-const DIGITS_MAX: usize = 20;
-
-const ANNOUNCING: [&str; 12] =
-    ["order", "orders", "number", "nambar", "no", "id", "आईडी", "parcel", "package", "shipment", "tracking", "booking"];
-const TELEPHONE: [&str; 8] = ["phone", "mobile", "contact", "whatsapp", "call", "फोन", "मोबाइल", "कॉल"];
-const UNITS: [&str; 40] = [
-    "day",
-    "days",
-    "din",
-    "दिन",
-    "week",
-    "weeks",
-    "hafte",
-    "hafta",
-    "हफ्ते",
-    "month",
-    "months",
-    "mahine",
-    "mahina",
-    "महीने",
-    "year",
-    "years",
-    "saal",
-    "साल",
-    "hour",
-    "hours",
-    "ghante",
-    "ghanta",
-    "घंटे",
-    "minute",
-    "minutes",
-    "min",
-    "मिनट",
-    "baje",
-    "बजे",
-    "am",
-    "pm",
-    "rupees",
-    "rupee",
-    "rupaye",
-    "rs",
-    "रुपये",
-    "percent",
-    "kg",
-    "ml",
-    "baar",
-];
-const NOT_BEFORE: [&str; 10] = ["rs", "inr", "rupees", "pin", "pincode", "code", "age", "otp", "in", "पिन"];
-
-/// A number found in the text: its words and its digits.
-struct Found {
-    first: usize,
-    last: usize,
-    digits: String,
-    /// Letters in front, as in `OD12345`.
-    prefix: String,
-    spoken: bool,
+/// A turn as the readers see it.
+pub(super) struct Turn<'a> {
+    pub(super) text: &'a str,
+    pub(super) tokens: &'a [Token],
+    pub(super) pieces: Vec<Lex>,
+    /// Which tokens belong to an entity already.
+    taken: Vec<bool>,
+    pub(super) found: Vec<(usize, Entity)>,
 }
 
-/// Every order number and phone number of a text, in order.
-#[must_use]
-pub fn find(text: &str, tokens: &[Token]) -> Vec<Entity> {
-    let mut entities = Vec::new();
+impl<'a> Turn<'a> {
+    fn new(text: &'a str, tokens: &'a [Token]) -> Self {
+        Self { text, tokens, pieces: pieces(text, tokens), taken: vec![false; tokens.len()], found: Vec::new() }
+    }
+
+    /// The tokens before one, at most so many.
+    pub(super) fn before(&self, token: usize, most: usize) -> &'a [Token] {
+        &self.tokens[token.saturating_sub(most)..token]
+    }
+
+    pub(super) fn after(&self, token: usize, most: usize) -> &'a [Token] {
+        &self.tokens[(token + 1).min(self.tokens.len())..self.tokens.len().min(token + 1 + most)]
+    }
+
+    pub(super) fn is_free(&self, first: usize, last: usize) -> bool {
+        !self.taken[first..=last].iter().any(|&taken| taken)
+    }
+
+    /// Notes an entity over tokens, both included. `widened` moves its beginning back in the text, over a sign.
+    pub(super) fn note(
+        &mut self,
+        kind: &'static str,
+        (first, last): (usize, usize),
+        widened: usize,
+        value: String,
+        confidence: f32,
+    ) {
+        let begin = self.tokens[first].span.start - widened;
+        let text = Arc::from(&self.text[begin..self.tokens[last].span.end]);
+        self.taken[first..=last].fill(true);
+        self.found.push((begin, Entity { kind, text, value: value.into(), confidence }));
+    }
+
+    /// Bytes of a sign that stands before a token, blanks left out.
+    pub(super) fn sign_before(&self, token: usize, sign: &str) -> Option<usize> {
+        let begin = self.tokens[token].span.start;
+        let before = self.text[..begin].trim_end_matches(' ');
+        before.ends_with(sign).then(|| begin - before.len() + sign.len())
+    }
+
+    fn word(&self, piece: usize) -> Option<Word> {
+        self.pieces.get(piece).and_then(Lex::word)
+    }
+}
+
+/// Everything a turn names, in the order of the text. `now` is the caller's local time; without it no time is told.
+pub(super) fn find(text: &str, tokens: &[Token], now: Option<NaiveDateTime>, products: &[&str]) -> Vec<Entity> {
+    let mut turn = Turn::new(text, tokens);
+    contact::emails(&mut turn);
+    named::names(&mut turn);
+    named::products(&mut turn, products);
+    if let Some(now) = now {
+        times(&mut turn, now);
+    }
+    durations(&mut turn);
+    numbers(&mut turn);
+    turn.found.sort_by_key(|(begin, _)| *begin);
+    turn.found.into_iter().map(|(_, entity)| entity).collect()
+}
+
+/// Dates and times. A day alone that is also a common word needs nothing more; a clock does.
+fn times(turn: &mut Turn<'_>, now: NaiveDateTime) {
+    let past = when::tense(turn.tokens.iter().map(|token| token.raw.as_str()));
     let mut at = 0;
-    while at < tokens.len() {
-        let Some(found) = number_at(text, tokens, at) else {
+    while at < turn.pieces.len() {
+        let told = when::told(&turn.pieces, at, now, past);
+        let Some(Told { readings, first, last, .. }) = told.filter(|told| told.sure) else {
             at += 1;
             continue;
         };
-        at = found.last + 1;
-        entities.extend(entity(text, tokens, &found));
-    }
-    entities
-}
-
-fn entity(text: &str, tokens: &[Token], found: &Found) -> Option<Entity> {
-    let begin = tokens[found.first].span.start;
-    let marked = text[..begin].ends_with('#');
-    let end = tokens[found.last].span.end;
-    let made = |kind, begin: usize, value: String, confidence| Entity {
-        kind,
-        text: Arc::from(&text[begin..end]),
-        value: Arc::from(value),
-        confidence,
-    };
-    let before = &tokens[found.first.saturating_sub(4)..found.first];
-    let after = &tokens[found.last + 1..tokens.len().min(found.last + 3)];
-    let announced = marked || before.iter().chain(after).any(|token| is_one_of(token, &ANNOUNCING));
-    let telephone = before.iter().any(|token| is_one_of(token, &TELEPHONE));
-    let is_order = marked || before.iter().any(|token| token.key == key("order"));
-    if found.prefix.is_empty()
-        && (telephone || !is_order)
-        && let Some(number) = phone(&found.digits)
-    {
-        let begin = if text[..begin].ends_with('+') { begin - 1 } else { begin };
-        return Some(made("phone", begin, number, if telephone { 0.95 } else { 0.85 }));
-    }
-    let counts = after.first().is_some_and(|token| is_one_of(token, &UNITS))
-        || before.last().is_some_and(|token| NOT_BEFORE.contains(&token.raw.as_str()))
-        || text[..begin].trim_end().ends_with('₹');
-    if (counts && !marked) || found.digits.len() > DIGITS_MAX {
-        return None;
-    }
-    let named = before.last().is_some_and(|token| ["number", "nambar", "id"].iter().any(|word| token.key == key(word)));
-    let fewest = match (marked, named, announced || !found.prefix.is_empty()) {
-        (true, ..) => 1,
-        (_, true, _) => 2,
-        (.., true) => 3,
-        _ => UNANNOUNCED_DIGITS_MIN,
-    };
-    if found.digits.len() < fewest || (telephone && !is_order) {
-        return None;
-    }
-    let confidence = match (announced, found.spoken) {
-        (true, false) => 0.95,
-        (true, true) => 0.9,
-        (false, false) => 0.7,
-        (false, true) => 0.6,
-    };
-    Some(made("order_id", begin, format!("{}{}", found.prefix, found.digits), confidence))
-}
-
-fn is_one_of(token: &Token, words: &[&str]) -> bool {
-    words.contains(&token.raw.as_str()) || (token.key.len() > 2 && words.iter().any(|word| key(word) == token.key))
-}
-
-/// E.164 of an Indian mobile number.
-fn phone(digits: &str) -> Option<String> {
-    let national = match digits.len() {
-        10 => digits,
-        11 => digits.strip_prefix('0')?,
-        12 => digits.strip_prefix("91")?,
-        _ => return None,
-    };
-    national.starts_with(['6', '7', '8', '9']).then(|| format!("+91{national}"))
-}
-
-fn number_at(text: &str, tokens: &[Token], at: usize) -> Option<Found> {
-    let token = tokens.get(at)?;
-    if token.key.bytes().any(|b| b.is_ascii_digit()) { written(text, tokens, at) } else { spoken(tokens, at) }
-}
-
-fn written(text: &str, tokens: &[Token], at: usize) -> Option<Found> {
-    let letters: String = tokens[at].key.chars().take_while(char::is_ascii_lowercase).collect();
-    let mut digits = tokens[at].key[letters.len()..].to_owned();
-    if !digits.bytes().all(|b| b.is_ascii_digit()) || letters.len() > 4 || (!letters.is_empty() && digits.len() < 3) {
-        return None;
-    }
-    let mut found =
-        Found { first: at, last: at, digits: String::new(), prefix: letters.to_ascii_uppercase(), spoken: false };
-    // `ORD-1042` is one name, as long as nobody would take its letters for a word.
-    if found.prefix.is_empty()
-        && let Some(before) = at.checked_sub(1).and_then(|before| tokens.get(before))
-    {
-        let word = &text[before.span.clone()];
-        let joined = &text[before.span.end..tokens[at].span.start] == "-";
-        if joined && (1..=4).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_uppercase()) {
-            found.prefix = format!("{word}-");
-            found.first = at - 1;
+        let span = (turn.pieces[first].first, turn.pieces[last].last);
+        at = last + 1;
+        // "good morning" tells no time.
+        let wish = first == last
+            && turn
+                .before(span.0, 1)
+                .iter()
+                .any(|token| matches!(token.raw.as_str(), "good" | "gud" | "happy" | "shubh" | "गुड" | "शुभ"));
+        if wish || !turn.is_free(span.0, span.1) {
+            continue;
+        }
+        let mut confidence = if readings.len() > 1 { 0.6 } else { 0.9 };
+        for reading in readings {
+            turn.note("datetime", span, 0, reading.value(), confidence);
+            confidence -= 0.2;
         }
     }
-    // `98765 43210`, `1 0 4 2` and `402-1234567` are one number; `1042 1043` are two.
-    while let Some(next) = tokens.get(found.last + 1) {
-        let piece = next.key.as_str();
-        let gap = &text[tokens[found.last].span.end..next.span.start];
-        let single = piece.len() == 1 && tokens[found.last].key.len() == 1;
-        let phone = gap.len() == 1 && digits.len() + piece.len() <= 12 && phone(&format!("{digits}{piece}")).is_some();
-        let joins = gap == "-" || (single && matches!(gap, " " | ", " | ","));
-        let country = digits == "91" && piece.len() >= 5;
-        if !piece.bytes().all(|b| b.is_ascii_digit()) || !(joins || phone || country) {
-            break;
-        }
-        digits.push_str(piece);
-        found.last += 1;
-    }
-    found.digits = digits;
-    Some(found)
 }
 
-fn spoken(tokens: &[Token], at: usize) -> Option<Found> {
-    let mut words: Vec<Numeral> = tokens[at..].iter().map_while(numeral).take(2 * DIGITS_MAX).collect();
-    // `kar do` is "do it", not two: a lone `do` after another word is none, nor is one that trails.
-    let is_do = |at: usize| tokens.get(at).is_some_and(|token| token.raw == "do" || token.raw == "दो");
-    if is_do(at) && words.len() < 3 {
-        return None;
+/// `do ghante`, `1 hour 30 minutes`, `half an hour`.
+fn durations(turn: &mut Turn<'_>) {
+    let mut at = 0;
+    while at < turn.pieces.len() {
+        let Some((mut parts, mut end)) = piece_of_time(turn, at) else {
+            at += 1;
+            continue;
+        };
+        while let Some((more, after)) =
+            piece_of_time(turn, if turn.word(end) == Some(Word::And) { end + 1 } else { end })
+        {
+            parts.extend(more);
+            end = after;
+        }
+        let span = (turn.pieces[at].first, turn.pieces[end - 1].last);
+        if turn.is_free(span.0, span.1)
+            && let Some(value) = iso_duration(&parts)
+        {
+            turn.note("duration", span, 0, value, 0.9);
+        }
+        at = end;
     }
-    while words.len() > 4 && is_do(at + words.len() - 1) && digits(&words).is_some_and(|d| d.len() == 11) {
-        words.pop();
+}
+
+fn piece_of_time(turn: &Turn<'_>, at: usize) -> Option<(Vec<(f64, Unit)>, usize)> {
+    if let Some((count, unit, end)) = length(&turn.pieces, at) {
+        // "do ghante aur"; "5 minute pehle" without a clock of the call is no length of time either.
+        return Some((vec![(count, unit)], end));
     }
-    let text = digits(&words)?;
-    let last = at + words.len() - 1;
-    // Fewer than three digits are counted things, ages, times: nobody spells an order number so short.
-    (text.len() >= 3).then_some(Found { first: at, last, digits: text, prefix: String::new(), spoken: true })
+    // "an hour", "a week".
+    let piece = turn.pieces.get(at)?;
+    let article = matches!(turn.tokens[piece.first].raw.as_str(), "a" | "an");
+    match turn.word(at + 1) {
+        Some(Word::Unit(unit)) if article => Some((vec![(1.0, unit)], at + 2)),
+        _ => None,
+    }
+}
+
+/// ISO 8601; fractions go to the next smaller unit.
+fn iso_duration(parts: &[(f64, Unit)]) -> Option<String> {
+    let (mut months, mut days, mut seconds, mut weeks) = (0.0, 0.0, 0.0, 0.0);
+    for &(count, unit) in parts {
+        match unit {
+            Unit::Second => seconds += count,
+            Unit::Minute => seconds += count * 60.0,
+            Unit::Hour => seconds += count * 3_600.0,
+            Unit::Day => days += count,
+            Unit::Week => weeks += count,
+            Unit::Month => months += count,
+            Unit::Year => months += count * 12.0,
+        }
+    }
+    if weeks > 0.0 && weeks.fract() == 0.0 && days + months + seconds == 0.0 {
+        return Some(format!("P{}W", plain(weeks)));
+    }
+    days += weeks * 7.0 + months.fract() * 30.0;
+    months = months.trunc();
+    seconds += days.fract() * 86_400.0;
+    days = days.trunc();
+    let mut text = String::from("P");
+    let push = |text: &mut String, count: f64, letter: char| {
+        if count > 0.0 {
+            text.push_str(&plain(count));
+            text.push(letter);
+        }
+    };
+    push(&mut text, (months / 12.0).trunc(), 'Y');
+    push(&mut text, months % 12.0, 'M');
+    push(&mut text, days, 'D');
+    if seconds > 0.0 {
+        text.push('T');
+        push(&mut text, (seconds / 3_600.0).trunc(), 'H');
+        push(&mut text, (seconds % 3_600.0 / 60.0).trunc(), 'M');
+        push(&mut text, seconds % 60.0, 'S');
+    }
+    (text.len() > 1).then_some(text)
+}
+
+/// Everything that is a number and no time: each is what its neighbours make of it.
+fn numbers(turn: &mut Turn<'_>) {
+    let mut at = 0;
+    while at < turn.pieces.len() {
+        let piece = &turn.pieces[at];
+        let (first, free) = (piece.first, turn.is_free(piece.first, piece.last));
+        let nth = match piece.what {
+            What::Nth(nth) => Some(nth),
+            What::Word(Word::Ordinal(nth)) => Some(u32::from(nth)),
+            _ => None,
+        };
+        if let Some(nth) = nth.filter(|_| free) {
+            // "paanch sekand" was taken; "second" by itself is an ordinal.
+            let last = turn.pieces[at].last;
+            turn.note("ordinal", (first, last), 0, nth.to_string(), 0.85);
+        }
+        let Some(number) = quantity(&turn.pieces, at).filter(|_| free) else {
+            at = contact::coded(turn, at).unwrap_or(at + 1);
+            continue;
+        };
+        let last = turn.pieces[number.end - 1].last;
+        if turn.is_free(first, last) {
+            one_number(turn, at, &number, (first, last));
+        }
+        at = number.end;
+    }
+}
+
+fn one_number(turn: &mut Turn<'_>, at: usize, number: &Quantity, span: (usize, usize)) {
+    if contact::coded(turn, at).is_some() || money(turn, at, number, span) || contact::digits(turn, number, span) {
+        return;
+    }
+    // "do teen din": about so many.
+    let about = matches!(
+        (turn.word(at), turn.word(at + 1)),
+        (Some(Word::Small(one, _)), Some(Word::Small(other, _))) if other == one + 1
+    );
+    if !about && is_count(turn, at, number, span) {
+        let confidence = if number.spoken && number.value < 100.0 { 0.7 } else { 0.8 };
+        turn.note("number", span, 0, plain(number.value), confidence);
+    }
+}
+
+/// `500 rupaye`, `rs 500`, `₹2,500`, `5k`, `dhai hazaar`.
+fn money(turn: &mut Turn<'_>, at: usize, number: &Quantity, (first, last): (usize, usize)) -> bool {
+    let named = |piece: Option<Word>| match piece {
+        Some(Word::Rupee) => Some(1.0),
+        Some(Word::Paisa) => Some(0.01),
+        _ => None,
+    };
+    let next = turn.word(number.end);
+    let sign = turn.sign_before(first, "₹");
+    let word_before =
+        turn.before(first, 1).first().is_some_and(|token| matches!(super::vocabulary::word(token), Some(Word::Rupee)));
+    if let Some(rate) = named(next).filter(|rate| *rate == 1.0 || number.value < 100.0) {
+        let last = turn.pieces[number.end].last;
+        turn.note("amount", (first, last), 0, plain(number.value * rate), 0.95);
+    } else if let Some(bytes) = sign {
+        turn.note("amount", (first, last), bytes, plain(number.value), 0.95);
+    } else if word_before {
+        turn.note("amount", (first - 1, last), 0, plain(number.value), 0.95);
+    } else if number.scaled
+        && number.value >= 500.0
+        && turn.word(at).is_none_or(|word| !matches!(word, Word::Times(_)))
+        && number.digits.is_none()
+        && !announced(turn, first)
+    {
+        turn.note("amount", (first, last), 0, plain(number.value), 0.6);
+        // It may as well count things.
+        turn.note("number", (first, last), 0, plain(number.value), 0.5);
+    } else {
+        return false;
+    }
+    true
+}
+
+fn announced(turn: &Turn<'_>, first: usize) -> bool {
+    turn.before(first, 3).iter().any(contact::announces)
+}
+
+/// Whether *do* is English here.
+fn is_english(turn: &Turn<'_>) -> bool {
+    static WORDS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact("i you the is how what a an my your we they it of does can should where when why")
+    });
+    WORDS.any(turn.tokens)
+}
+
+/// Whether a small number counts something here, or is only a word that sounds like one: `kar do`, `ek baar`, `this one`.
+fn is_count(turn: &Turn<'_>, at: usize, number: &Quantity, (first, last): (usize, usize)) -> bool {
+    static STEMS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "kar kr de bata batha bhej kara karwa karva laga lga hata le rakh ruk kah keh bana chhod chod jod \
+        mila dila dikha likh dekh bol sun suna band chalu rok badal कर दे बता भेज करा करवा लगा हटा बदल मिला \
+        छोड़",
+        )
+    });
+    static NOT_AFTER: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("you i we they not it this that na baar bar minute dam aur bhi hi बार मिनट"));
+    if !number.spoken || turn.tokens.len() == last - first + 1 {
+        return true;
+    }
+    let Some(Word::Small(value, tongue)) = turn.word(at).filter(|_| number.end == at + 1) else { return true };
+    let before = turn.before(first, 1).first().map(|token| token.raw.as_str());
+    let after = turn.after(last, 1).first().map(|token| token.raw.as_str());
+    let denied = after.is_some_and(|word| NOT_AFTER.has_word(word));
+    match (value, tongue) {
+        (2, Tongue::Hindi) => {
+            !is_english(turn) && !denied && after.is_some() && !before.is_some_and(|word| STEMS.has_word(word))
+        }
+        (1, Tongue::Hindi) => false,
+        (1, Tongue::English) => before.is_none_or(|word| matches!(word, "only" | "just" | "number" | "option")),
+        _ => true,
+    }
 }

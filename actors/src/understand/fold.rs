@@ -7,12 +7,14 @@
 use std::ops::Range;
 
 /// A word of a turn.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Token {
     /// Lower case, apostrophes removed.
     pub raw: String,
     /// The key.
     pub key: String,
+    /// See [`sound`].
+    pub sound: String,
     /// Where it stands in the text, in bytes.
     pub span: Range<usize>,
     /// A sign that ends a clause stands between it and the word before.
@@ -47,7 +49,7 @@ fn is_word(c: char) -> bool {
 fn token(text: &str, span: Range<usize>, after_break: bool) -> Token {
     let raw: String =
         text[span.clone()].chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).collect();
-    Token { key: key(&raw), raw, span, after_break }
+    Token { key: key(&raw), sound: sound(&raw), raw, span, after_break }
 }
 
 /// The key of one lower-case word.
@@ -60,36 +62,85 @@ pub fn key(word: &str) -> String {
     skeleton(&sounds(latin.as_bytes()))
 }
 
+/// The sounds of one lower-case word, vowels included: aspirates without their h, like letters as one, three vowels,
+/// nothing twice in a row. Tells apart what the key does not: `chaalis`, forty, and `chhiyalis`, forty-six.
+#[must_use]
+pub fn sound(word: &str) -> String {
+    let latin = if word.is_ascii() { word.to_owned() } else { romanise(word) };
+    if latin.bytes().any(|b| b.is_ascii_digit()) {
+        return latin;
+    }
+    String::from_utf8_lossy(&shortened(&sounds(latin.as_bytes()))).into_owned()
+}
+
+/// A consonant, or none at the start, and the vowel after it.
+#[derive(Clone, Copy, PartialEq)]
+enum Vowel {
+    None,
+    /// Not written: spoken unless the word is over or its neighbours carry the word.
+    Inherent,
+    Written(&'static str),
+}
+
 /// Latin letters for Devanagari; letters of other scripts are kept, accents of Latin ones are not looked at.
-fn romanise(word: &str) -> String {
-    let mut latin = String::with_capacity(word.len());
+pub(super) fn romanise(word: &str) -> String {
+    let mut syllables: Vec<(String, Vowel)> = Vec::with_capacity(word.len() / 3);
     let mut chars = word.chars().peekable();
     while let Some(c) = chars.next() {
         if let Some(consonant) = consonant(c) {
             let dotted = chars.next_if_eq(&'\u{093c}').is_some();
-            latin.push_str(match (c, dotted) {
+            let letters = match (c, dotted) {
                 ('ड' | 'ढ', true) => "r",
                 ('ज', true) => "z",
                 ('फ', true) => "f",
                 _ => consonant,
-            });
-            // The unwritten a is spoken unless another vowel sign follows or the word is over.
-            match chars.peek() {
-                None => {}
-                Some(&next) if vowel_sign(next).is_some() || next == '\u{094d}' => {}
-                Some(_) => latin.push('a'),
+            };
+            let vowel = match chars.peek() {
+                Some('\u{094d}') => Vowel::None,
+                Some(&next) if vowel_sign(next).is_some() => Vowel::None,
+                _ => Vowel::Inherent,
+            };
+            syllables.push((letters.to_owned(), vowel));
+        } else if let Some(sign) = vowel_sign(c) {
+            match syllables.last_mut() {
+                Some((_, vowel @ Vowel::None)) => *vowel = Vowel::Written(sign),
+                _ => syllables.push((String::new(), Vowel::Written(sign))),
             }
-        } else if let Some(vowel) = vowel_sign(c).or_else(|| vowel(c)) {
-            latin.push_str(vowel);
+        } else if let Some(vowel) = vowel(c) {
+            syllables.push((String::new(), Vowel::Written(vowel)));
         } else if c == 'ं' && chars.peek().is_some_and(|&next| consonant(next).is_some()) {
-            latin.push('n');
+            syllables.push(("n".to_owned(), Vowel::None));
         } else if let Some(digit) = devanagari_digit(c) {
-            latin.push(digit);
+            syllables.push((digit.to_string(), Vowel::None));
         } else if c.is_ascii() || (c.is_alphanumeric() && !('\u{0900}'..='\u{097f}').contains(&c)) {
-            latin.push(c);
+            syllables.push((c.to_string(), Vowel::None));
         }
     }
-    latin
+    drop_schwas(&mut syllables);
+    syllables.iter().fold(String::with_capacity(word.len()), |mut latin, (letters, vowel)| {
+        latin.push_str(letters);
+        latin.push_str(match vowel {
+            Vowel::None => "",
+            Vowel::Inherent => "a",
+            Vowel::Written(vowel) => vowel,
+        });
+        latin
+    })
+}
+
+/// The unwritten a is silent at the end, and between a spoken vowel and a consonant with one: *karna*, not *karana*.
+fn drop_schwas(syllables: &mut [(String, Vowel)]) {
+    let last = syllables.len().saturating_sub(1);
+    for at in (0..syllables.len()).rev() {
+        if syllables[at].1 != Vowel::Inherent || (at == 0 && last > 0) {
+            continue;
+        }
+        let spoken = |at: usize| syllables[at].1 != Vowel::None;
+        let between = || spoken(at - 1) && !syllables[at + 1].0.is_empty() && spoken(at + 1);
+        if (at == last && last > 0) || (at < last && between()) {
+            syllables[at].1 = Vowel::None;
+        }
+    }
 }
 
 /// The ASCII digit of a Devanagari one.
@@ -188,8 +239,12 @@ fn sounds(latin: &[u8]) -> Vec<u8> {
     sounds
 }
 
-fn skeleton(sounds: &[u8]) -> String {
-    let is_vowel = |b: u8| matches!(b, b'a' | b'i' | b'u');
+fn is_vowel(sound: u8) -> bool {
+    matches!(sound, b'a' | b'i' | b'u')
+}
+
+/// Nothing twice in a row, and of vowels in a row the first.
+fn shortened(sounds: &[u8]) -> Vec<u8> {
     let mut short: Vec<u8> = Vec::with_capacity(sounds.len());
     for &sound in sounds {
         let repeats = short.last().is_some_and(|&last| last == sound || (is_vowel(last) && is_vowel(sound)));
@@ -197,6 +252,11 @@ fn skeleton(sounds: &[u8]) -> String {
             short.push(sound);
         }
     }
+    short
+}
+
+fn skeleton(sounds: &[u8]) -> String {
+    let mut short = shortened(sounds);
     if short.iter().filter(|&&b| !is_vowel(b)).count() >= 3 {
         let begins_with_vowel = short.first().is_some_and(|&b| is_vowel(b));
         short.retain(|&b| !is_vowel(b));
@@ -214,7 +274,7 @@ mod tests {
 
     #[test]
     fn spellings_of_one_word_share_a_key() {
-        let table: [&[&str]; 12] = [
+        let table: [&[&str]; 14] = [
             &["order", "ordar", "ordr", "oder", "ऑर्डर", "आर्डर"],
             &["cancel", "cancil", "kensil", "kansal", "cansel", "कैंसिल", "कैंसल", "कैन्सल"],
             &["status", "stetus", "स्टेटस"],
@@ -227,12 +287,17 @@ mod tests {
             &["chahiye", "chaahie", "chahie", "चाहिए"],
             &["aayega", "aaega", "ayega", "aega", "आएगा", "आयेगा"],
             &["fon", "phon", "फ़ोन", "फोन"],
+            &["aapka", "apka", "आपका"],
+            &["karna", "करना"],
         ];
         for spellings in table.iter().skip(1) {
             for spelling in *spellings {
                 assert_eq!(key(spelling), key(spellings[0]), "{spelling}");
             }
         }
+        assert_eq!(sound("समझना"), "samajna");
+        assert_eq!(sound("चालीस"), sound("chalees"));
+        assert_ne!(sound("chalis"), sound("chhiyalis"));
         for spelling in ["ordar", "ordr", "ऑर्डर", "आर्डर"] {
             assert_eq!(key(spelling), key("order"), "{spelling}");
         }

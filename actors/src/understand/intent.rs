@@ -1,311 +1,295 @@
-//! From meanings to one intent: each intent collects points for what speaks for it and loses points for what speaks
-//! against it. The best one wins if it has enough; how far it leads is how sure it is.
+//! From a turn to one intent: the model's word, and rules where being wrong costs most. A cancellation needs a word of
+//! cancelling that nobody refused; a yes is never taken for a no.
 
-use super::fold::{Token, key};
-use super::lexicon::{Found, Meaning};
+use std::sync::LazyLock;
+
+use super::features::features;
+use super::fold::Token;
+use super::model::{INTENTS, Model};
+use super::words::Words;
 use crate::domain::IntentKind;
 
-/// Points an intent needs to be one.
-const THRESHOLD: f32 = 1.5;
+/// Below this an order is not cancelled without a word that says so.
+const SURE: f32 = 0.93;
+/// Most words of an answer that means nothing without its question.
+const ANSWER_WORDS_MAX: usize = 4;
+/// A refusal of so many words wants nothing else.
+const REFUSAL_WORDS_MAX: usize = 7;
+/// When both a yes and a no are likelier than this, it is neither.
+const DOUBT: f32 = 0.25;
+/// How sure a rule is.
+const RULED: f32 = 0.9;
 /// How many words a negation reaches over.
 const NEGATION_REACH: usize = 5;
-/// Words a negation reaches across on its way to what it negates.
-const LINKS: [&str; 46] = [
-    "want",
-    "to",
-    "wanna",
-    "need",
-    "please",
-    "you",
-    "like",
-    "wish",
-    "me",
-    "my",
-    "the",
-    "have",
-    "going",
-    "try",
-    "let",
-    "them",
-    "be",
-    "a",
-    "an",
-    "any",
-    "with",
-    "your",
-    "this",
-    "that",
-    "karna",
-    "karne",
-    "karni",
-    "ko",
-    "ki",
-    "ka",
-    "ke",
-    "se",
-    "zarurat",
-    "jarurat",
-    "abhi",
-    "hi",
-    "bhi",
-    "karwana",
-    "kara",
-    "करना",
-    "करने",
-    "करनी",
-    "को",
-    "की",
-    "से",
-    "ज़रूरत",
-];
 
-/// The likeliest intent and how sure it is, 0 to 1.
-pub(super) fn decide(tokens: &[Token], found: &[Found]) -> (IntentKind, f32) {
-    let turn = Turn { tokens, found };
-    let mut scores = [
-        (IntentKind::OrderStatus, turn.order_status()),
-        (IntentKind::CancelOrder, turn.cancel_order()),
-        (IntentKind::TalkToHuman, turn.talk_to_human()),
-        (IntentKind::CallbackRequest, turn.callback()),
-        (IntentKind::Goodbye, 0.0),
+static CANCEL: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelled(
+        "cancel cancelled canceled cancelling cancellation cancle kensal कैंसल कैंसिल कैन्सिल radd rad रद्द \
+        रद nirast निरस्त",
+    )
+});
+/// Other ways to be rid of an order.
+static AWAY: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelled(
+        "stop rok roko रोक रोको band बंद hata hatao हटा हटाओ scrap abort withdraw revoke undo drop void \
+        terminate khatam खत्म chahiye चाहिए want need required bhejo bhejna भेजो भेजना send dispatch ship \
+        deliver wapas वापस lena लेना mangta off",
+    )
+});
+static NEGATIONS: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact(
+        "not dont no never cannot cant wont didnt doesnt isnt nahi nahin nhi nai ni mat na naa without नहीं \
+        नही मत ना न nope nah neither nothing",
+    )
+});
+/// Words that turn a statement round without a *not*.
+static FALSEHOODS: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact(
+        "false untrue wrong incorrect negative galat गलत ग़लत inaccurate erroneous mistaken disagree deny \
+        refuse decline invalid jhooth jhoot झूठ",
+    )
+});
+static ASSENTS: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact(
+        "yes yeah yep yup haan ha han हाँ हां correct right true sahi सही affirmative bilkul बिल्कुल agree \
+        agreed indeed theek ठीक absolutely definitely exactly",
+    )
+});
+static VISITS: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelled(
+        "appointment apointment अपॉइंटमेंट अपोइंटमेंट doctor डॉक्टर डाक्टर slot स्लॉट visit विजिट booking \
+        बुकिंग checkup चेकअप clinic क्लिनिक consultation technician टेक्नीशियन salon haircut dentist session \
+        सेशन reservation table टेबल test टेस्ट plumber facial scan",
+    )
+});
+/// Words of who does not come, and when.
+static COMING: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelled(
+        "come coming reach attend make aa aana aaunga aaungi jana jaunga time samay today tomorrow kal aaj \
+        monday आ आना आऊंगा आऊंगी पाऊंगा जाना समय कल आज टाइम mulakat मुलाकात milna मिलना class",
+    )
+});
+static ORDERS: LazyLock<Words> = LazyLock::new(|| {
+    Words::spelled("order ऑर्डर parcel पार्सल delivery package product item saman सामान shipment courier")
+});
+
+/// The likeliest intent and how sure it is, 0 to 1. `asked` is what the agent said last.
+pub(super) fn decide(model: &Model<'_>, tokens: &[Token], asked: &str) -> (IntentKind, f32) {
+    if tokens.is_empty() {
+        return (IntentKind::OutOfScope, RULED);
+    }
+    let mut likely = Likely(model.probabilities(&features(tokens)));
+    cancelling(&mut likely, tokens, asked);
+    polarity(&mut likely, tokens);
+    calls(&mut likely, tokens);
+    if !asked.is_empty() && tokens.len() <= ANSWER_WORDS_MAX {
+        answer(&mut likely, tokens);
+    }
+    likely.best()
+}
+
+/// How likely each intent is.
+struct Likely([f32; INTENTS]);
+
+impl Likely {
+    fn of(&self, intent: IntentKind) -> f32 {
+        self.0[intent as usize]
+    }
+
+    fn best(&self) -> (IntentKind, f32) {
+        let best = |best: (IntentKind, f32), intent: IntentKind| {
+            if self.of(intent) > best.1 { (intent, self.of(intent)) } else { best }
+        };
+        IntentKind::ALL.into_iter().fold((IntentKind::OutOfScope, 0.0), best)
+    }
+
+    /// All that one intent has goes to another.
+    fn give(&mut self, from: IntentKind, to: IntentKind) {
+        let given = std::mem::take(&mut self.0[from as usize]);
+        self.0[to as usize] += given;
+    }
+
+    /// It is this one, as sure as rules are.
+    fn settle(&mut self, intent: IntentKind) {
+        self.0 = [(1.0 - RULED) / (INTENTS - 1) as f32; INTENTS];
+        self.0[intent as usize] = RULED;
+    }
+
+    /// An intent is out of the question; the others share what it had.
+    fn exclude(&mut self, intent: IntentKind) {
+        self.0[intent as usize] = 0.0;
+        let total: f32 = self.0.iter().sum();
+        for likely in &mut self.0 {
+            *likely /= total.max(f32::MIN_POSITIVE);
+        }
+    }
+}
+
+/// A word of cancelling is none of the others, however alike `cancellation` and `consultation` sound.
+fn any(tokens: &[Token], words: &Words) -> bool {
+    tokens.iter().any(|token| words.has(token) && !CANCEL.has_word(&token.raw))
+}
+
+/// What is cancelled, and whether it is.
+fn cancelling(likely: &mut Likely, tokens: &[Token], asked: &str) {
+    let (best, sure) = likely.best();
+    if !matches!(best, IntentKind::CancelOrder | IntentKind::AppointmentCancel) {
+        return;
+    }
+    if refused(tokens) {
+        likely.exclude(IntentKind::CancelOrder);
+        likely.exclude(IntentKind::AppointmentCancel);
+        // "don't cancel, just tell me where it is" wants something; a few words only refuse.
+        if tokens.len() <= REFUSAL_WORDS_MAX || likely.best().0 == IntentKind::OutOfScope {
+            likely.settle(IntentKind::Deny);
+        }
+        return;
+    }
+    let said = CANCEL.any(tokens);
+    if best == IntentKind::CancelOrder && !said && (sure < SURE || !any(tokens, &AWAY)) {
+        likely.exclude(IntentKind::CancelOrder);
+        return;
+    }
+    let asked = super::fold::tokens(asked);
+    let visit = any(tokens, &VISITS) || any(&asked, &VISITS);
+    let order = any(tokens, &ORDERS) || any(&asked, &ORDERS);
+    if best == IntentKind::CancelOrder && visit && !order {
+        likely.give(IntentKind::CancelOrder, IntentKind::AppointmentCancel);
+    } else if best == IntentKind::AppointmentCancel && !visit && (order || (said && !any(tokens, &COMING))) {
+        // "cancellation status": without a word of coming, what is cancelled is an order.
+        likely.give(IntentKind::AppointmentCancel, IntentKind::CancelOrder);
+    }
+}
+
+/// Whether cancelling is refused: *don't cancel*, *cancel mat karo*, *cancel nahi karna hai*; but not *cancel nahi ho raha*,
+/// *can't cancel*, nor *no, cancel it*.
+fn refused(tokens: &[Token]) -> bool {
+    static BEFORE: LazyLock<Words> = LazyLock::new(|| Words::exact("dont not never without mat मत nahi nahin नहीं"));
+    static AFTER: LazyLock<Words> = LazyLock::new(|| Words::exact("mat nahi nahin nhi na मत नहीं ना nai"));
+    static DONE: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("ho hua hui raha rahe rahi kiya kari हो हुआ रहा रहे किया paa"));
+    static LINKS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "want to you please my the it go and any need going me have like wish this that asking said karna \
+        should",
+        )
+    });
+    let raw = |at: usize| tokens.get(at).map_or("", |token| token.raw.as_str());
+    tokens.iter().enumerate().filter(|(_, token)| CANCEL.has(token)).any(|(at, _)| {
+        let before = (at.saturating_sub(NEGATION_REACH)..at).rev();
+        let reached = before
+            .take_while(|&back| !tokens[back + 1].after_break)
+            .find(|&back| BEFORE.has_word(raw(back)) || !LINKS.has_word(raw(back)) && !ORDERS.has(&tokens[back]));
+        let hindi = |word: &str| matches!(word, "mat" | "मत" | "nahi" | "nahin" | "नहीं");
+        let done = |from: usize| (from..from + 3).any(|at| DONE.has_word(raw(at)));
+        let by_before = reached.is_some_and(|back| {
+            BEFORE.has_word(raw(back))
+                // "nahi cancel kar do": no, do it; "mat cancel karo" refuses.
+                && (!matches!(raw(back), "nahi" | "nahin" | "नहीं") || matches!(raw(at + 1), "karna" | "karni" | "करना" | "करनी"))
+                && !(raw(back) == "not" && matches!(raw(back.wrapping_sub(1)), "can" | "could" | "why" | "did" | "is"))
+                && (hindi(raw(back)) || !done(at + 1))
+        });
+        let by_after = (at + 1..at + 3).any(|next| {
+            AFTER.has_word(raw(next)) && !done(next + 1) && !tokens.get(next).is_some_and(|token| token.after_break)
+        });
+        by_before || by_after
+    })
+}
+
+/// Who rings whom, and who is refused: *i will call you back* asks for no call, *agent se baat nahi karni* for no person.
+fn calls(likely: &mut Likely, tokens: &[Token]) {
+    static MINE: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact("karunga karungi karta karti lunga lungi krunga करूंगा करूंगी करूँगा करूँगी करता करती लूंगा लूंगी")
+    });
+    static YOURS: LazyLock<Words> = LazyLock::new(|| Words::exact("mujhe mujhko mereko muje aap ap मुझे मुझको आप"));
+    static BOTS: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("robot bot machine computer ai ivr रोबोट मशीन कंप्यूटर recording"));
+    const REFUSALS: &[(&[&str], &[&str])] = &[
+        (&["dont", "not", "never"], &["want", "wish", "need", "connect", "transfer", "put", "give"]),
+        (&["nahi", "nahin", "nhi", "नहीं"], &["karni", "karna", "chahiye", "chaiye", "करनी", "करना", "चाहिए"]),
+        (
+            &["mat", "मत"],
+            &["karo", "karao", "karwao", "karna", "do", "dena", "kijiye", "करो", "कराओ", "करना", "दो", "दीजिए"],
+        ),
     ];
-    let business = scores.iter().map(|(_, score)| *score).fold(0.0, f32::max);
-    // A goodbye at the end of a wish is manners; the wish is what the turn is about.
-    scores[4].1 = turn.goodbye() - if business >= THRESHOLD { 1.5 } else { 0.0 };
-    scores.sort_by(|(_, one), (_, other)| other.total_cmp(one));
-    let [(intent, best), (_, second), ..] = scores;
-    if best < THRESHOLD {
-        return (IntentKind::OutOfScope, (0.9 - 0.3 * best.max(0.0)).clamp(0.4, 0.9));
+    let said = |words: &Words| words.any(tokens);
+    let raw = |at: usize| tokens.get(at).map_or("", |token| token.raw.as_str());
+    match likely.best().0 {
+        IntentKind::CallbackRequest => {
+            let english = (0..tokens.len()).any(|at| {
+                let will = matches!((raw(at), raw(at + 1)), ("i", "will" | "shall" | "can") | ("let", "me"));
+                let verb = if will { at + 2 } else { at + 1 };
+                (will || raw(at) == "ill") && matches!(raw(verb), "call" | "ring" | "phone") && raw(verb + 1) != "me"
+            });
+            if english || (said(&MINE) && !said(&YOURS)) {
+                likely.give(IntentKind::CallbackRequest, IntentKind::Goodbye);
+            }
+        }
+        IntentKind::TalkToHuman if !said(&BOTS) => {
+            let refused = (0..tokens.len())
+                .any(|at| REFUSALS.iter().any(|(no, what)| no.contains(&raw(at)) && what.contains(&raw(at + 1))));
+            if refused {
+                likely.give(IntentKind::TalkToHuman, IntentKind::Deny);
+            }
+        }
+        _ => {}
     }
-    let lead = best - second.max(0.0);
-    (intent, (0.45 + 0.05 * (best - THRESHOLD) + 0.09 * lead).clamp(0.4, 0.98))
 }
 
-struct Turn<'a> {
-    tokens: &'a [Token],
-    found: &'a [Found],
+/// A yes with one *no* in it is a no, and a no without any is a yes if a yes is in it.
+fn polarity(likely: &mut Likely, tokens: &[Token]) {
+    let (best, sure) = likely.best();
+    if !matches!(best, IntentKind::Affirm | IntentKind::Deny) {
+        return;
+    }
+    let count = |words: &Words| tokens.iter().filter(|token| words.has(token)).count();
+    let (nots, falsehoods, assents) = (count(&NEGATIONS), count(&FALSEHOODS), count(&ASSENTS));
+    match best {
+        IntentKind::Affirm if nots + falsehoods == 1 && assents == 0 && !(sure > 0.97 && falsehoods == 0) => {
+            likely.give(IntentKind::Affirm, IntentKind::Deny);
+        }
+        IntentKind::Deny if nots == 1 && falsehoods == 1 && is_denied_falsehood(tokens) => {
+            likely.give(IntentKind::Deny, IntentKind::Affirm);
+        }
+        IntentKind::Deny if nots + falsehoods == 0 && assents > 0 && sure < 0.9 => {
+            likely.give(IntentKind::Deny, IntentKind::Affirm);
+        }
+        // Neither, rather than the wrong one: whoever is told nothing asks again.
+        _ if likely.of(IntentKind::Affirm).min(likely.of(IntentKind::Deny)) > DOUBT => {
+            likely.give(IntentKind::Affirm, IntentKind::OutOfScope);
+            likely.give(IntentKind::Deny, IntentKind::OutOfScope);
+        }
+        _ => {}
+    }
 }
 
-impl Turn<'_> {
-    fn has(&self, meaning: Meaning) -> bool {
-        self.found.iter().any(|found| found.meaning == meaning)
-    }
+/// "that is not false", "galat nahi hai": the one *no* stands right at the falsehood.
+fn is_denied_falsehood(tokens: &[Token]) -> bool {
+    static NOT: LazyLock<Words> = LazyLock::new(|| Words::exact("not isnt nothing never"));
+    static BETWEEN: LazyLock<Words> = LazyLock::new(|| Words::exact("a at really quite"));
+    static NAHI: LazyLock<Words> = LazyLock::new(|| Words::exact("nahi nahin nhi नहीं नही"));
+    let is = |at: Option<usize>, words: &Words| at.and_then(|at| tokens.get(at)).is_some_and(|token| words.has(token));
+    (0..tokens.len()).filter(|&at| is(Some(at), &FALSEHOODS)).any(|at| {
+        let (one, two) = (at.checked_sub(1), at.checked_sub(2));
+        is(one, &NOT) || (is(two, &NOT) && is(one, &BETWEEN)) || is(Some(at + 1), &NAHI)
+    })
+}
 
-    fn all(&self, meaning: Meaning) -> impl Iterator<Item = &Found> {
-        self.found.iter().filter(move |found| found.meaning == meaning)
-    }
-
-    fn any(&self, meanings: &[Meaning]) -> bool {
-        meanings.iter().any(|&meaning| self.has(meaning))
-    }
-
-    fn order_status(&self) -> f32 {
-        use Meaning::{
-            Arrive, Cancel, Late, Not, Order, OtherThing, Payment, PlaceOrder, Return, Status, StillNot, Track, When,
-            Where,
-        };
-        let goods = self.has(Meaning::Goods)
-            && (self.any(&[Track, Late]) || self.has(Arrive) && self.any(&[When, Where, Not, Meaning::Dont, StillNot]));
-        // "has 5521 been dispatched": a number that can travel is an order.
-        let numbered = self.any(&[Arrive, Track, Status, Where])
-            && self.tokens.iter().any(|token| token.key.len() >= 4 && token.key.bytes().all(|b| b.is_ascii_digit()));
-        let order = self.has(Order) || goods || numbered;
-        let denied = self.any(&[Not, Meaning::Dont, StillNot]);
-        let brief = self.tokens.len() <= 4;
-        let mut score = match (self.has(Order), brief) {
-            // "my order", "order number": whoever says no more wants to know about it.
-            (true, true) if self.tokens.len() <= 3 => 1.6,
-            (true, _) => 0.5,
-            (false, true) if self.tokens.iter().any(|token| token.key == key("status")) => 0.8,
-            (false, _) if numbered => 0.5,
-            (false, _) => 0.0,
-        };
-        for (meaning, alone, together) in [
-            (Track, 1.8, 2.5),
-            (Status, 0.8, 2.2),
-            (Where, 0.4, 2.2),
-            (When, 0.3, 1.6),
-            (Arrive, 0.4, 1.4),
-            (Late, 0.9, 2.0),
-        ] {
-            if self.has(meaning) {
-                score += if order { together } else { alone };
-            }
-        }
-        if self.has(When) && self.has(Arrive) {
-            score += 1.2;
-        }
-        if (self.has(Arrive) || order) && denied {
-            score += if self.has(Arrive) { 1.0 } else { 0.4 };
-        }
-        if self.has(Late) && self.any(&[StillNot, Arrive]) {
-            score += 0.6;
-        }
-        for (meaning, cost) in [(Return, 2.5), (PlaceOrder, 2.0), (Payment, 1.6), (Cancel, 1.0)] {
-            if self.has(meaning) {
-                score -= cost;
-            }
-        }
-        if self.has(OtherThing) {
-            score -= if order { 1.5 } else { 2.5 };
-        }
-        score
-    }
-
-    fn cancel_order(&self) -> f32 {
-        let mut score: f32 = 0.0;
-        for cancel in self.all(Meaning::Cancel) {
-            score = score.max(if self.is_negated(cancel) { 0.0 } else { 2.6 });
-        }
-        if score == 0.0 {
-            return if self.has(Meaning::Cancel) { -1.0 } else { 0.0 };
-        }
-        if self.any(&[Meaning::Order, Meaning::Goods]) {
-            score += 1.6;
-        } else if self.has(Meaning::OtherThing) {
-            score -= 3.0;
-        }
-        score
-    }
-
-    fn talk_to_human(&self) -> f32 {
-        use Meaning::{AreYou, Care, Connect, Human, Someone, Talk};
-        let asks = self.any(&[Talk, Connect]);
-        let mut score = 0.0;
-        for (meaning, alone, together) in [(Human, 1.4, 1.8), (Care, 1.6, 1.8), (Someone, 0.2, 1.0)] {
-            if self.has(meaning) {
-                score += if asks { together } else { alone };
-            }
-        }
-        if score > 0.0 && asks {
-            score += 1.2;
-        }
-        if self.has(Human) && (self.has(Someone) || self.has(Meaning::DoIt) || self.wants()) {
-            score += 0.9;
-        }
-        if self.has(Human) && self.tokens.len() <= 4 {
-            score += 0.3;
-        }
-        if self.has(Meaning::Frustration) {
-            score += 1.5;
-        }
-        if self.asks_to_talk() {
-            score += 1.6;
-        }
-        if self.has(AreYou) {
-            score -= 2.0;
-        }
-        let refused =
-            [Talk, Connect, Human].iter().any(|&meaning| self.all(meaning).any(|found| self.is_negated(found)));
-        if refused { -1.0 } else { score }
-    }
-
-    fn callback(&self) -> f32 {
-        use Meaning::{Call, CallMe, DoIt, IWill, Later, Me};
-        let (ring, call) = (self.has(CallMe), self.has(Call));
-        if [Call, CallMe].iter().any(|&meaning| self.all(meaning).any(|found| self.is_negated(found))) {
-            return -1.0;
-        }
-        if self.has(IWill) && !ring {
-            return -1.0;
-        }
-        let mut score = if ring { 2.8 } else { 0.0 };
-        if call && self.any(&[Me, DoIt]) {
-            score += 1.2;
-        }
-        if (ring || call) && self.has(Later) {
-            score += 1.2;
-        }
-        if self.has(IWill) {
-            score -= 2.0;
-        }
-        score
-    }
-
-    fn goodbye(&self) -> f32 {
-        let mut score = 0.0;
-        for (meaning, points) in
-            [(Meaning::Bye, 3.0), (Meaning::Leave, 2.5), (Meaning::Done, 2.0), (Meaning::Thanks, 0.7)]
-        {
-            if self.has(meaning) {
-                score += points;
-            }
-        }
-        if self.has(Meaning::Praise) && self.has(Meaning::Talk) && !self.any(&[Meaning::Human, Meaning::Greeting]) {
-            score += 2.2;
-        }
-        if self.has(Meaning::Later) && self.tokens.len() == 1 {
-            score += 1.6;
-        }
-        if self.has(Meaning::Greeting) && !self.has(Meaning::Bye) {
-            score -= 1.0;
-        }
-        // "I will call back later" is how many a call ends.
-        if self.has(Meaning::IWill) && self.has(Meaning::Later) {
-            score += 1.6;
-        }
-        score
-    }
-
-    /// *I want to talk*, *can I talk to you*: with nobody and nothing named.
-    fn asks_to_talk(&self) -> bool {
-        self.tokens.len() <= 6
-            && !self.has(Meaning::Praise)
-            && self.all(Meaning::Talk).any(|talk| match &self.tokens[talk.last + 1..] {
-                [] => true,
-                [to, you] => to.raw == "to" && you.raw == "you",
-                _ => false,
-            })
-    }
-
-    fn wants(&self) -> bool {
-        self.tokens
-            .iter()
-            .any(|token| matches!(token.raw.as_str(), "want" | "need" | "wanna" | "please" | "can" | "could"))
-    }
-
-    /// Whether a refusal reaches this: *don't cancel*, *cancel mat karo*, *cancel nahi karna hai*; but not *cancel nahi ho
-    /// raha*, *can't cancel*, nor *no, cancel it*.
-    fn is_negated(&self, what: &Found) -> bool {
-        self.found.iter().any(|no| match no.meaning {
-            Meaning::Dont => no.last < what.first && self.reaches(no.last + 1, what.first),
-            Meaning::Not if no.last < what.first => {
-                self.reaches(no.last + 1, what.first)
-                    && (self.is_infinitive(what) || !self.follows(what.last, Meaning::DoIt, 1))
-            }
-            Meaning::Not if no.first > what.last => {
-                self.reaches(what.last + 1, no.first) && !self.follows(no.last, Meaning::Ho, 2)
-            }
-            _ => false,
-        })
-    }
-
-    /// Only linking words, or the order itself, stand between, and no clause ends.
-    fn reaches(&self, from: usize, to: usize) -> bool {
-        let between = &self.tokens[from..to];
-        let links = |at: usize, token: &Token| {
-            LINKS.contains(&token.raw.as_str())
-                || self.found.iter().any(|found| {
-                    (found.first..=found.last).contains(&at)
-                        && matches!(
-                            found.meaning,
-                            Meaning::Order | Meaning::Talk | Meaning::Me | Meaning::Call | Meaning::Connect
-                        )
-                })
-        };
-        between.len() < NEGATION_REACH
-            && between.iter().enumerate().all(|(offset, token)| links(from + offset, token))
-            && !self.tokens[from..=to.min(self.tokens.len() - 1)].iter().any(|token| token.after_break)
-    }
-
-    fn follows(&self, last: usize, meaning: Meaning, reach: usize) -> bool {
-        self.all(meaning).any(|found| found.first > last && found.first <= last + reach)
-    }
-
-    /// *cancel karna hai*: a wish that a `nahi` before it can deny, unlike the command *cancel kar do*.
-    fn is_infinitive(&self, what: &Found) -> bool {
-        self.tokens
-            .get(what.last + 1)
-            .is_some_and(|token| matches!(token.raw.as_str(), "karna" | "karni" | "करना" | "करनी"))
+/// A few words after a question: *kar do* and *mat karo* answer it.
+fn answer(likely: &mut Likely, tokens: &[Token]) {
+    static DO: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "do karo kardo kijiye kariye dijiye de kar go ahead please sure ok okay done theek thik hai ji कर करो \
+        दो कीजिए करिए दीजिए ठीक है जी",
+        )
+    });
+    static STOP: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("mat nahi nahin nhi no nope rehne rahne dont na not karna मत नहीं रहने ना करना"));
+    let any = |words: &Words| words.any(tokens);
+    let all = |words: &Words, others: &Words| tokens.iter().all(|token| words.has(token) || others.has(token));
+    if any(&STOP) && all(&DO, &STOP) {
+        likely.settle(IntentKind::Deny);
+    } else if !any(&STOP) && all(&DO, &ASSENTS) {
+        likely.settle(IntentKind::Affirm);
     }
 }

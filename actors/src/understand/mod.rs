@@ -1,17 +1,30 @@
-//! What a caller's turn wants and what it names, from its text alone.
+//! What a caller's turn wants and what it names, from its text.
 //!
 //! English, Hindi in Devanagari and Hinglish in Latin letters go through one path: every word is folded to a key that its
-//! spellings share ([`fold`]), keys are looked up as words and phrases with a meaning (`lexicon`), and the meanings,
-//! not the words, are scored (`intent`). Plain functions over text: no clock, no memory of earlier turns, no input or
-//! output. A turn costs some tens of microseconds.
+//! spellings share ([`fold`]). Intents are told by a small linear model over words and letters (`model`, trained by
+//! `make train`) with rules where being wrong costs most (`intent`); numbers, times, amounts and addresses are read by rules
+//! (`entity`). Plain functions over text: no clock, no memory of earlier turns, no input or output. A turn costs some tens
+//! of microseconds.
 
-pub mod entity;
+mod clock;
+mod contact;
+mod day;
+mod entity;
+pub mod features;
 pub mod fold;
 mod intent;
-mod lexicon;
-mod numerals;
+mod lex;
+pub mod model;
+mod named;
+mod quantity;
+mod vocabulary;
+mod when;
+mod words;
 
-use crate::domain::Understanding;
+use chrono::NaiveDateTime;
+
+use crate::domain::{IntentKind, Understanding};
+use model::Model;
 
 /// Longest text looked at, in bytes; a caller's turn rarely reaches a tenth of it.
 const TEXT_BYTES_MAX: usize = 4096;
@@ -91,28 +104,48 @@ fn common(one: &[String], other: &[String]) -> usize {
     row[other.len()]
 }
 
-/// The likeliest intent of a turn, how sure that is, and the order numbers and phone numbers it names.
+/// What is known beside a turn's words.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Surroundings<'a> {
+    /// What the agent said last: a bare answer is one to this.
+    pub asked: &'a str,
+    /// The caller's local time; without it no dates and times are told.
+    pub now: Option<NaiveDateTime>,
+    /// The client's products, by name.
+    pub products: &'a [&'a str],
+}
+
+/// The likeliest intent of a turn, how sure that is, and what it names.
 ///
 /// ```
 /// use caly_actors::domain::IntentKind;
-/// let meant = caly_actors::understand::understand("मेरा ऑर्डर 1042 कहाँ है?");
+/// use caly_actors::understand::{Surroundings, understand};
+/// let meant = understand("मेरा ऑर्डर 1042 कहाँ है?", Surroundings::default());
 /// assert_eq!(meant.intent, IntentKind::OrderStatus);
 /// assert_eq!(&*meant.entities[0].value, "1042");
 /// ```
 #[must_use]
-pub fn understand(text: &str) -> Understanding {
+pub fn understand(text: &str, around: Surroundings<'_>) -> Understanding {
+    understand_by(model::embedded(), text, around)
+}
+
+/// The same by another model; without one every intent is out of scope.
+#[must_use]
+pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings<'_>) -> Understanding {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
     let tokens = fold::tokens(text);
-    let meanings = lexicon::meanings(&tokens);
-    let (intent, confidence) = intent::decide(&tokens, &meanings);
-    Understanding { intent, confidence, entities: entity::find(text, &tokens) }
+    let unsure = (IntentKind::OutOfScope, 0.0);
+    let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
+    Understanding { intent, confidence, entities: entity::find(text, &tokens, around.now, around.products) }
 }
 
-/// Builds the word lists (some milliseconds of an unoptimised build). Called once at start, so that no call pays for it;
-/// without it the first turn does.
+/// Builds the word lists and reads the model (some milliseconds of an unoptimised build). Called once at start, so that no
+/// call pays for it; without it the first turn does.
 pub fn prepare() {
-    let _ = understand("one");
+    let _ = understand("one", Surroundings::default());
 }
 
+#[cfg(test)]
+mod entity_tests;
 #[cfg(test)]
 mod tests;

@@ -239,6 +239,7 @@ pub fn agent() -> Agent {
         notices: vec![],
         voice: "marin".into(),
         language: Language::Hinglish,
+        utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
         menu: vec![],

@@ -251,7 +251,7 @@ fn entities(understanding: &Understanding) -> Value {
         json!({
             "kind": entity.kind,
             "text": &*entity.text,
-            "value": &*entity.value,
+            "value": entity.json(),
             "confidence": fraction(entity.confidence),
         })
     };

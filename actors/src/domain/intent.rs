@@ -1,0 +1,140 @@
+//! What a caller wants, and what they name.
+
+use std::sync::Arc;
+
+/// What a caller's turn wants.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum IntentKind {
+    /// Where is my order.
+    OrderStatus,
+    /// Cancel my order.
+    CancelOrder,
+    /// Take it back, give me my money.
+    ReturnRefund,
+    /// Send it elsewhere.
+    AddressChange,
+    /// About goods: price, stock, which one.
+    ProductQuery,
+    /// Ways to pay, bills, money taken.
+    Payment,
+    /// Something is bad.
+    Complaint,
+    /// Give me a person.
+    TalkToHuman,
+    /// Where and when the shop is, and what.
+    StoreInfo,
+    /// Give me a time to come.
+    AppointmentBook,
+    /// Give me another time.
+    AppointmentReschedule,
+    /// I shall not come.
+    AppointmentCancel,
+    /// Hello.
+    Greeting,
+    /// The conversation is over.
+    Goodbye,
+    /// Yes.
+    Affirm,
+    /// No.
+    Deny,
+    /// Say it again.
+    Repeat,
+    /// Speak another language.
+    LanguageSwitch,
+    /// Ring me later.
+    CallbackRequest,
+    /// Do not ring me, or a wrong number.
+    DoNotCall,
+    /// None of those.
+    OutOfScope,
+}
+
+impl IntentKind {
+    /// Every kind, in the order of the model's columns and of reports.
+    pub const ALL: [Self; 21] = [
+        Self::OrderStatus,
+        Self::CancelOrder,
+        Self::ReturnRefund,
+        Self::AddressChange,
+        Self::ProductQuery,
+        Self::Payment,
+        Self::Complaint,
+        Self::TalkToHuman,
+        Self::StoreInfo,
+        Self::AppointmentBook,
+        Self::AppointmentReschedule,
+        Self::AppointmentCancel,
+        Self::Greeting,
+        Self::Goodbye,
+        Self::Affirm,
+        Self::Deny,
+        Self::Repeat,
+        Self::LanguageSwitch,
+        Self::CallbackRequest,
+        Self::DoNotCall,
+        Self::OutOfScope,
+    ];
+
+    /// The word used in the database, in the API and by `caly understand`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OrderStatus => "order_status",
+            Self::CancelOrder => "cancel_order",
+            Self::ReturnRefund => "return_refund",
+            Self::AddressChange => "address_change",
+            Self::ProductQuery => "product_query",
+            Self::Payment => "payment",
+            Self::Complaint => "complaint",
+            Self::TalkToHuman => "talk_to_human",
+            Self::StoreInfo => "store_info",
+            Self::AppointmentBook => "appointment_book",
+            Self::AppointmentReschedule => "appointment_reschedule",
+            Self::AppointmentCancel => "appointment_cancel",
+            Self::Greeting => "greeting",
+            Self::Goodbye => "goodbye",
+            Self::Affirm => "affirm",
+            Self::Deny => "deny",
+            Self::Repeat => "repeat",
+            Self::LanguageSwitch => "language_switch",
+            Self::CallbackRequest => "callback_request",
+            Self::DoNotCall => "do_not_call",
+            Self::OutOfScope => "oos",
+        }
+    }
+}
+
+/// A thing named in a turn.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Entity {
+    /// `order_id`, `phone`, `amount`, `datetime`, `duration`, `pincode`, `email`, `name`, `number`, `ordinal` or `product`.
+    pub kind: &'static str,
+    /// The span as it stands in the text.
+    pub text: Arc<str>,
+    /// The normalised value: digits, E.164, rupees, local ISO 8601 times (`{"from","to"}` for a stretch).
+    pub value: Arc<str>,
+    /// 0.0 to 1.0.
+    pub confidence: f32,
+}
+
+impl Entity {
+    /// The value as JSON: a number for amounts, numbers and ordinals, an object for a stretch of time, else a string.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let parsed = || serde_json::from_str(&self.value).ok();
+        let number = matches!(self.kind, "amount" | "number" | "ordinal");
+        let value = if number || self.value.starts_with('{') { parsed() } else { None };
+        value.unwrap_or_else(|| serde_json::Value::from(&*self.value))
+    }
+}
+
+/// What one caller turn was taken to mean.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Understanding {
+    /// The likeliest intent.
+    pub intent: IntentKind,
+    /// 0.0 to 1.0.
+    pub confidence: f32,
+    /// What it names.
+    pub entities: Vec<Entity>,
+}
