@@ -47,6 +47,8 @@ struct Settings {
     voice: String,
     #[serde(default = "default_language")]
     language: String,
+    #[serde(default)]
+    languages: Vec<String>,
     #[serde(default = "default_time_zone")]
     time_zone: String,
     #[serde(default)]
@@ -201,6 +203,8 @@ pub fn read(
     }
     let settings: Settings = Settings::deserialize(settings).map_err(|error| unread(settings, &error))?;
     let language = Language::parse(&settings.language).map_err(|e| wrong("language", &e.to_string()))?;
+    let languages = settings.languages.iter().map(|code| Language::parse(code)).collect::<Result<_, _>>();
+    let languages = languages.map_err(|error| wrong("languages", &error.to_string()))?;
     let handoff_numbers = settings
         .handoff_numbers
         .iter()
@@ -235,6 +239,7 @@ pub fn read(
         notices,
         voice: settings.voice.into(),
         language,
+        languages,
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
@@ -423,6 +428,7 @@ mod tests {
         for (settings, named) in [
             (json!({"voise": "x"}), "voise"),
             (json!({"language": "fr"}), "language"),
+            (json!({"languages": ["hi", "fr"]}), "languages: expected a language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),
             (json!({"menu": {"0": "nobody"}}), "menu"),

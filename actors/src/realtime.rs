@@ -12,7 +12,7 @@ use actix::prelude::*;
 use futures_util::StreamExt;
 
 use crate::audio::lane::{LaneSender, Pushed};
-use crate::call::event::CallEvent;
+use crate::call::event::{CallEvent, EngineChoice};
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::CallFacts;
 use crate::ports::{
@@ -29,6 +29,8 @@ pub struct RealtimeSpec {
     pub facts: Arc<CallFacts>,
     /// Opens sessions.
     pub engine: Arc<dyn Engine>,
+    /// Opens sessions for calls that the other has failed.
+    pub fallback: Option<Arc<dyn Engine>>,
     /// What the engine may call.
     pub tools: Arc<[ToolSpec]>,
     /// Format of the lanes.
@@ -43,6 +45,8 @@ pub struct RealtimeSpec {
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
 pub struct OpenSession {
+    /// By which engine; without a fallback, by the first.
+    pub by: EngineChoice,
     /// What happened so far.
     pub context: Vec<ContextItem>,
     /// How long to wait first.
@@ -129,7 +133,7 @@ impl Supervised for Realtime {
 impl Handler<OpenSession> for Realtime {
     type Result = ();
 
-    fn handle(&mut self, OpenSession { context, wait }: OpenSession, ctx: &mut Self::Context) {
+    fn handle(&mut self, OpenSession { by, context, wait }: OpenSession, ctx: &mut Self::Context) {
         self.close(ctx);
         let spec = EngineSpec {
             call: self.spec.facts.call,
@@ -138,7 +142,11 @@ impl Handler<OpenSession> for Realtime {
             context,
             audio: self.spec.audio,
         };
-        let (engine, lanes) = (Arc::clone(&self.spec.engine), self.spec.lanes.clone());
+        let engine = match (by, &self.spec.fallback) {
+            (EngineChoice::Fallback, Some(fallback)) => Arc::clone(fallback),
+            _ => Arc::clone(&self.spec.engine),
+        };
+        let lanes = self.spec.lanes.clone();
         let open = async move {
             tokio::time::sleep(wait).await;
             match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {

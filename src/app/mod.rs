@@ -62,8 +62,8 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let _alone = alone(&config.data_dir)?;
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
-    let (engine, sandbox_engine) = engine(&config).await?;
-    let ports = ports(&config, engine, &directory, &recorder)?;
+    let Engines { first, fallback, sandbox: sandbox_engine } = engines(&config).await?;
+    let ports = ports(&config, (first, fallback), &directory, &recorder)?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
@@ -142,25 +142,40 @@ fn provider_name(config: &Config) -> &'static str {
     }
 }
 
-/// The engine, and the simulated service behind it if there is no real one.
-async fn engine(config: &Config) -> anyhow::Result<(Arc<dyn Engine>, Option<EngineServer>)> {
+/// What speaks in calls.
+struct Engines {
+    first: Arc<dyn Engine>,
+    fallback: Option<Arc<dyn Engine>>,
+    /// The simulated service, if there is no real one.
+    sandbox: Option<EngineServer>,
+}
+
+async fn engines(config: &Config) -> anyhow::Result<Engines> {
+    let openai = &config.openai;
     let (base_url, key, sandbox) = match config.engine.provider {
         Provider::OpenAi => {
-            let key = config.openai.key.clone().context("OPENAI_API_KEY is not set")?;
-            (config.openai.base_url.clone(), key, None)
+            let key = openai.key.clone().context("OPENAI_API_KEY is not set")?;
+            (openai.base_url.clone(), key, None)
         }
         Provider::Sandbox => {
             let sandbox = sandbox::engine().await?;
             (sandbox.url.trim_end_matches("/realtime").to_owned(), SecretString::from("sandbox"), Some(sandbox))
         }
     };
-    let mut options = OpenAiOptions::new(Url::parse(&base_url).context("openai.base_url")?, key);
-    options.model.clone_from(&config.openai.model);
+    let fallback = openai.fallback.as_ref().filter(|_| sandbox.is_none());
+    let fallback =
+        fallback.map(|other| engine(config, &other.base_url, other.key.clone(), &other.model)).transpose()?;
+    Ok(Engines { first: engine(config, &base_url, key, &openai.model)?, fallback, sandbox })
+}
+
+fn engine(config: &Config, base_url: &str, key: SecretString, model: &str) -> anyhow::Result<Arc<dyn Engine>> {
+    let mut options = OpenAiOptions::new(Url::parse(base_url).context("openai.base_url")?, key);
+    model.clone_into(&mut options.model);
     options.transcription_model = Some(config.openai.transcription_model.clone());
     options.transcription_language.clone_from(&config.openai.transcription_language);
     options.connect_timeout = config.openai.connect_timeout;
     options.ca_file.clone_from(&config.openai.ca_file);
-    Ok((Arc::new(OpenAi::new(options)?), sandbox))
+    Ok(Arc::new(OpenAi::new(options)?))
 }
 
 fn greetings(config: &Config, engine: &Arc<dyn Engine>) -> Arc<dyn Greetings> {
@@ -208,7 +223,7 @@ struct Outside {
 
 fn ports(
     config: &Config,
-    engine: Arc<dyn Engine>,
+    (engine, fallback_engine): (Arc<dyn Engine>, Option<Arc<dyn Engine>>),
     directory: &Directory,
     recorder: &Arc<Recorder>,
 ) -> anyhow::Result<Outside> {
@@ -226,6 +241,7 @@ fn ports(
     let greetings = greetings(config, &engine);
     let ports = Ports {
         engine,
+        fallback_engine,
         greetings,
         actions: Arc::new(Catalogue::new(http)),
         journal: Arc::clone(recorder) as Arc<dyn Journal>,

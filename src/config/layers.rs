@@ -26,7 +26,8 @@ const PLATFORM_NAMES: [(&str, &str); 7] = [
 ];
 
 /// Keys that must not stand in a configuration file. Each has a `_file` key beside it.
-pub(super) const SECRETS: [&str; 4] = ["openai.key", "exotel.api_key", "exotel.api_token", "security.token_secret"];
+pub(super) const SECRETS: [&str; 5] =
+    ["openai.key", "openai.fallback_key", "exotel.api_key", "exotel.api_token", "security.token_secret"];
 
 /// Where a value came from.
 #[derive(Clone, PartialEq, Eq, Debug)]

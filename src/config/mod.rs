@@ -160,6 +160,19 @@ pub struct OpenAi {
     pub ca_file: Option<PathBuf>,
     /// The API key.
     pub key: Option<SecretString>,
+    /// For calls that this one fails.
+    pub fallback: Option<FallbackOpenAi>,
+}
+
+/// The second engine of section `openai`.
+#[derive(Clone, Debug)]
+pub struct FallbackOpenAi {
+    /// Without a slash at the end.
+    pub base_url: String,
+    /// Realtime model.
+    pub model: String,
+    /// Its key; the first one's where the service is the same.
+    pub key: SecretString,
 }
 
 /// Section `exotel`.

@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 use super::layers::{Source, nearest};
 use super::read::{Network, PublicUrl, Reader};
 use super::{
-    Actions, AudioChoice, Calls, Config, Database, Engine, Exotel, Limits, Log, LogFormat, OpenAi, Provider, Recording,
-    Security, Server, secrets,
+    Actions, AudioChoice, Calls, Config, Database, Engine, Exotel, FallbackOpenAi, Limits, Log, LogFormat, OpenAi,
+    Provider, Recording, Security, Server, secrets,
 };
 
 /// Reads every section; what is wrong is noted in the reader.
@@ -215,15 +215,39 @@ fn openai(r: &mut Reader<'_>) -> OpenAi {
     if base_url.is_empty() {
         r.problem("openai.base_url", "must not be empty");
     }
+    let (model, key) = (r.filled("openai.model"), secret(r, "openai.key"));
     OpenAi {
+        fallback: fallback(r, &base_url, &model, key.as_ref()),
         base_url,
-        model: r.filled("openai.model"),
+        model,
         transcription_model: r.filled("openai.transcription_model"),
         transcription_language: optional(r.text("openai.transcription_language")),
         connect_timeout: r.duration("openai.connect_timeout", Duration::from_millis(100)..=HOUR),
         ca_file,
-        key: secret(r, "openai.key"),
+        key,
     }
+}
+
+/// The second engine, if one is told.
+fn fallback(r: &mut Reader<'_>, first: &str, model: &str, key: Option<&SecretString>) -> Option<FallbackOpenAi> {
+    let (address, other) = (r.service_url("openai.fallback_base_url"), r.text("openai.fallback_model"));
+    let own = secret(r, "openai.fallback_key");
+    if address.is_empty() && other.is_empty() {
+        if own.is_some() {
+            r.problem("openai.fallback_key", "for what? Set openai.fallback_base_url or openai.fallback_model");
+        }
+        return None;
+    }
+    let same = address.is_empty() || address == first;
+    let Some(key) = own.or_else(|| key.filter(|_| same).cloned()) else {
+        // Without any key the sandbox speaks, which needs no second.
+        if !same {
+            r.problem("openai.fallback_key", "is needed: the first service's key is not sent to another address");
+        }
+        return None;
+    };
+    let filled = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_owned() } else { text };
+    Some(FallbackOpenAi { base_url: filled(address, first), model: filled(other, model), key })
 }
 
 fn exotel(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Exotel {

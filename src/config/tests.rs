@@ -279,3 +279,21 @@ fn durations_have_units() {
         assert_eq!(read::parse_duration(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn a_second_engine_has_a_key_of_its_own_or_is_the_same_service() {
+    let first = ("OPENAI_API_KEY", "sk-first");
+    let model = load(&[first, ("CALY__OPENAI__FALLBACK_MODEL", "gpt-realtime-mini")]).unwrap().openai.fallback.unwrap();
+    assert_eq!((model.base_url.as_str(), model.model.as_str()), ("https://api.openai.com/v1", "gpt-realtime-mini"));
+    let address = ("CALY__OPENAI__FALLBACK_BASE_URL", "https://eu.example.org/v1");
+    let missing = problems(&[first, address]);
+    assert!(missing.contains("openai.fallback_key: is needed"), "{missing}");
+    let other = load(&[first, address, ("CALY__OPENAI__FALLBACK_KEY", "sk-other")]).unwrap().openai.fallback.unwrap();
+    let key = secrecy::ExposeSecret::expose_secret(&other.key);
+    assert_eq!(
+        (other.base_url.as_str(), other.model.as_str(), key),
+        ("https://eu.example.org/v1", "gpt-realtime", "sk-other")
+    );
+    assert!(problems(&[first, ("CALY__OPENAI__FALLBACK_KEY", "sk-other")]).contains("for what?"));
+    assert!(load(&[first]).unwrap().openai.fallback.is_none());
+}

@@ -22,6 +22,7 @@ fn facts() -> CallFacts {
         notices: vec![],
         voice: "v".into(),
         language: Language::English,
+        languages: vec![],
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

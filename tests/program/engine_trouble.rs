@@ -55,6 +55,28 @@ async fn an_engine_that_is_away_hands_the_caller_to_a_person() {
     assert_handed_over(&server, &report).await;
 }
 
+#[actix_rt::test]
+async fn calls_that_one_engine_fails_are_taken_by_the_other() {
+    let (refusing, base) = engine(Faults { refuse: Some(401), ..Faults::default() }).await;
+    let (other, other_base) = engine(Faults::default()).await;
+    let settings = Settings::default()
+        .engine(&base)
+        .with("CALY__OPENAI__FALLBACK_BASE_URL", &other_base)
+        .with("CALY__OPENAI__FALLBACK_KEY", "other-key");
+    let server = Server::start(settings).await;
+    let line = Line::call(&server, "fallback").await;
+    line.agent_said(300, 0).await;
+    line.ask("shop_hours").await;
+    line.say("thanks_bye");
+    assert_eq!(line.closed(SOON).await, Some(1000));
+    let detail = server.ended_call(&line.sid).await;
+    assert_eq!(detail["call"]["end_reason"], "agent_ended");
+    let kinds: Vec<_> = detail["events"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
+    assert!(kinds.iter().any(|kind| **kind == "engine_fell_back"), "{kinds:?}");
+    assert_eq!((refusing.sessions(), other.sessions()), (0, 1));
+    assert_eq!(other.violations(), Vec::<String>::new());
+}
+
 /// One session goes wrong in the second answer; the caller asks again and is answered by the next session.
 async fn one_bad_session(name: &str, faults: Faults, sessions: u64) {
     let (engine, base) = engine(Faults { sessions: Some(1), ..faults }).await;

@@ -36,6 +36,7 @@ fn agent() -> Agent {
         notices: vec![],
         voice: "marin".into(),
         language: Language::English,
+        languages: vec![],
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

@@ -133,7 +133,8 @@ impl CallActor {
         let clock = CallClock::start(past.as_ref().map_or(CallTime::ZERO, |past| past.age));
         let catalogue: Arc<[Arc<ActionSpec>]> =
             ports.actions.catalogue(&facts.agent).into_iter().map(Arc::new).collect();
-        let state = CallState::new(Arc::clone(&facts), Arc::clone(&catalogue), Arc::clone(&ports.phrases));
+        let state = CallState::new(Arc::clone(&facts), Arc::clone(&catalogue), Arc::clone(&ports.phrases))
+            .with_fallback(ports.fallback_engine.is_some());
         let state = match past {
             Some(past) => state.after(past),
             None => state.greeting_with(ports.greetings.stored(&facts.agent)),
@@ -180,6 +181,7 @@ impl CallActor {
         let realtime = Realtime::new(RealtimeSpec {
             facts: Arc::clone(&self.facts),
             engine: Arc::clone(&self.ports.engine),
+            fallback: self.ports.fallback_engine.clone(),
             tools,
             audio: self.audio,
             lanes: EngineLanes { caller, agent },
@@ -238,7 +240,7 @@ impl CallActor {
     fn apply(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         let Some(children) = &self.children else { return };
         match effect {
-            Effect::OpenEngine { context, wait } => children.realtime.do_send(OpenSession { context, wait }),
+            Effect::OpenEngine { by, context, wait } => children.realtime.do_send(OpenSession { by, context, wait }),
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),

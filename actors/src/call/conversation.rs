@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::ending::LastWords;
-use super::event::{Effect, MediaWish};
+use super::event::{Effect, EngineChoice, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
@@ -14,12 +14,21 @@ use crate::ports::{EngineCommand, EngineError, EngineEvent, JournalEntry, Respon
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
+/// A session this old is replaced in the next pause. The service ends one at 60 minutes (openai-realtime: sessions).
+const SESSION_AGE: Duration = Duration::from_secs(50 * 60);
 /// Items of the session that can still be cut: more than can be in play.
 const SESSION_ITEMS_MAX: usize = 64;
 /// Longest wait the engine may ask for (`Retry-After`) before another session is tried.
 const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 impl CallState {
+    /// A call that has a second engine to go to.
+    #[must_use]
+    pub fn with_fallback(mut self, there: bool) -> Self {
+        self.fallback_left = there;
+        self
+    }
+
     pub(super) fn on_engine(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
         // Only the answer itself shows that the engine gets on with it: a caller who keeps saying hello must not keep a
         // stalled engine alive.
@@ -92,6 +101,7 @@ impl CallState {
 
     fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.engine = EngineStage::Ready;
+        self.timers.set(Timer::SessionAge, now + SESSION_AGE);
         let first = !std::mem::replace(&mut self.engine_was_ready, true);
         if !first {
             self.note("engine_recovered", &json!({ "attempts": self.engine_failures }), now, out);
@@ -176,7 +186,10 @@ impl CallState {
     fn on_answer_failed(&mut self, error: &EngineError, asked_again: bool, now: CallTime, out: &mut Vec<Effect>) {
         self.engine_failures += 1;
         self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
-        if !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX {
+        if self.is_given_up(error) && self.fallback_left {
+            out.push(Effect::CloseEngine);
+            self.on_engine_lost(error.clone(), now, out);
+        } else if self.is_given_up(error) {
             self.engine_dead(now, out);
         } else if !asked_again && matches!(self.phase, Phase::Live | Phase::Waiting) {
             // Nothing was said by anybody yet: it was the greeting that failed.
@@ -216,9 +229,10 @@ impl CallState {
         self.caller_speaking = false;
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
+        self.timers.clear(Timer::SessionAge);
         self.engine_failures += 1;
-        let tried_enough = self.engine_failures >= ENGINE_ATTEMPTS_MAX;
-        if !error.is_retryable() || tried_enough {
+        let first_failure = was_ready || self.engine_failures == 1;
+        if self.is_given_up(&error) && !self.falls_back(now, out) {
             self.engine_dead(now, out);
             return;
         }
@@ -233,12 +247,29 @@ impl CallState {
         // Taken before the bridge phrase, which means nothing to the engine.
         let context = self.context();
         self.untold.clear();
-        let first_failure = was_ready || self.engine_failures == 1;
         if first_failure && self.phase == Phase::Live && !self.playing {
             self.say(Phrase::Bridge, now, out);
             self.fillers += 1;
         }
-        out.push(Effect::OpenEngine { context, wait: wait_before(&error, self.engine_failures) });
+        // The other engine is tried at once: it asked for no patience.
+        let wait = if self.engine_failures == 0 { Duration::ZERO } else { wait_before(&error, self.engine_failures) };
+        out.push(Effect::OpenEngine { by: self.engine_by, context, wait });
+    }
+
+    /// Whether more of the present engine is of no use.
+    fn is_given_up(&self, error: &EngineError) -> bool {
+        !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX
+    }
+
+    /// From now on the other engine, with attempts of its own; `false` if there is none, or it was tried.
+    fn falls_back(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        if !std::mem::take(&mut self.fallback_left) {
+            return false;
+        }
+        self.engine_by = EngineChoice::Fallback;
+        self.engine_failures = 0;
+        self.note("engine_fell_back", &json!({}), now, out);
+        true
     }
 
     /// No engine will be had again in this call.
@@ -250,6 +281,7 @@ impl CallState {
         let _ = self.responses.lost();
         self.ledger.session_lost();
         self.timers.clear(Timer::EngineProgress);
+        self.timers.clear(Timer::SessionAge);
         out.push(Effect::CloseEngine);
         self.note("engine_given_up", &json!({}), now, out);
         match self.phase {

@@ -224,3 +224,31 @@ fn the_cost_in_all_is_on_record_after_each_answer_that_cost_something() {
     assert_eq!(spent(costing(12)), [42]);
     assert_eq!(state.usage(), Usage { audio_out: 42, ..Usage::default() });
 }
+
+#[test]
+fn stored_phrases_follow_the_callers_language_as_far_as_the_agent_speaks_it() {
+    use crate::domain::{Agent, Language};
+    let said = |agent: Agent, turns: &[&str]| {
+        let mut state = call_of(agent);
+        let mut effects = Vec::new();
+        for text in turns {
+            state.hear_language(text, Duration::from_secs(1), &mut effects);
+        }
+        let changes = effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::Record(JournalEntry::Event { kind: "language_changed", .. })));
+        (state.language, changes.count())
+    };
+    let hindi = || Agent { language: Language::Hindi, ..agent(true) };
+    let table: [(Agent, &[&str], Language, usize); 6] = [
+        (hindi(), &["where is my order please"], Language::English, 1),
+        (hindi(), &["yes please"], Language::Hindi, 0),
+        (hindi(), &["yes it is", "it is not"], Language::English, 1),
+        (hindi(), &["mera order kahan hai bhai"], Language::Hindi, 0),
+        (hindi(), &["where is my order please", "haan ji abhi tak nahi aaya"], Language::Hindi, 2),
+        (Agent { languages: vec![Language::Hindi], ..hindi() }, &["where is my order please"], Language::Hindi, 0),
+    ];
+    for (agent, turns, language, changes) in table {
+        assert_eq!(said(agent, turns), (language, changes), "{turns:?}");
+    }
+}

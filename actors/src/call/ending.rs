@@ -38,6 +38,7 @@ impl CallState {
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
                 Timer::TimeWarning => self.on_time_warning(now, out),
+                Timer::SessionAge => self.on_session_aged(now, out),
                 Timer::Dtmf => self.tell_keys(now, out),
                 Timer::LastWords => {
                     if let Phase::Closing(reason) = self.phase {
@@ -78,7 +79,7 @@ impl CallState {
 
     /// Says a stored phrase and remembers that it was said.
     pub(super) fn say(&mut self, phrase: Phrase, now: CallTime, out: &mut Vec<Effect>) {
-        let language = self.facts.agent.language;
+        let language = self.language;
         let words: Arc<str> = self.phrases.words(phrase, language).into();
         // What bridges a wait means nothing to the session that comes after it.
         if !matches!(phrase, Phrase::Bridge | Phrase::Checking | Phrase::StillChecking) {

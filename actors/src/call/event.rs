@@ -81,11 +81,23 @@ pub enum CallEvent {
     TimePassed,
 }
 
+/// Which of a call's two engines.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum EngineChoice {
+    /// The one every call begins with.
+    #[default]
+    First,
+    /// The one for calls that the first has failed.
+    Fallback,
+}
+
 /// Something is to be done. Carried out in order.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
     /// Open an engine session after a wait.
     OpenEngine {
+        /// By which engine.
+        by: EngineChoice,
         /// What happened so far.
         context: Vec<ContextItem>,
         /// How long to wait first.

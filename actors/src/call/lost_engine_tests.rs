@@ -18,6 +18,55 @@ fn refused() -> CallEvent {
     engine(EngineEvent::Lost(EngineError::Refused("key".into())))
 }
 
+fn rows_of_the_other_engine() -> Vec<Row> {
+    vec![
+        (
+            "an engine that refuses for good, and another there: that one, at once",
+            quiet(true).with_fallback(true),
+            vec![],
+            refused(),
+            &["say bridge", "open the fallback after 0 ms"],
+            "live",
+        ),
+        (
+            "the third failure in a row, and another engine there: that one",
+            call(true).with_fallback(true),
+            vec![not_opened(), not_opened()],
+            not_opened(),
+            &["open the fallback after 0 ms"],
+            "waiting",
+        ),
+        (
+            "the other engine has attempts of its own",
+            call(true).with_fallback(true),
+            vec![not_opened(), not_opened(), not_opened()],
+            not_opened(),
+            &["open the fallback after 0 ms"],
+            "waiting",
+        ),
+        (
+            "the other engine fails as well: no more",
+            call(true).with_fallback(true),
+            vec![refused()],
+            refused(),
+            &["close engine"],
+            "waiting",
+        ),
+        (
+            "an answer that fails for good is asked of the other engine",
+            quiet(true).with_fallback(true),
+            vec![],
+            engine(EngineEvent::ResponseDone {
+                response: "r".into(),
+                outcome: ResponseOutcome::Failed(EngineError::Quota("empty".into())),
+                usage: Usage::default(),
+            }),
+            &["close engine", "say bridge", "open the fallback after 0 ms"],
+            "live",
+        ),
+    ]
+}
+
 fn rows_of_bridges() -> Vec<Row> {
     let drained = || CallEvent::PlayoutDrained;
     let unheard = {
@@ -166,6 +215,7 @@ fn rows_of_what_is_owed() -> Vec<Row> {
 #[test]
 fn every_row_of_the_table_holds() {
     hold(rows_of_bridges());
+    hold(rows_of_the_other_engine());
     hold(rows_of_ends());
     hold(rows_of_what_is_owed());
 }
@@ -217,4 +267,26 @@ fn a_greeting_that_fails_while_the_phone_connects_is_asked_for_again_as_it_was()
     assert!(asked.is_some());
     let _ = state.on(created("r0", 1), at(1));
     assert_eq!(greeting(&state.on(failed("r0"), at(2))), asked);
+}
+
+#[test]
+fn an_old_session_is_replaced_in_the_next_pause_and_the_caller_hears_nothing_of_it() {
+    let mut state = quiet(true);
+    let opened =
+        |effects: &[Effect]| effects.iter().filter(|effect| matches!(effect, Effect::OpenEngine { .. })).count();
+    let silent = |effects: &[Effect]| !effects.iter().any(|effect| matches!(effect, Effect::Media(_)));
+    let at = |seconds: u64| Duration::from_secs(seconds);
+    // The caller speaks when it is due: nothing happens until they and the answer are done.
+    let _ = state.on(ready(), at(10));
+    state.caller_speaking = true;
+    let mut effects = Vec::new();
+    state.on_session_aged(at(10) + SESSION_AGE, &mut effects);
+    assert_eq!(opened(&effects), 0);
+    assert!(state.timers.is_set(Timer::SessionAge), "it is looked at again");
+    state.caller_speaking = false;
+    state.on_session_aged(at(15) + SESSION_AGE, &mut effects);
+    assert!(opened(&effects) == 1 && silent(&effects), "{effects:?}");
+    assert!(!state.timers.is_set(Timer::SessionAge));
+    let _ = state.on(ready(), at(16) + SESSION_AGE);
+    assert!(state.timers.is_set(Timer::SessionAge), "the next one grows old as well");
 }

@@ -49,7 +49,7 @@ impl CallState {
         context.push(ContextItem::Note(BACK_AGAIN.into()));
         vec![
             Effect::Record(JournalEntry::TakenUp { call: self.facts.call, at }),
-            Effect::OpenEngine { context, wait: CallTime::ZERO },
+            Effect::OpenEngine { by: self.engine_by, context, wait: CallTime::ZERO },
         ]
     }
 }

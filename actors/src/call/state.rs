@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::event::{CallEvent, Effect};
+use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::Contested;
 use super::ledger::Ledger;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Pcm, Speaker, Turn, Usage};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, ContextItem, EngineCommand, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
@@ -119,6 +119,14 @@ pub struct CallState {
     /// Outputs of actions that ended after the context of the session now opening was taken.
     pub(super) untold: Vec<Arc<str>>,
     pub(super) tool_chain: u32,
+    /// What stored phrases are said in: the caller's, as far as the agent speaks it.
+    pub(super) language: Language,
+    /// What the last turn was in, if that was another.
+    pub(super) other_language: Option<Language>,
+    /// Which engine sessions are opened with.
+    pub(super) engine_by: EngineChoice,
+    /// There is another engine, not tried yet.
+    pub(super) fallback_left: bool,
     pub(super) keys: String,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
@@ -152,6 +160,8 @@ impl CallState {
             timers.set(Timer::TimeWarning, at);
         }
         Self {
+            language: facts.agent.language,
+            other_language: None,
             facts,
             catalogue,
             phrases,
@@ -178,6 +188,8 @@ impl CallState {
             outputs_owed: false,
             untold: Vec::new(),
             tool_chain: 0,
+            engine_by: EngineChoice::First,
+            fallback_left: false,
             keys: String::new(),
             reprompts: 0,
             playing_phrase: false,
@@ -200,7 +212,7 @@ impl CallState {
         }
         vec![
             Effect::Record(JournalEntry::Admitted(Arc::clone(&self.facts))),
-            Effect::OpenEngine { context: self.greeting_context(), wait: Duration::ZERO },
+            Effect::OpenEngine { by: self.engine_by, context: self.greeting_context(), wait: Duration::ZERO },
         ]
     }
 
@@ -408,6 +420,7 @@ impl CallState {
         self.check_notices(&turn, out);
         let mut under_way = "".into();
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
+            self.hear_language(&turn.text, turn.ended, out);
             under_way = self.turns.agent_under_way();
             let asked = self.turns.last_of_agent(turn.started);
             out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text), asked });

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::event::{CallEvent, Effect, MediaWish};
+use super::event::{CallEvent, Effect, EngineChoice, MediaWish};
 use super::state::{Attach, CallState};
 use crate::audio::playout::Cut;
 use crate::domain::*;
@@ -40,6 +40,7 @@ pub(super) fn agent(people: bool) -> Agent {
         notices: vec![],
         voice: "marin".into(),
         language: Language::English,
+        languages: vec![],
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
@@ -63,7 +64,7 @@ pub(super) fn call(people: bool) -> CallState {
     call_of(agent(people))
 }
 
-fn call_of(agent: Agent) -> CallState {
+pub(super) fn call_of(agent: Agent) -> CallState {
     let facts = CallFacts {
         call: CallId::new(),
         client: ClientId::new(),
@@ -90,6 +91,9 @@ pub(super) fn words(effects: &[Effect]) -> Vec<String> {
 
 fn word(effect: &Effect) -> Option<String> {
     Some(match effect {
+        Effect::OpenEngine { by: EngineChoice::Fallback, wait, .. } => {
+            format!("open the fallback after {} ms", wait.as_millis())
+        }
         Effect::OpenEngine { wait, .. } => format!("open after {} ms", wait.as_millis()),
         Effect::CloseEngine => "close engine".into(),
         Effect::Engine(EngineCommand::CreateResponse { .. }) => "ask".into(),

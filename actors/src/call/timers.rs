@@ -15,6 +15,8 @@ pub enum Timer {
     IdleSpeech,
     /// The engine owes an answer.
     EngineProgress,
+    /// The engine session is to be replaced in the next pause.
+    SessionAge,
     /// What the caller says into the agent's words must have shown what it is.
     Floor,
     /// The caller waits for an answer or an action and hears nothing.
@@ -31,7 +33,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 12;
+const COUNT: usize = 13;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -44,6 +46,7 @@ impl Timers {
         Timer::IdleMedia,
         Timer::IdleSpeech,
         Timer::EngineProgress,
+        Timer::SessionAge,
         Timer::Floor,
         Timer::Filler,
         Timer::TimeWarning,

@@ -7,13 +7,15 @@ use super::ending::LastWords;
 use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
-use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, MenuChoice, Phrase};
+use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, Language, MenuChoice, Phrase};
 use crate::ports::EngineCommand;
 
 /// Keys pressed within this time of each other belong together.
 const KEYS_GAP: CallTime = CallTime::from_millis(1500);
 /// Keys kept until they are told to the engine.
 const KEYS_MAX: usize = 32;
+/// A turn of so many words tells by itself which language the caller speaks.
+const TELLING_WORDS: usize = 4;
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
 
@@ -87,7 +89,40 @@ impl CallState {
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
-        out.push(Effect::OpenEngine { context, wait: CallTime::ZERO });
+        self.timers.clear(Timer::SessionAge);
+        out.push(Effect::OpenEngine { by: self.engine_by, context, wait: CallTime::ZERO });
+    }
+
+    /// The caller speaks another language than before: two turns of it, or one of some length, are enough.
+    pub(super) fn hear_language(&mut self, text: &str, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(heard) = crate::understand::language::language(text) else { return };
+        // One recogniser writes the same Hindi now in Devanagari, now in Latin letters.
+        let hindi = |language: Language| language != Language::English;
+        let heard = if hindi(heard) && hindi(self.facts.agent.language) { self.facts.agent.language } else { heard };
+        if hindi(heard) == hindi(self.language) || !self.facts.agent.speaks(heard) {
+            self.other_language = None;
+            return;
+        }
+        let again = self.other_language.replace(heard) == Some(heard);
+        if again || text.split_whitespace().count() >= TELLING_WORDS {
+            self.other_language = None;
+            let change = json!({ "from": self.language.code(), "to": heard.code() });
+            self.language = heard;
+            self.note("language_changed", &change, now, out);
+        }
+    }
+
+    /// The session is old: another takes its place in a pause, long before the service ends it in a sentence.
+    pub(super) fn on_session_aged(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.engine != EngineStage::Ready || self.phase != Phase::Live {
+            return;
+        }
+        let busy = self.playing || self.caller_speaking || self.contested.is_some() || self.awaits();
+        if busy || !self.responses.is_idle() {
+            self.timers.set(Timer::SessionAge, now + POLITENESS);
+        } else {
+            self.renew_engine("age", now, out);
+        }
     }
 
     pub(super) fn on_time_warning(&mut self, now: CallTime, out: &mut Vec<Effect>) {

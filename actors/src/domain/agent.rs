@@ -220,6 +220,8 @@ pub struct Agent {
     pub voice: Arc<str>,
     /// The language stored phrases use until the caller's is known.
     pub language: Language,
+    /// The languages it may speak; empty is all of them.
+    pub languages: Vec<Language>,
     /// Seconds that the callers' local time is ahead of UTC.
     pub utc_offset: i32,
     /// How a turn ends.
@@ -236,6 +238,14 @@ pub struct Agent {
     pub http_tools: Vec<HttpTool>,
     /// Time limits.
     pub limits: CallLimits,
+}
+
+impl Agent {
+    /// Whether it may speak a language. Its own it always may.
+    #[must_use]
+    pub fn speaks(&self, language: Language) -> bool {
+        self.languages.is_empty() || language == self.language || self.languages.contains(&language)
+    }
 }
 
 /// A client's own HTTPS endpoint offered to the engine as a tool.

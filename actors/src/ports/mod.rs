@@ -325,6 +325,8 @@ pub trait Recordings: Send + Sync {
 pub struct Ports {
     /// Speech.
     pub engine: Arc<dyn Engine>,
+    /// Speech for calls that the first engine fails; `None` if there is no other.
+    pub fallback_engine: Option<Arc<dyn Engine>>,
     /// Greetings made before.
     pub greetings: Arc<dyn Greetings>,
     /// Doing.

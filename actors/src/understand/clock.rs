@@ -30,7 +30,7 @@ impl Clock {
             (Some(Half::Am), _) => vec![hour % 12],
             (Some(Half::Pm), _) => vec![pm],
             (None, _) if hour > 12 || hour == 0 => vec![hour],
-            (None, Some(Part::Dawn | Part::Morning)) => vec![hour % 12],
+            (None, Some(Part::Dawn | Part::Morning)) => vec![hour],
             (None, Some(Part::Noon | Part::Afternoon)) => vec![if (9..12).contains(&hour) { hour } else { pm }],
             (None, Some(Part::Evening)) => vec![pm],
             // Twelve at night is the day's end, one to four the next morning.
@@ -73,6 +73,17 @@ pub(super) fn range(pieces: &[Lex], at: usize, bare: bool) -> Option<((Clock, Op
     let (from, end) = number(pieces, begin)?;
     let (to, end) = linked(end).and_then(|next| clock(pieces, next, begin > at && bare))?;
     Some(((Clock { half: to.half, ..from }, Some(to)), end))
+}
+
+/// *four to six*: two bare numbers.
+pub(super) fn is_bare_range(pieces: &[Lex], at: usize) -> bool {
+    let till = |at: usize| matches!(pieces.get(at).and_then(Lex::word), Some(Word::Till | Word::And));
+    number(pieces, at).is_some_and(|(_, end)| till(end) && number(pieces, end + 1).is_some())
+}
+
+/// The hour twelve hours on, for the end of a stretch that began before noon.
+pub(super) fn after_noon(clock: Clock) -> u32 {
+    clock.hour % 12 + 12
 }
 
 fn clock(pieces: &[Lex], at: usize, bare: bool) -> Option<(Clock, usize)> {

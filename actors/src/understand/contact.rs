@@ -1,11 +1,11 @@
-//! Numbers that are names: telephones, PIN codes, order numbers; and e-mail addresses.
+//! Numbers that are names: telephones, PIN codes, order numbers.
 
 use std::sync::LazyLock;
 
 use super::entity::Turn;
-use super::fold::{Token, key, romanise};
-use super::lex::{What, digits as digits_of};
-use super::quantity::Quantity;
+use super::fold::{Token, key};
+use super::lex::What;
+use super::quantity::{Quantity, quantity};
 use super::vocabulary::{Word, word};
 use super::words::Words;
 
@@ -18,7 +18,7 @@ static ANNOUNCING: LazyLock<Words> = LazyLock::new(|| {
     Words::spelled("order orders number nambar id आईडी parcel package shipment tracking booking नंबर awb")
 });
 static TELEPHONE: LazyLock<Words> =
-    LazyLock::new(|| Words::spelled("phone mobile contact whatsapp call फोन फ़ोन मोबाइल कॉल"));
+    LazyLock::new(|| Words::spelled("phone mobile contact whatsapp call landline telephone फोन फ़ोन मोबाइल कॉल"));
 static PIN: LazyLock<Words> = LazyLock::new(|| Words::spelled("pin pincode zip zipcode postal पिन पिनकोड area"));
 /// A number behind these, or before these, is told of something else.
 static NOT_BEFORE: LazyLock<Words> = LazyLock::new(|| Words::exact("age otp in cvv size version ओटीपी rate flat"));
@@ -29,15 +29,78 @@ pub(super) fn announces(token: &Token) -> bool {
     ANNOUNCING.has(token)
 }
 
-/// E.164 of an Indian mobile number, or of another one told with its `+`.
-fn phone(digits: &str, plus: bool) -> Option<String> {
+/// Most letters before the digits of an order number.
+const LETTERS_MAX: usize = 4;
+
+/// Words that may stand between *number* and its digits.
+static SMALL_WORDS: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact(
+        "hai he is was the ka ki ke ko se par pe no yes my for and aur or it its tha thi hi bhi to in on at so ya yeh ye wo woh do ek jo hu",
+    )
+});
+
+/// A letter spelled out: `o`, *ओ*.
+fn letter(token: &Token) -> Option<char> {
+    const NAMES: &str = "ए:A बी:B सी:C डी:D ई:E एफ:F जी:G एच:H आई:I जे:J के:K एल:L एम:M एन:N ओ:O पी:P आर:R एस:S टी:T यू:U वी:V एक्स:X वाई:Y";
+    let raw = token.raw.as_str();
+    if raw.len() == 1 && raw.as_bytes()[0].is_ascii_lowercase() {
+        return raw.chars().next().map(|letter| letter.to_ascii_uppercase());
+    }
+    let named = NAMES.split(' ').filter_map(|pair| pair.split_once(':')).find(|(name, _)| *name == raw);
+    named.and_then(|(_, letter)| letter.chars().next())
+}
+
+/// `order id a b c one two three`, `order number od 4521 9`: letters spelled out, or few in one, before digits. Gives the
+/// piece after it.
+pub(super) fn lettered(turn: &mut Turn<'_>, at: usize) -> Option<usize> {
+    let first = turn.pieces[at].first;
+    if !turn.before(first, 3).iter().any(announces) {
+        return None;
+    }
+    let mut name = String::new();
+    let mut next = at;
+    while name.len() < LETTERS_MAX
+        && let Some(letter) = turn.pieces.get(next).and_then(|piece| letter(&turn.tokens[piece.first]))
+    {
+        name.push(letter);
+        next += 1;
+    }
+    if name.is_empty() {
+        // "od 4521": not a word, and right behind its announcement.
+        let raw = &turn.tokens[first].raw;
+        let close = turn.before(first, 1).iter().any(announces);
+        let code =
+            (2..=3).contains(&raw.len()) && raw.bytes().all(|b| b.is_ascii_lowercase()) && !SMALL_WORDS.has_word(raw);
+        // "ORD-1042" is written so, and kept so.
+        let blank = turn.text[turn.tokens[first].span.end..].starts_with(' ');
+        if !close || !code || !blank || !matches!(turn.pieces[at].what, What::Other) {
+            return None;
+        }
+        name = raw.to_ascii_uppercase();
+        next = at + 1;
+    }
+    let letters = name.len();
+    while let Some(number) = quantity(&turn.pieces, next).filter(|number| !number.scaled && number.value.fract() == 0.0)
+    {
+        name.push_str(&number.digits.clone().unwrap_or_else(|| super::quantity::plain(number.value)));
+        next = number.end;
+    }
+    let last = turn.pieces[next - 1].last;
+    let fits = name.len() >= letters + 3 && name.len() <= DIGITS_MAX && turn.is_free(first, last);
+    fits.then(|| turn.note("order_id", (first, last), 0, name, 0.9))?;
+    Some(next)
+}
+
+/// E.164 of an Indian number, mobile or (where a telephone is spoken of) fixed, or of another one told with its `+`.
+fn phone(digits: &str, plus: bool, telephone: bool) -> Option<String> {
     let national = match digits.len() {
         10 => digits,
         11 => digits.strip_prefix('0').unwrap_or(""),
         12 => digits.strip_prefix("91").unwrap_or(""),
         _ => "",
     };
-    if national.len() == 10 && national.starts_with(['6', '7', '8', '9']) {
+    let fixed = telephone && digits.starts_with('0');
+    if national.len() == 10 && !national.starts_with('0') && (fixed || national.starts_with(['6', '7', '8', '9'])) {
         return Some(format!("+91{national}"));
     }
     (plus && (8..=15).contains(&digits.len()) && !digits.starts_with('0')).then(|| format!("+{digits}"))
@@ -55,9 +118,11 @@ pub(super) fn digits(turn: &mut Turn<'_>, number: &Quantity, (first, last): (usi
     let marked = turn.sign_before(first, "#").is_some();
     let is_order = marked || before.iter().any(|token| token.key == key("order"));
     let plus = turn.sign_before(first, "+");
+    let said = turn.before(first, 1).iter().any(|token| matches!(token.raw.as_str(), "plus" | "प्लस"));
     if (telephone || !is_order)
-        && let Some(number) = phone(&text, plus.is_some())
+        && let Some(number) = phone(&text, plus.is_some() || said, telephone)
     {
+        let first = if said { first - 1 } else { first };
         turn.note("phone", (first, last), plus.unwrap_or(0), number, if telephone { 0.95 } else { 0.85 });
         return true;
     }
@@ -147,145 +212,4 @@ pub(super) fn coded(turn: &mut Turn<'_>, at: usize) -> Option<usize> {
     let value = raw.to_ascii_uppercase();
     turn.note("order_id", (first, last), 0, value, if announced { 0.95 } else { 0.8 });
     Some(next)
-}
-
-/// Written addresses, and spoken ones: `ravi dot kumar at the rate gmail dot com`.
-pub(super) fn emails(turn: &mut Turn<'_>) {
-    let mut at = 0;
-    while at < turn.tokens.len() {
-        match email(turn, at) {
-            Some((first, last, value)) => {
-                turn.note("email", (first, last), 0, value, 0.95);
-                at = last + 1;
-            }
-            None => at += 1,
-        }
-    }
-}
-
-static HOSTS: LazyLock<Words> = LazyLock::new(|| {
-    Words::exact("gmail yahoo hotmail outlook rediffmail rediff icloud live ymail protonmail जीमेल याहू")
-});
-
-/// The address whose `@` is at a token or before it: its first and last token and its text.
-fn email(turn: &Turn<'_>, at: usize) -> Option<(usize, usize, String)> {
-    let raw = |at: usize| turn.tokens.get(at).map(|token| token.raw.as_str());
-    let gap = |at: usize| turn.tokens.get(at + 1).map(|next| &turn.text[turn.tokens[at].span.end..next.span.start]);
-    let (user_end, host) = if gap(at) == Some("@") {
-        (at, at + 1)
-    } else {
-        let rest = match (raw(at)?, raw(at + 1), raw(at + 2)) {
-            ("at" | "एट", Some("the" | "द" | "दी"), Some("rate" | "रेट")) => at + 3,
-            ("at" | "एट", Some("rate" | "रेट"), _) | ("ऐट", Some("रेट"), _) => at + 2,
-            ("at", Some(host), _) if HOSTS.has_word(host) => at + 1,
-            ("attherate" | "atrate", ..) => at + 1,
-            _ => return None,
-        };
-        (at.checked_sub(1)?, if matches!(raw(rest), Some("of")) { rest + 1 } else { rest })
-    };
-    let (domain, last) = domain(turn, host)?;
-    let (first, user) = user(turn, user_end)?;
-    Some((first, last, format!("{user}@{domain}")))
-}
-
-/// A name in Latin letters, as people write theirs: `rahul`, not `raahul`.
-fn latin(word: &str) -> String {
-    if word.is_ascii() { word.to_owned() } else { romanise(word).replace("aa", "a") }
-}
-
-fn is_dot(word: &str) -> bool {
-    matches!(word, "dot" | "डॉट" | "डाट" | "point")
-}
-
-/// `gmail dot com`, `company.co.in`.
-fn domain(turn: &Turn<'_>, at: usize) -> Option<(String, usize)> {
-    const ENDINGS: [(&str, &str); 10] = [
-        ("com", "com"),
-        ("कॉम", "com"),
-        ("in", "in"),
-        ("इन", "in"),
-        ("co", "co"),
-        ("org", "org"),
-        ("net", "net"),
-        ("edu", "edu"),
-        ("kaum", "com"),
-        ("kom", "com"),
-    ];
-    let raw = |at: usize| turn.tokens.get(at).map(|token| token.raw.as_str());
-    let name = match raw(at)? {
-        "जीमेल" => "gmail",
-        "याहू" => "yahoo",
-        name if name.is_ascii() => name,
-        _ => return None,
-    };
-    let (mut domain, mut last) = (name.to_owned(), at);
-    loop {
-        let spoken = raw(last + 1).is_some_and(is_dot);
-        let next = if spoken { last + 2 } else { last + 1 };
-        let written = !spoken
-            && turn
-                .tokens
-                .get(next)
-                .is_some_and(|token| &turn.text[turn.tokens[last].span.end..token.span.start] == ".");
-        let Some(word) = raw(next).filter(|_| spoken || written) else { break };
-        let ending = ENDINGS.iter().find(|(said, _)| *said == word).map(|(_, ending)| *ending);
-        let Some(part) = ending.or_else(|| written.then_some(word)) else { break };
-        domain.push('.');
-        domain.push_str(part);
-        last = next;
-    }
-    (domain.contains('.')).then_some((domain, last))
-}
-
-/// What stands before the `@`, read backwards as long as its parts hang together.
-fn user(turn: &Turn<'_>, end: usize) -> Option<(usize, String)> {
-    static STOPS: LazyLock<Words> = LazyLock::new(|| {
-        Words::exact("is email mail id my hai mera meri address to on it its ईमेल मेल आईडी है मेरा मेरी e the par pe at")
-    });
-    let mut parts: Vec<String> = Vec::new();
-    let mut first = end + 1;
-    let mut joined = true;
-    while let Some(at) = first.checked_sub(1) {
-        let token = turn.tokens.get(at)?;
-        let written = turn.tokens.get(at + 1).map(|next| &turn.text[token.span.end..next.span.start]);
-        let sign = match written {
-            Some(sign @ ("." | "_" | "-" | "+")) => Some(sign),
-            _ => None,
-        };
-        let said = match token.raw.as_str() {
-            word if is_dot(word) => Some("."),
-            "underscore" | "अंडरस्कोर" => Some("_"),
-            "dash" | "hyphen" | "minus" => Some("-"),
-            _ => None,
-        };
-        if let Some(said) = said {
-            parts.push(said.to_owned());
-            joined = true;
-        } else {
-            let number = match word(token) {
-                Some(Word::Small(value, _)) => Some(value.to_string()),
-                _ => digits_of(token),
-            };
-            let single = token.raw.len() == 1 || number.is_some();
-            if STOPS.has(token) {
-                break;
-            }
-            if !(joined || sign.is_some() || single) {
-                break;
-            }
-            if let Some(sign) = sign.filter(|_| at < end) {
-                parts.push(sign.to_owned());
-            }
-            // "ravi one two": a word before figures is part of the address, one before a word is not.
-            joined = single && at > 0;
-            parts.push(number.unwrap_or_else(|| latin(&token.raw)));
-        }
-        first = at;
-        if parts.len() > 24 {
-            break;
-        }
-    }
-    parts.reverse();
-    let user = parts.concat();
-    (!user.is_empty() && user.bytes().any(|b| b.is_ascii_alphanumeric())).then_some((first, user))
 }

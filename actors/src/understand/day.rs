@@ -43,6 +43,14 @@ pub(super) fn shifted(pieces: &[Lex], at: usize, now: NaiveDateTime) -> Option<(
     if ahead.is_some() {
         return Some((moved(now, count, unit)?, end));
     }
+    // "three days from now", "a week from tomorrow".
+    if word(end) == Some(Word::From) {
+        return match word(end + 1)? {
+            Word::Now => Some((moved(now, count, unit)?, end + 2)),
+            Word::Day(days) => Some((moved(now + Duration::days(days.into()), count, unit)?, end + 2)),
+            _ => None,
+        };
+    }
     // "do din ke baad".
     let next = if word(end) == Some(Word::Link) { end + 1 } else { end };
     let sign = match word(next)? {
@@ -58,17 +66,29 @@ pub(super) fn shifted(pieces: &[Lex], at: usize, now: NaiveDateTime) -> Option<(
 /// A number and a unit of time.
 pub(super) fn length(pieces: &[Lex], at: usize) -> Option<(f64, Unit, usize)> {
     let word = |at: usize| pieces.get(at).and_then(Lex::word);
+    // "half an hour", "quarter of an hour".
+    let of = |mut at: usize| {
+        while matches!(word(at), Some(Word::Link | Word::Article)) {
+            at += 1;
+        }
+        at
+    };
     let (count, next) = match word(at) {
-        Some(Word::Half) => (0.5, if word(at + 1).is_none() { at + 2 } else { at + 1 }),
+        Some(Word::Half) => (0.5, of(at + 1)),
+        Some(Word::Article) if matches!(word(at + 1), Some(Word::Unit(_))) => (1.0, at + 1),
         Some(Word::Paune) if matches!(word(at + 1), Some(Word::Unit(_))) => (0.75, at + 1),
         Some(Word::Sava) if matches!(word(at + 1), Some(Word::Unit(_))) => (1.25, at + 1),
-        Some(Word::Quarter) => (0.25, if word(at + 1).is_none() { at + 2 } else { at + 1 }),
+        Some(Word::Quarter) => (0.25, of(at + 1)),
+        Some(Word::Small(3, _)) if word(at + 1) == Some(Word::Quarter) => (0.75, of(at + 2)),
         _ => {
             let number = quantity(pieces, at)?;
             (number.value, number.end)
         }
     };
     match word(next)? {
+        // "an hour and a half".
+        Word::Unit(unit) if word(next + 1) == Some(Word::AndHalf) => Some((count + 0.5, unit, next + 2)),
+        Word::Unit(unit) if word(next + 1) == Some(Word::AndQuarter) => Some((count + 0.25, unit, next + 2)),
         Word::Unit(unit) => Some((count, unit, next + 1)),
         // The ordinal and the unit are one word: "30 second".
         Word::Ordinal(2) => Some((count, Unit::Second, next + 1)),
@@ -129,7 +149,22 @@ pub(super) fn days(pieces: &[Lex], at: usize, today: NaiveDate, past: Option<boo
                 _ => None,
             };
         }
-        Some(Word::Weekday(day)) => return Some((Days::One(weekday(today, day, past)?), at + 1)),
+        Some(Word::Weekday(day)) => {
+            let first = weekday(today, day, past)?;
+            // "monday to wednesday", "somvaar se budhvaar".
+            if let (Some(Word::From | Word::Till), Some(Word::Weekday(last))) = (word(at + 1), word(at + 2)) {
+                return Some((Days::Range(first, weekday(first, last, None)?), at + 3));
+            }
+            return Some((Days::One(first), at + 1));
+        }
+        // "on the twentieth".
+        Some(Word::On) => {
+            let next = if word(at + 1) == Some(Word::Link) { at + 2 } else { at + 1 };
+            let nth = matches!(pieces.get(next)?.what, What::Nth(_) | What::Word(Word::Ordinal(3..)));
+            let (day, end) = day_number(pieces, next).filter(|_| nth)?;
+            let month = matches!(word(end), Some(Word::Month(_))) || matches!(word(end + 1), Some(Word::Month(_)));
+            return if month { None } else { Some((Days::One(this_month(today, day, past)?), end)) };
+        }
         Some(Word::Weekend) => return Some((weekend(today, 0)?, at + 1)),
         Some(shift @ (Word::Next | Word::This | Word::Last)) => return relative(pieces, at, shift, today),
         _ => {}

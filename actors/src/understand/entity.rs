@@ -9,6 +9,7 @@ use chrono::NaiveDateTime;
 
 use super::contact;
 use super::day::length;
+use super::email;
 use super::fold::Token;
 use super::lex::{Lex, What, pieces};
 use super::named;
@@ -76,7 +77,7 @@ impl<'a> Turn<'a> {
 /// Everything a turn names, in the order of the text. `now` is the caller's local time; without it no time is told.
 pub(super) fn find(text: &str, tokens: &[Token], now: Option<NaiveDateTime>, products: &[&str]) -> Vec<Entity> {
     let mut turn = Turn::new(text, tokens);
-    contact::emails(&mut turn);
+    email::emails(&mut turn);
     named::names(&mut turn);
     named::products(&mut turn, products);
     if let Some(now) = now {
@@ -142,17 +143,10 @@ fn durations(turn: &mut Turn<'_>) {
 }
 
 fn piece_of_time(turn: &Turn<'_>, at: usize) -> Option<(Vec<(f64, Unit)>, usize)> {
-    if let Some((count, unit, end)) = length(&turn.pieces, at) {
-        // "do ghante aur"; "5 minute pehle" without a clock of the call is no length of time either.
-        return Some((vec![(count, unit)], end));
-    }
-    // "an hour", "a week".
-    let piece = turn.pieces.get(at)?;
-    let article = matches!(turn.tokens[piece.first].raw.as_str(), "a" | "an");
-    match turn.word(at + 1) {
-        Some(Word::Unit(unit)) if article => Some((vec![(1.0, unit)], at + 2)),
-        _ => None,
-    }
+    let (count, unit, end) = length(&turn.pieces, at)?;
+    // "wait a second" asks for patience, not for a length of time.
+    let moment = unit == Unit::Second && turn.word(at) == Some(Word::Article);
+    (!moment).then(|| (vec![(count, unit)], end))
 }
 
 /// ISO 8601; fractions go to the next smaller unit.
@@ -204,12 +198,23 @@ fn numbers(turn: &mut Turn<'_>) {
         let nth = match piece.what {
             What::Nth(nth) => Some(nth),
             What::Word(Word::Ordinal(nth)) => Some(u32::from(nth)),
+            What::Word(Word::Unit(Unit::Second)) if turn.tokens[first].raw == "second" => Some(2),
             _ => None,
         };
-        if let Some(nth) = nth.filter(|_| free) {
+        // "first of all" and "wait a second" count nothing.
+        let counts = |turn: &Turn<'_>| {
+            let next = turn.after(first, 2).iter().map(|token| token.raw.as_str()).collect::<Vec<_>>();
+            let before = at.checked_sub(1).and_then(|before| turn.word(before));
+            next != ["of", "all"] && before != Some(Word::Article)
+        };
+        if let Some(nth) = nth.filter(|_| free && counts(turn)) {
             // "paanch sekand" was taken; "second" by itself is an ordinal.
             let last = turn.pieces[at].last;
             turn.note("ordinal", (first, last), 0, nth.to_string(), 0.85);
+        }
+        if free && let Some(next) = contact::lettered(turn, at) {
+            at = next;
+            continue;
         }
         let Some(number) = quantity(&turn.pieces, at).filter(|_| free) else {
             at = contact::coded(turn, at).unwrap_or(at + 1);
@@ -249,9 +254,27 @@ fn money(turn: &mut Turn<'_>, at: usize, number: &Quantity, (first, last): (usiz
     let sign = turn.sign_before(first, "₹");
     let word_before =
         turn.before(first, 1).first().is_some_and(|token| matches!(super::vocabulary::word(token), Some(Word::Rupee)));
+    // "three fifty rupees": three hundred and fifty.
+    if let (Some(Word::Small(hundreds @ 1..=9, _)), Some(tens)) = (turn.word(at), quantity(&turn.pieces, number.end))
+        && number.end == at + 1
+        && (10.0..100.0).contains(&tens.value)
+        && turn.word(tens.end) == Some(Word::Rupee)
+    {
+        let last = turn.pieces[tens.end].last;
+        turn.note("amount", (first, last), 0, plain(f64::from(hundreds) * 100.0 + tens.value), 0.9);
+        return true;
+    }
+    let slashed = turn.text[turn.tokens[last].span.end..].starts_with("/-");
     if let Some(rate) = named(next).filter(|rate| *rate == 1.0 || number.value < 100.0) {
-        let last = turn.pieces[number.end].last;
-        turn.note("amount", (first, last), 0, plain(number.value * rate), 0.95);
+        let (mut value, mut last) = (number.value * rate, turn.pieces[number.end].last);
+        // "das rupaye pachas paise".
+        let paise = quantity(&turn.pieces, number.end + 1).filter(|paise| turn.word(paise.end) == Some(Word::Paisa));
+        if let Some(paise) = paise.filter(|paise| rate == 1.0 && paise.value < 100.0) {
+            (value, last) = (value + paise.value * 0.01, turn.pieces[paise.end].last);
+        }
+        turn.note("amount", (first, last), 0, plain(value), 0.95);
+    } else if slashed {
+        turn.note("amount", (first, last), 0, plain(number.value), 0.95);
     } else if let Some(bytes) = sign {
         turn.note("amount", (first, last), bytes, plain(number.value), 0.95);
     } else if word_before {
@@ -261,6 +284,10 @@ fn money(turn: &mut Turn<'_>, at: usize, number: &Quantity, (first, last): (usiz
         && turn.word(at).is_none_or(|word| !matches!(word, Word::Times(_)))
         && number.digits.is_none()
         && !announced(turn, first)
+        && !turn
+            .after(last, 1)
+            .iter()
+            .any(|token| matches!(token.raw.as_str(), "log" | "logo" | "people" | "लोग" | "लोगों"))
     {
         turn.note("amount", (first, last), 0, plain(number.value), 0.6);
         // It may as well count things.
@@ -301,12 +328,16 @@ fn is_count(turn: &Turn<'_>, at: usize, number: &Quantity, (first, last): (usize
     let before = turn.before(first, 1).first().map(|token| token.raw.as_str());
     let after = turn.after(last, 1).first().map(|token| token.raw.as_str());
     let denied = after.is_some_and(|word| NOT_AFTER.has_word(word));
+    // "jaane do bhai": let it be.
+    let lets = before.is_some_and(|word| STEMS.has_word(word) || word.ends_with("ne") || word.ends_with("ने"));
     match (value, tongue) {
-        (2, Tongue::Hindi) => {
-            !is_english(turn) && !denied && after.is_some() && !before.is_some_and(|word| STEMS.has_word(word))
-        }
+        (2, Tongue::Hindi) => !is_english(turn) && !denied && after.is_some() && !lets,
         (1, Tongue::Hindi) => false,
-        (1, Tongue::English) => before.is_none_or(|word| matches!(word, "only" | "just" | "number" | "option")),
+        (1, Tongue::English) => before.is_some_and(|word| matches!(word, "only" | "just" | "number" | "option")),
+        // "mere saath": with me.
+        (60, Tongue::Hindi) if matches!(turn.tokens[first].raw.as_str(), "saath" | "sath") => {
+            after.is_some_and(|word| matches!(word, "log" | "rupaye" | "percent" | "kilo" | "saal" | "hazaar" | "lakh"))
+        }
         _ => true,
     }
 }

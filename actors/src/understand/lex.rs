@@ -1,7 +1,7 @@
 //! A turn as numbers, clocks, dates and words that mean something to them: what the readers of entities look at.
 
 use super::fold::{Token, devanagari_digit, sound};
-use super::vocabulary::{Tongue, Word, word};
+use super::vocabulary::{Tongue, Unit, Word, word};
 
 /// One piece of a turn, from a token to a token (both included).
 #[derive(Clone, PartialEq, Debug)]
@@ -42,6 +42,11 @@ pub(super) fn pieces(text: &str, tokens: &[Token]) -> Vec<Lex> {
     let mut pieces = Vec::with_capacity(tokens.len());
     let mut at = 0;
     while at < tokens.len() {
+        if let Some((word, last)) = phrase(tokens, at, pieces.last()) {
+            pieces.push(Lex { what: What::Word(word), first: at, last });
+            at = last + 1;
+            continue;
+        }
         at = match date(text, tokens, at).or_else(|| clock(text, tokens, at)).or_else(|| grouped(text, tokens, at)) {
             Some((what, last)) => {
                 pieces.push(Lex { what, first: at, last });
@@ -59,7 +64,58 @@ pub(super) fn pieces(text: &str, tokens: &[Token]) -> Vec<Lex> {
             },
         };
     }
-    pieces
+    compound_ordinals(pieces, tokens)
+}
+
+/// Words that mean something together, or only behind the piece before.
+fn phrase(tokens: &[Token], at: usize, before: Option<&Lex>) -> Option<(Word, usize)> {
+    let raw = |at: usize| tokens.get(at).map_or("", |token| token.raw.as_str());
+    let next = tokens.get(at + 1).and_then(word);
+    let number = matches!(before.map(|piece| &piece.what), Some(What::Digits(..) | What::Word(Word::Small(..))));
+    let unit = matches!(before.map(|piece| &piece.what), Some(What::Word(Word::Unit(_))));
+    match (raw(at), raw(at + 1), raw(at + 2)) {
+        ("and", "a", "half") if number || unit => Some((Word::AndHalf, at + 2)),
+        ("and", "half", _) if number => Some((Word::AndHalf, at + 1)),
+        ("and", "a", "quarter") if number || unit => Some((Word::AndQuarter, at + 2)),
+        ("baj", "kar" | "ke", _) => Some((Word::Bajkar, at + 1)),
+        // "nine eight one oh one".
+        ("oh" | "o", ..) if number && matches!(next, Some(Word::Small(..) | Word::Repeat(_))) => {
+            Some((Word::Small(0, Tongue::English), at))
+        }
+        // "twenty five k rupees", but not "5 k liye".
+        ("k", "" | "rupees" | "rupaye" | "rs" | "salary" | "only" | "ka" | "hai" | "per", _) if number => {
+            Some((Word::Times(1_000), at))
+        }
+        // "do so rupaye".
+        ("so", ..) if number && matches!(next, Some(Word::Rupee | Word::Small(..))) => Some((Word::Times(100), at)),
+        _ => None,
+    }
+}
+
+/// *twenty first*: one ordinal; *thirty second* is one only before what is counted so.
+fn compound_ordinals(pieces: Vec<Lex>, tokens: &[Token]) -> Vec<Lex> {
+    let mut joined: Vec<Lex> = Vec::with_capacity(pieces.len());
+    for (at, piece) in pieces.iter().enumerate() {
+        let tens = match joined.last().map(|last| &last.what) {
+            Some(What::Word(Word::Small(tens @ 20..=90, Tongue::English))) if tens % 10 == 0 => u32::from(*tens),
+            _ => 0,
+        };
+        let next = pieces.get(at + 1);
+        let counted = next.is_some_and(|next| {
+            let raw = tokens[next.first].raw.as_str();
+            matches!(next.what, What::Word(Word::Month(_))) || matches!(raw, "of" | "floor" | "one" | "option" | "time")
+        });
+        let ones = match piece.what {
+            What::Word(Word::Ordinal(ones @ 1..=9)) => u32::from(ones),
+            What::Word(Word::Unit(Unit::Second)) if counted && tokens[piece.first].raw == "second" => 2,
+            _ => 0,
+        };
+        match joined.last_mut() {
+            Some(last) if tens > 0 && ones > 0 => (last.what, last.last) = (What::Nth(tens + ones), piece.last),
+            _ => joined.push(piece.clone()),
+        }
+    }
+    joined
 }
 
 /// *a m* and *p.m.* after a number.

@@ -9,10 +9,12 @@
 mod clock;
 mod contact;
 mod day;
+mod email;
 mod entity;
 pub mod features;
 pub mod fold;
 mod intent;
+pub mod language;
 mod lex;
 pub mod model;
 mod named;

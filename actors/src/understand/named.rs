@@ -9,7 +9,7 @@ use super::words::Words;
 /// Words that are no names, and end one.
 static NOT_NAMES: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "hai hoon hu hun h he is and aur se ka ki ke ko me mein main bol bolta bolti bata speaking here \
+        "baat बात hai hoon hu hun h he is and aur se ka ki ke ko me mein main bol bolta bolti bata speaking here \
         calling from my mera order number the a an not nahi kya what please sir madam ji to par pe jo wrong \
         galat correct change for on with i want mujhe है हूं हूँ और से का की के को में बोल रहा रही जी क्या \
         नहीं बता गलत क्यों कैसे kyun kyu kyon kaise kat कट mai raha rahi name naam नाम this in of it was but \
@@ -27,7 +27,11 @@ pub(super) fn names(turn: &mut Turn<'_>) {
             ("name" | "naam" | "nam" | "नाम", "is" | "hai" | "है" | "to" | "तो") => at + 2,
             // "mera naam sunita hai"; "naam judwana hai" names nobody.
             ("naam" | "nam" | "नाम", _) if own(turn, at) => at + 1,
-            ("name", "likho" | "likhiye" | "likhna") => at + 2,
+            (
+                "name" | "naam" | "nam" | "नाम",
+                "likho" | "likhiye" | "likhna" | "लिखो" | "लिखिए" | "लिखना" | "as" | "of",
+            ) => at + 2,
+            ("the", "name") if matches!(raw(at.wrapping_sub(1)), "under" | "in") => at + 2,
             ("main" | "mai" | "me" | "मैं" | "मै", _) => match speaker(turn, at + 1) {
                 true => at + 1,
                 false => continue,
@@ -74,8 +78,9 @@ pub(super) fn names(turn: &mut Turn<'_>) {
 /// *mera* before, and *hai* or the end after one to three words.
 fn own(turn: &Turn<'_>, at: usize) -> bool {
     let raw = |at: usize| turn.tokens.get(at).map_or("", |token| token.raw.as_str());
-    let mine =
-        at.checked_sub(1).is_some_and(|before| matches!(raw(before), "mera" | "mra" | "hamara" | "मेरा" | "हमारा"));
+    let mine = at
+        .checked_sub(1)
+        .is_some_and(|before| matches!(raw(before), "mera" | "mra" | "hamara" | "shubh" | "मेरा" | "हमारा" | "शुभ"));
     let names = (at + 1..turn.tokens.len().min(at + 1 + WORDS_MAX)).take_while(|&at| is_name(turn, at)).count();
     mine && names > 0 && matches!(raw(at + 1 + names), "" | "hai" | "h" | "he" | "है")
 }
@@ -86,32 +91,21 @@ fn is_name(turn: &Turn<'_>, at: usize) -> bool {
     letters && !NOT_NAMES.has(token) && !token.after_break
 }
 
-/// Whether one to three words that may be a name stand before *bol raha hoon*, *speaking*, *here*, *calling*.
+/// Whether one to three words that may be a name stand before *bol raha hoon*, *baat kar raha hoon*, *speaking*, *here*,
+/// *calling*.
 fn speaker(turn: &Turn<'_>, begin: usize) -> bool {
-    let names = (begin..turn.tokens.len().min(begin + WORDS_MAX)).take_while(|&at| is_name(turn, at)).count();
-    let next = turn.tokens.get(begin + names).map_or("", |token| token.raw.as_str());
+    let raw = |at: usize| turn.tokens.get(at).map_or("", |token| token.raw.as_str());
+    let names = (begin..turn.tokens.len().min(begin + WORDS_MAX))
+        .take_while(|&at| is_name(turn, at) && !matches!(raw(at), "baat" | "बात"))
+        .count();
+    let capital = || turn.text[turn.tokens[begin].span.clone()].starts_with(|c: char| c.is_uppercase());
     names > 0
-        && matches!(
-            next,
-            "bol"
-                | "speaking"
-                | "here"
-                | "calling"
-                | "बोल"
-                | "bolta"
-                | "bolti"
-                | "hu"
-                | "hoon"
-                | "hun"
-                | "हूँ"
-                | "हूं"
-                | "from"
-        )
-        && {
-            // "main ghar se hoon", "i am going": only *bol* and its like are sure without a capital.
-            matches!(next, "bol" | "speaking" | "here" | "calling" | "बोल" | "bolta" | "bolti")
-                || turn.tokens[begin].span.start < turn.text.len()
-                    && turn.text[turn.tokens[begin].span.clone()].starts_with(|c: char| c.is_uppercase())
+        && match (raw(begin + names), raw(begin + names + 1)) {
+            ("bol" | "speaking" | "here" | "calling" | "बोल" | "bolta" | "bolti", _) => true,
+            ("baat" | "बात", "kar" | "कर") => true,
+            // "main ghar se hoon", "i am busy from ten": only a capital makes a name of it.
+            ("hu" | "hoon" | "hun" | "हूँ" | "हूं" | "from", _) => capital(),
+            _ => false,
         }
 }
 

@@ -128,6 +128,15 @@ fn base(pieces: &[Lex], at: usize) -> Option<(Base, usize)> {
             _ => None,
         }
     };
+    // "two and a half lakh".
+    let plain = |at: usize| {
+        let (base, next) = plain(at)?;
+        match pieces.get(next).and_then(Lex::word) {
+            Some(Word::AndHalf) => Some((made(base.value + 0.5), next + 1)),
+            Some(Word::AndQuarter) => Some((made(base.value + 0.25), next + 1)),
+            _ => Some((base, next)),
+        }
+    };
     let times = |at: usize| matches!(pieces.get(at).and_then(Lex::word), Some(Word::Times(_)));
     let shifted = |by: f64, alone: f64| match plain(at + 1) {
         Some((base, next)) => Some((made(base.value + by), next)),

@@ -69,6 +69,14 @@ pub(super) enum Word {
     From,
     /// *tarikh*, *date*.
     Tarikh,
+    /// *and a half* behind a number or a unit.
+    AndHalf,
+    AndQuarter,
+    /// *a*, *an*.
+    Article,
+    Now,
+    /// *on*: a bare ordinal behind it is a day of the month.
+    On,
     /// *at*: a bare number behind it may be a time.
     At,
     /// *on*, *ko*, *ke*, *ki*, *ka*, *of*, *the*: stands between parts of a time.
@@ -125,7 +133,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Dhai, "dhai dhaai adhai adhaai dhayi ढाई अढ़ाई अढाई"),
     (Word::Paune, "paune pone pauna pauney paun पौने पौना पौन"),
     (Word::Saadhe, "saadhe sadhe saade sade साढ़े साढे साड़े"),
-    (Word::Quarter, "quarter"),
+    (Word::Quarter, "quarter quarters"),
     (Word::Repeat(2), "double dubble dabal डबल"),
     (Word::Repeat(3), "triple tripple treble ट्रिपल"),
     (Word::Point, "point dashamlav dashamlab dashmlav dasamlav पॉइंट पाइंट दशमलव"),
@@ -152,7 +160,7 @@ const WORDS: &[(Word, &str)] = &[
     ),
     (
         Word::Weekday(4),
-        "friday fridays shukravaar shukravar shukrawar shukrawaar shukrvar shukrwar jumma fri शुक्रवार फ्राइडे जुम्मा",
+        "friday fridays shukravaar shukravar shukrawar shukrawaar shukrvar shukrwar jumma jumme juma fri शुक्रवार फ्राइडे जुम्मा",
     ),
     (Word::Weekday(5), "saturday saturdays shanivaar shanivar shaniwar shaniwaar shanichar शनिवार सैटरडे शनिचर"),
     (
@@ -199,8 +207,11 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Till, "to tak till until by upto तक"),
     (Word::From, "se from between since से बीच"),
     (Word::Tarikh, "tarikh taarikh tareekh tarik date dated तारीख तारीख़ डेट"),
-    (Word::Link, "on ko ke ki ka par pe पर पे of the को के की का wale wali वाले वाली"),
+    (Word::Link, "ko ke ki ka par pe पर पे of the को के की का wale wali वाले वाली"),
     (Word::At, "at"),
+    (Word::On, "on"),
+    (Word::Article, "a an"),
+    (Word::Now, "now abhi अभी"),
     (Word::Weekend, "weekend weekends वीकेंड"),
     (
         Word::Rupee,
@@ -218,7 +229,7 @@ const WORDS: &[(Word, &str)] = &[
     (Word::Ordinal(6), "sixth chhatha chhati chhathi chatha chatthi छठा छठी छठवां छठे षष्ठ"),
     (Word::Ordinal(7), "seventh saatva saatvi satva satvi saatwa saatwi सातवां सातवाँ सातवा सातवीं सातवी सप्तम"),
     (Word::Ordinal(8), "eighth aathva aathvi aathwa aathwi आठवां आठवाँ आठवा आठवीं आठवी अष्टम"),
-    (Word::Ordinal(9), "ninth nauva nauvi nauwa nauwi नौवां नौवाँ नौवा नौवीं नवां नवम"),
+    (Word::Ordinal(9), "ninth nauva nauvi nauwa nauwi नौवां नौवाँ नौवा नौवीं नवां नवीं नवी नवम"),
     (Word::Ordinal(10), "tenth dasva dasvi daswa daswi दसवां दसवाँ दसवा दसवीं दसवी दशम"),
     (Word::Ordinal(11), "eleventh gyarahva gyarhva ग्यारहवां ग्यारहवाँ ग्यारहवा ग्यारहवीं"),
     (Word::Ordinal(12), "twelfth barahva बारहवां बारहवाँ बारहवा बारहवीं"),
@@ -240,8 +251,8 @@ const UNITS: [(&str, &str); 11] = [
     ("two टू", "do दो"),
     ("three थ्री", "teen tin तीन"),
     ("four फोर", "char chaar chaaar चार"),
-    ("five फाइव", "paanch panch paach pach पांच पाँच"),
-    ("six सिक्स", "chhe che chhah chah chhai chay chey छह छः छे छ"),
+    ("five फाइव", "paanch panch paach pach पांच पाँच पाच"),
+    ("six सिक्स", "chhe che cheh chhah chah chhai chay chey छह छः छे छ"),
     ("seven सेवन", "saat sat7 सात"),
     ("eight एट", "aath ath आठ"),
     ("nine नाइन", "nau नौ"),
@@ -270,18 +281,18 @@ const ENGLISH: [(u8, &str); 17] = [
 ];
 
 /// 11 to 99 in Hindi, in order: spellings of one number are joined by `/`.
-const HINDI: &str = "gyarah/gyara/gyaara/ग्यारह barah/baara/bara/बारह terah/tera13/तेरह chaudah/chauda/चौदह pandrah/pandra/pundrah/पंद्रह/पन्द्रह \
-    solah/sola/सोलह satrah/satra/सत्रह atharah/athara/attharah/अठारह unnis/unees/उन्नीस bees/bis/बीस \
-    ikkis/ikees/इक्कीस bais/baees/बाईस/बाइस teis/teyis/taees/तेईस/तेइस chaubis/chaubees/चौबीस pachis/pachees/pacchis/पच्चीस \
-    chhabbis/chabbis/छब्बीस sattais/sataees/सत्ताईस/सत्ताइस atthais/athais/अट्ठाईस/अट्ठाइस/अठाईस untis/unatis/untees/उनतीस/उन्तीस tees/tis/तीस \
-    ikattis/iktees/इकतीस/इकत्तीस battis/batis/बत्तीस taintis/tetis/tentis/तैंतीस/तेंतीस chauntis/chautis/चौंतीस paintis/pentis/पैंतीस \
-    chhattis/chattis/छत्तीस saintis/sentis/सैंतीस adtis/artis/अड़तीस untalis/unchalis/उनतालीस/उन्तालीस chalis/chaalis/chalees/चालीस \
-    iktalis/iktaalis/इकतालीस bayalis/bayaalis/byalis/बयालीस taintalis/tetalis/तैंतालीस/तेतालीस chavalis/chauvalis/chawalis/चवालीस/चौवालीस paintalis/pentalis/पैंतालीस \
+const HINDI: &str = "gyarah/gyara/gyaara/ग्यारह barah/baara/bara/बारह terah/tera13/तेरह chaudah/chauda/choudah/chouda/चौदह pandrah/pandra/pundrah/पंद्रह/पन्द्रह \
+    solah/sola/सोलह satrah/satra/सत्रह atharah/athara/attharah/अठारह unnis/unees/unnees/उन्नीस bees/bis/बीस \
+    ikkis/ikees/ikkees/इक्कीस bais/baees/बाईस/बाइस teis/teyis/taees/तेईस/तेइस chaubis/chaubees/chobis/choubis/चौबीस pachis/pachees/pacchis/पच्चीस \
+    chhabbis/chabbis/chhabbees/chabbees/chhabis/chabis/छब्बीस sattais/sataees/सत्ताईस/सत्ताइस atthais/athais/atthaees/attaees/attais/अट्ठाईस/अट्ठाइस/अठाईस untis/unatis/untees/उनतीस/उन्तीस tees/tis/तीस \
+    ikattis/iktees/इकतीस/इकत्तीस battis/batis/बत्तीस taintis/tetis/tentis/तैंतीस/तेंतीस chauntis/chautis/chauntees/chautees/चौंतीस/चौतीस paintis/pentis/paintees/पैंतीस/पैतीस \
+    chhattis/chattis/chhattees/chattees/chhatis/छत्तीस saintis/sentis/सैंतीस adtis/artis/अड़तीस untalis/unchalis/उनतालीस/उन्तालीस chalis/chaalis/chalees/चालीस \
+    iktalis/iktaalis/इकतालीस bayalis/bayaalis/byalis/बयालीस taintalis/tetalis/taintalees/तैंतालीस/तेतालीस/तैतालीस chavalis/chauvalis/chawalis/चवालीस/चौवालीस paintalis/pentalis/पैंतालीस \
     chhiyalis/chiyalis/छियालीस saintalis/sentalis/सैंतालीस adtalis/artalis/अड़तालीस unchas/unachas/उनचास/उन्चास pachas/pachaas/पचास \
     ikyavan/ikyawan/ikavan/इक्यावन bavan/bawan/बावन tirpan/tirepan/तिरपन/तिरेपन chauvan/chawan/चौवन/चव्वन pachpan/pachapan/पचपन \
     chhappan/chappan/छप्पन sattavan/satawan/sattawan/सत्तावन atthavan/athawan/अट्ठावन/अठावन unsath/unsaath/उनसठ saath/sath/साठ \
     iksath/iksaath/इकसठ basath/baasath/बासठ tirsath/tresath/तिरसठ/तिरेसठ chaunsath/chausath/चौंसठ painsath/pensath/पैंसठ \
-    chhiyasath/chiyasath/छियासठ sadsath/sarsath/सड़सठ adsath/arsath/अड़सठ unhattar/unahattar/उनहत्तर sattar/satar/सत्तर \
+    chhiyasath/chiyasath/छियासठ sadsath/sarsath/सड़सठ adsath/arsath/अड़सठ unhattar/unahattar/उनहत्तर/उनहतर sattar/satar/सत्तर \
     ikhattar/ikahattar/इकहत्तर bahattar/bahatar/बहत्तर tihattar/tehattar/तिहत्तर chauhattar/चौहत्तर pachhattar/pachattar/पचहत्तर/पिचहत्तर \
     chhihattar/chihattar/छिहत्तर satahattar/sathattar/सतहत्तर athhattar/athattar/अठहत्तर unyasi/unasi/उन्यासी/उनासी assi/asi/अस्सी \
     ikyasi/इक्यासी bayasi/byasi/बयासी tirasi/terasi/तिरासी chaurasi/चौरासी pachasi/पचासी/पिचासी \
@@ -301,12 +312,17 @@ struct Words {
 
 static VOCABULARY: LazyLock<Words> = LazyLock::new(|| {
     let mut words = Words { exact: HashMap::new(), sounds: HashMap::new() };
+    let mut ambiguous: Vec<String> = Vec::new();
     let mut add = |spellings: std::str::SplitWhitespace<'static>, word: Word, by_sound: bool| {
         for spelling in spellings {
             words.exact.entry(spelling).or_insert(word);
             let heard = sound(spelling);
             if by_sound && heard.len() >= SOUNDS_MIN {
-                words.sounds.entry(heard).or_insert(word);
+                match words.sounds.get(&heard) {
+                    Some(other) if *other != word => ambiguous.push(heard),
+                    Some(_) => {}
+                    None => drop(words.sounds.insert(heard, word)),
+                }
             }
         }
     };
@@ -325,6 +341,10 @@ static VOCABULARY: LazyLock<Words> = LazyLock::new(|| {
         for spelling in spellings.split('/') {
             add(spelling.split_whitespace(), Word::Small(value, Tongue::Hindi), true);
         }
+    }
+    // `chaubees` and `chhabbees` sound alike: neither is found by its sound.
+    for sound in ambiguous {
+        words.sounds.remove(&sound);
     }
     words
 });

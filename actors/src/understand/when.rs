@@ -59,15 +59,21 @@ struct Gathered {
 
 /// The time that begins with a piece, as long as it goes.
 pub(super) fn told(pieces: &[Lex], at: usize, now: NaiveDateTime, past: Option<bool>) -> Option<Told> {
+    let word = |at: usize| pieces.get(at).and_then(Lex::word);
     let mut gathered = Gathered::default();
     let (mut end, mut next) = (at, at);
     let mut introduced = false;
     while let Some(after) = gather(&mut gathered, pieces, next, now, past, introduced) {
         end = after;
         next = after;
-        // "kal shaam ko paanch baje", "monday at 5": links may stand between, not at the end.
-        while let Some(link @ (Word::Link | Word::From | Word::At)) = pieces.get(next).and_then(Lex::word) {
-            introduced = link == Word::At;
+        introduced = false;
+        // "kal shaam ko paanch baje", "monday at 5", "at five in the evening": links may stand between, not at the end.
+        while let Some(link @ (Word::Link | Word::From | Word::At | Word::On | Word::Within)) = word(next) {
+            let part = [next + 1, next + 2].iter().any(|&at| matches!(word(at), Some(Word::Part(_))));
+            if link == Word::Within && !part || link == Word::On && gathered.days.is_none() {
+                break;
+            }
+            introduced = link == Word::At || link == Word::From && clock::is_bare_range(pieces, next + 1);
             next += 1;
         }
     }
@@ -190,7 +196,9 @@ fn timed(
                 None => Reading::At(begin),
                 Some(to) => {
                     let hours = to.hours(part);
-                    let later = hours.iter().map(|&hour| at(begin.date(), hour, to.minute)).find(|end| *end > begin);
+                    let hours = || hours.iter().copied().chain([clock::after_noon(to)]);
+                    let later = hours().map(|hour| at(begin.date(), hour, to.minute)).find(|end| *end > begin);
+                    let hours: Vec<u32> = hours().collect();
                     let end = later.unwrap_or_else(|| at(begin.date() + Duration::days(1), hours[0], to.minute));
                     Reading::Between(begin, end)
                 }

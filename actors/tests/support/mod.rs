@@ -239,6 +239,7 @@ pub fn agent() -> Agent {
         notices: vec![],
         voice: "marin".into(),
         language: Language::Hinglish,
+        languages: vec![],
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
@@ -274,6 +275,7 @@ impl World {
         let journal = Arc::new(MemoryJournal::default());
         let actions = Arc::new(actions);
         let ports = Ports {
+            fallback_engine: None,
             engine: Arc::new(ScriptedEngine { failures: Arc::new(Mutex::new(failures)) }),
             greetings: Arc::new(TestGreetings),
             actions: Arc::clone(&actions) as Arc<dyn ActionRunner>,

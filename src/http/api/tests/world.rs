@@ -161,6 +161,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
     let config = Config::load_from(&LoadArgs { file: Some(file), overrides: Vec::new() }, &env).unwrap();
     let recorder = Recorder::start(store.clone(), &directory.path().join("spool"), RecorderOptions::default());
     let ports = Ports {
+        fallback_engine: None,
         engine: Arc::new(Nothing),
         greetings: Arc::new(Nothing),
         actions: Arc::new(Nothing),
