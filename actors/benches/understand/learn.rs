@@ -10,6 +10,8 @@ use caly_actors::understand::model::{Head, INTENTS, Model, softmax};
 use super::data::Line;
 
 const PASSES: usize = 12;
+/// The model is the mean of the weights after so many last passes.
+const AVERAGED: usize = 5;
 const RATE: f32 = 0.25;
 const DECAY: f32 = 3e-5;
 /// Of what is right, so much is given to the others: nothing is quite sure.
@@ -270,6 +272,9 @@ struct Table {
     /// Squared gradients so far.
     seen: Vec<f32>,
     seen_bias: [f32; INTENTS],
+    /// Of the last passes: what one of them happens to lean to is leaned back by another.
+    mean: Vec<f32>,
+    mean_bias: [f32; INTENTS],
 }
 
 /// Trains on lines and gives the file.
@@ -279,6 +284,8 @@ pub fn model(lines: &[&Line], data: u64, what: &str) -> Vec<u8> {
         bias: [0.0; INTENTS],
         seen: vec![1e-4; BUCKETS],
         seen_bias: [1.0; INTENTS],
+        mean: vec![0.0; BUCKETS * INTENTS],
+        mean_bias: [0.0; INTENTS],
     };
     let mut chance = Chance(0x0123_4567_89ab_cdef);
     let mut order: Vec<usize> = (0..lines.len()).collect();
@@ -295,6 +302,9 @@ pub fn model(lines: &[&Line], data: u64, what: &str) -> Vec<u8> {
             found.letters.retain(|_| chance.share() >= DROPPED);
             table.learn(&found, line.intent as usize, rate);
         }
+        if pass + AVERAGED >= PASSES {
+            table.average(pass + AVERAGED - PASSES);
+        }
         if std::io::stderr().is_terminal() {
             eprint!("\r{what}: {} of {PASSES} passes", pass + 1);
         }
@@ -302,10 +312,18 @@ pub fn model(lines: &[&Line], data: u64, what: &str) -> Vec<u8> {
     if std::io::stderr().is_terminal() {
         eprintln!();
     }
+    (table.weights, table.bias) = (std::mem::take(&mut table.mean), table.mean_bias);
     table.stored(data)
 }
 
 impl Table {
+    /// Takes the present weights into the mean of those of so many passes before.
+    fn average(&mut self, before: usize) {
+        let share = 1.0 / (before + 1) as f32;
+        self.mean.iter_mut().zip(&self.weights).for_each(|(mean, weight)| *mean += (weight - *mean) * share);
+        self.mean_bias.iter_mut().zip(&self.bias).for_each(|(mean, bias)| *mean += (bias - *mean) * share);
+    }
+
     fn learn(&mut self, found: &Features, right: usize, rate: f32) {
         let share = |count: usize| NORM / (count.max(1) as f32).sqrt();
         let groups = [(&found.words, share(found.words.len())), (&found.letters, share(found.letters.len()))];
