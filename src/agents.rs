@@ -339,6 +339,11 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     if !(endpoint.url.starts_with("https://") || endpoint.url.starts_with("http://")) {
         return Err(named("url: expected https://…"));
     }
+    let authority =
+        endpoint.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.contains(['{', '@']) {
+        return Err(named("url: a host by its name, without a place for an argument, a user or a password"));
+    }
     if !(100..=30_000).contains(&endpoint.deadline_ms) {
         return Err(named("deadline_ms: expected 100 to 30000"));
     }
@@ -428,6 +433,14 @@ mod tests {
         for (settings, named) in [
             (json!({"voise": "x"}), "voise"),
             (json!({"language": "fr"}), "language"),
+            (
+                json!({"http_tools": [{"name": "x", "description": "x", "url": "https://{h}/x", "method": "GET", "schema": {}}]}),
+                "url",
+            ),
+            (
+                json!({"http_tools": [{"name": "x", "description": "x", "url": "https://u:p@h.in/x", "method": "GET", "schema": {}}]}),
+                "url",
+            ),
             (json!({"languages": ["hi", "fr"]}), "languages: expected a language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),

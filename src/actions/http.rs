@@ -163,6 +163,10 @@ fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
         let (name, tail) = after.split_once('}')?;
         filled.push_str(before);
         let value = plain(&arguments[name]);
+        // These two are no names in a path but steps in it, however they are encoded.
+        if matches!(value.as_str(), "." | "..") {
+            return None;
+        }
         filled.extend(form_urlencoded::byte_serialize(value.as_bytes()).map(|part| part.replace('+', "%20")));
         rest = tail;
     }

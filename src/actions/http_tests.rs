@@ -224,3 +224,18 @@ fn a_name_with_one_inner_address_among_public_ones_is_refused() {
     assert_eq!(pinned(&all(&["8.8.8.8:443", "8.8.4.4:443"]), false).unwrap().to_string(), "8.8.8.8:443");
     assert!(matches!(pinned(&[], false), Err(ActionError::Unavailable(_))));
 }
+
+#[test]
+fn an_argument_takes_no_step_in_the_path() {
+    let url = "https://shop.example/orders/{id}/cancel";
+    for (id, path) in [
+        ("..", None),
+        (".", None),
+        ("../..", Some("/orders/..%2F../cancel")),
+        ("%2e%2e", Some("/orders/%252e%252e/cancel")),
+        ("1042", Some("/orders/1042/cancel")),
+    ] {
+        let filled = fill_url(url, &json!({ "id": id }));
+        assert_eq!(filled.as_ref().map(url::Url::path), path, "{id}");
+    }
+}

@@ -14,7 +14,7 @@ use caly_actors::domain::{ActionState, CallId, CallTime, ClientId};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry,
 };
-use chrono::{DateTime, Utc};
+use chrono::Utc;
 use serde_json::json;
 
 use super::sandbox;
@@ -22,16 +22,14 @@ use crate::config::Config;
 use crate::directory::Directory;
 use crate::http::App;
 use crate::http::returning::{self, action, facts};
+use crate::store::Store;
 use crate::store::recorder::Recorder;
 use crate::store::rows::ActionRow;
-use crate::store::{Store, StoreError};
 
 /// How long ago an action may have been begun to be asked about.
 const ASK_WITHIN: chrono::Duration = chrono::Duration::hours(24);
-/// The journal of a former process, if it left one on disk, is written in this time, or calls are taken before it is.
-const SPOOL_DEADLINE: Duration = Duration::from_secs(30);
-/// How long it is then waited for before the calls in it are left open.
-const SPOOL_DEADLINE_MAX: Duration = Duration::from_secs(3600);
+/// The journal of a former process is waited for as long as some of it is written in this time.
+const SPOOL_PATIENCE: Duration = Duration::from_secs(30);
 /// How often clients are read anew.
 const DIRECTORY_REFRESH: Duration = Duration::from_secs(3);
 /// Longest pause between two attempts to prepare the database: it is noticed soon after its return.
@@ -71,43 +69,27 @@ pub(super) async fn prepare_database(
     let _ = tokio::time::timeout(Duration::from_secs(3), known).await;
 }
 
-async fn prepare_once(app: &web::Data<App>, sandbox: Option<&Config>, port: u16) -> anyhow::Result<()> {
+async fn prepare_once(app: &App, sandbox: Option<&Config>, port: u16) -> anyhow::Result<()> {
     app.store.migrate().await?;
-    // What a former process could not write comes first: it may hold the beginnings and the ends of calls.
-    let whole = app.recorder.spool_written(SPOOL_DEADLINE).await;
-    // No call is taken before the clients are known: what began until now is a former process's.
-    let now = Utc::now();
-    let known = close_open_calls(app, now, &[]).await?;
-    if !whole {
-        tracing::warn!("the journal of a former process is still being written: its calls are closed when it is");
-        let app = app.clone();
-        actix_rt::spawn(async move {
-            let written = app.recorder.spool_written(SPOOL_DEADLINE_MAX).await;
-            if !written || close_open_calls(&app, now, &known).await.is_err() {
-                tracing::error!("calls of a former process may still be open: the next start closes them");
-            }
-        });
+    // What a former process could not write comes first: it may hold the beginnings and the ends of calls. No call is taken
+    // before the clients are known, so none is taken before it is on record.
+    if !app.recorder.former_written(SPOOL_PATIENCE).await {
+        tracing::error!(
+            "the journal of a former process is not being written: see the recorder in /health; going on without"
+        );
     }
-    if let Some(config) = sandbox {
-        sandbox::prepare_client(&app.store, config, port).await?;
-    }
-    app.directory.reload(&app.store).await?;
-    Ok(())
-}
-
-/// Closes as interrupted what began until `now`, but not what may have come back meanwhile. Gives the calls that may.
-async fn close_open_calls(app: &App, now: DateTime<Utc>, except: &[CallId]) -> Result<Vec<CallId>, StoreError> {
-    let interrupted = app.store.interrupt_open_calls(now, except).await?;
+    let interrupted = app.store.interrupt_open_calls(Utc::now(), &[]).await?;
     if !interrupted.is_empty() {
         tracing::warn!(calls = interrupted.len(), "calls of a former process were closed as interrupted");
         metrics::counter!("caly_calls_interrupted_total").increment(interrupted.len() as u64);
     }
     // Also those that a start before this one has ended: processes may die twice within the minute.
-    let mut returning = app.store.interrupted_since(now - returning::WINDOW).await?;
-    returning.retain(|call| !except.contains(&CallId(call.id)));
-    let known = returning.iter().map(|call| CallId(call.id)).collect();
-    app.returning.keep(returning);
-    Ok(known)
+    app.returning.keep(app.store.interrupted_since(Utc::now() - returning::WINDOW).await?);
+    if let Some(config) = sandbox {
+        sandbox::prepare_client(&app.store, config, port).await?;
+    }
+    app.directory.reload(&app.store).await?;
+    Ok(())
 }
 
 /// Asks for the outcome of every action that was begun and never answered.

@@ -103,7 +103,7 @@ async fn create(
     };
     crate::administration::label("--name", name)?;
     let (id, key) = store.create_key(name, role, client).await.context("the key was not made")?;
-    let detail = json!({ "key": id, "role": role.as_str() });
+    let detail = json!({ "id": id, "role": role.as_str() });
     audit(store, "key_created", client, detail, hints).await?;
     if as_json {
         let client = client.map(|client| client.0);
@@ -155,7 +155,7 @@ async fn revoke(
         Err(StoreError::NotFound) => anyhow::bail!("there is no key {id}; see them with: caly key list"),
         other => other.context("the key was not revoked")?,
     }
-    audit(store, "key_revoked", None, json!({ "key": id }), hints).await?;
+    audit(store, "key_revoked", None, json!({ "id": id }), hints).await?;
     if as_json {
         writeln!(out, "{}", json!({ "id": id, "revoked": true }))?;
     } else {

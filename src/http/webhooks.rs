@@ -225,7 +225,9 @@ pub(super) async fn admit(
     ends: &Ends,
 ) -> Result<CallId, Problem> {
     if let Some(known) = app.calls.by_carrier(Carrier::Exotel, &carrier_call_id) {
-        return same_client(&known, client).map(|call| call.facts.call);
+        let call = same_client(&known, client)?;
+        // Over, and remembered for late webhooks: there is nothing to connect to.
+        return if call.end_reason().is_some() { Err(Problem::gone()) } else { Ok(call.facts.call) };
     }
     if client.row.disabled {
         return Err(Problem::forbidden().detail("this client is disabled"));

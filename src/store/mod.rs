@@ -373,7 +373,9 @@ async fn open_sqlite(runtime: &IoRuntime, url: &str, options: StoreOptions) -> R
         .journal_mode(SqliteJournalMode::Wal)
         // A committed row has reached the disk; the recorder's batches keep that cheap.
         .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(SQLITE_BUSY);
+        .busy_timeout(SQLITE_BUSY)
+        // Batches have statements of thousands of places: how slow they are is told in metrics, not text by text.
+        .disable_statement_logging();
     let path: PathBuf = file.get_filename().to_owned();
     let pools = async move {
         make_private(&path).await?;
@@ -418,7 +420,7 @@ async fn make_private(path: &Path) -> Result<(), StoreError> {
 }
 
 fn open_postgres(runtime: &IoRuntime, url: &str, options: StoreOptions) -> Result<(Db, MigrateTarget), StoreError> {
-    let server = PgConnectOptions::from_str(url)?.application_name("caly");
+    let server = PgConnectOptions::from_str(url)?.application_name("caly").disable_statement_logging();
     let limit = options.statement_timeout.as_millis().to_string();
     let limited = server.clone().options([
         ("statement_timeout", limit.as_str()),

@@ -150,6 +150,8 @@ struct State {
     /// Why the disk is no help, if so.
     disk: Option<Trouble>,
     spooled_bytes: u64,
+    /// Of those, what a former process left.
+    former_bytes: u64,
     last_error: Option<String>,
 }
 
@@ -214,6 +216,7 @@ impl Recorder {
     /// recorder alone.
     #[must_use]
     pub fn start(store: Store, spool_directory: &Path, options: RecorderOptions) -> Arc<Self> {
+        let left = spool::Spool::peek(spool_directory);
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue::new(options.queue)),
             discretion: Discretion::default(),
@@ -226,7 +229,7 @@ impl Recorder {
             progress: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
             // What an earlier process left counts from the first moment.
-            state: Mutex::new(State { spooled_bytes: spool::Spool::peek(spool_directory), ..State::default() }),
+            state: Mutex::new(State { spooled_bytes: left, former_bytes: left, ..State::default() }),
             suspicion: Mutex::default(),
             written: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -269,13 +272,19 @@ impl Recorder {
         self.until(deadline, || self.is_kept(mark)).await
     }
 
-    /// Waits until nothing is on disk that is not in the database, and the database is there.
-    pub async fn spool_written(&self, deadline: Duration) -> bool {
-        let written = || {
-            let state = lock(&self.shared.state);
-            !state.away && state.spooled_bytes == 0
-        };
-        self.until(deadline, written).await
+    /// Waits until all that a former process left on disk is in the database, for as long as every `patience` some of it
+    /// is. `false`: it does not get on.
+    pub async fn former_written(&self, patience: Duration) -> bool {
+        let left = || lock(&self.shared.state).former_bytes;
+        loop {
+            let before = left();
+            if self.until(patience, || left() == 0).await {
+                return true;
+            }
+            if left() >= before {
+                return false;
+            }
+        }
     }
 
     async fn until(&self, deadline: Duration, done: impl Fn() -> bool) -> bool {
@@ -302,7 +311,9 @@ impl Recorder {
 
     /// Ends the writer: writes what it can in the time, puts the rest on disk. `false` if something is in memory only.
     pub async fn stop(&self, deadline: Duration) -> bool {
-        let _flushed = self.flush(deadline.saturating_sub(STOP_RESERVE)).await;
+        let mark = lock(&self.shared.queue).mark();
+        // What lies in the spool is kept: the next process writes it.
+        let _past = self.until(deadline.saturating_sub(STOP_RESERVE), || lock(&self.shared.queue).is_past(mark)).await;
         let mut stopped = self.shared.stopped.subscribe();
         self.shared.stopping.send_replace(true);
         self.shared.wake.notify_one();

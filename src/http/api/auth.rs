@@ -354,7 +354,14 @@ async fn find(app: &web::Data<App>, key: &str, id: &str, since: Instant) -> Resu
     if let Some(known) = memory.get(&hash, Instant::now()) {
         return Ok(known);
     }
-    let found = in_time(id, since, app.store.find_key(key)).await?.map(Arc::new);
+    // Whoever guesses waits for their turn, and takes no connection from calls.
+    let search = async {
+        let turn = app.api.searches.acquire().await;
+        let found = app.store.find_key(key).await;
+        drop(turn);
+        found
+    };
+    let found = in_time(id, since, search).await?.map(Arc::new);
     memory.put(hash, found.clone(), mark, Instant::now());
     if let Some(key) = &found {
         touch(app, key);

@@ -129,7 +129,7 @@ pub async fn create_key(
     let made = create(&caller, &app, draft, role).await;
     let id = made.as_ref().ok().map(|made| made.row.id);
     let client = made.as_ref().ok().and_then(|made| made.row.client_id).map(ClientId).or(caller.client());
-    let made = caller.note("key_created", client, json!({ "key": id, "role": role.as_str() }), made)?;
+    let made = caller.note("key_created", client, json!({ "id": id, "role": role.as_str() }), made)?;
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/keys/{}", made.row.id))).json(made))
 }
 
@@ -174,6 +174,6 @@ pub async fn revoke_key(caller: Caller, app: web::Data<App>, id: web::Path<Strin
     if revoked.is_ok() {
         app.api.forget_key(row.id);
     }
-    caller.note("key_revoked", row.client_id.map(ClientId), json!({ "key": row.id }), revoked)?;
+    caller.note("key_revoked", row.client_id.map(ClientId), json!({ "id": row.id }), revoked)?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -26,11 +26,25 @@ use super::problem::Problem;
 /// Largest JSON body of an admin request.
 const BODY_BYTES_MAX: usize = 256 * 1024;
 
+/// Keys looked up in the database at the same time: few enough that a flood of wrong ones leaves it to the calls.
+const SEARCHES_MAX: usize = 2;
+
 /// What all workers of a process share about the API.
-#[derive(Default)]
 pub struct State {
     keys: auth::KeyMemory,
+    /// Look-ups of keys that are not remembered, at a time.
+    searches: tokio::sync::Semaphore,
     streams: events::Streams,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            keys: auth::KeyMemory::default(),
+            searches: tokio::sync::Semaphore::new(SEARCHES_MAX),
+            streams: events::Streams::default(),
+        }
+    }
 }
 
 impl State {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -10,6 +11,7 @@ use super::entry::Entry;
 
 struct Slot {
     number: u64,
+    since: Instant,
     entry: Arc<Entry>,
     /// Somebody waits to hear whether it was kept.
     waiter: Option<oneshot::Sender<bool>>,
@@ -59,7 +61,7 @@ impl Queue {
                 return Pushed::Dropped(entry.kind());
             }
         }
-        let slot = Slot { number: self.next_number, entry: Arc::new(entry), waiter };
+        let slot = Slot { number: self.next_number, since: Instant::now(), entry: Arc::new(entry), waiter };
         self.next_number += 1;
         self.droppable += usize::from(slot.may_go());
         self.slots.push_back(slot);
@@ -75,6 +77,11 @@ impl Queue {
         self.slots.remove(self.taken + at);
         self.droppable -= 1;
         true
+    }
+
+    /// How long the oldest entry has waited.
+    pub(super) fn age(&self) -> Duration {
+        self.slots.front().map_or(Duration::ZERO, |slot| slot.since.elapsed())
     }
 
     /// The oldest entries, in order; they stay until [`Queue::finish`].

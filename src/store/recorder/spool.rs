@@ -36,6 +36,8 @@ pub(super) struct Spool {
     /// The newest segment, while lines may still be added to it.
     open: Option<File>,
     next_number: u64,
+    /// Segments before this one are a former process's.
+    first_own: u64,
 }
 
 /// Why lines were not kept.
@@ -63,7 +65,9 @@ impl Spool {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let segments = find_segments(directory)?;
         let next_number = segments.last().map_or(1, |segment| segment.number + 1);
-        Ok(Self { directory: directory.to_owned(), bytes_max, segments: segments.into(), open: None, next_number })
+        let directory = directory.to_owned();
+        let first_own = next_number;
+        Ok(Self { directory, bytes_max, segments: segments.into(), open: None, next_number, first_own })
     }
 
     /// Bytes a directory holds, without opening it for writing.
@@ -73,6 +77,12 @@ impl Spool {
 
     pub(super) fn is_empty(&self) -> bool {
         self.segments.is_empty()
+    }
+
+    /// Bytes that a former process left, as [`Spool::peek`] counts them.
+    pub(super) fn former_bytes(&self) -> u64 {
+        let former = self.segments.iter().take_while(|segment| segment.number < self.first_own);
+        former.map(|segment| segment.bytes.max(1)).sum()
     }
 
     /// Three quarters of what it may take are taken.

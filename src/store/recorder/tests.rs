@@ -21,6 +21,8 @@ pub(super) struct Faults {
     pub(super) panics: AtomicUsize,
     pub(super) away: AtomicUsize,
     pub(super) lost_answers: AtomicUsize,
+    /// Milliseconds that every transaction takes longer.
+    pub(super) slow_ms: AtomicUsize,
     /// Panics whenever an event of this name is written.
     pub(super) cursed: std::sync::OnceLock<&'static str>,
 }
@@ -30,6 +32,10 @@ fn one_of(count: &AtomicUsize) -> bool {
 }
 
 impl Faults {
+    pub(super) async fn wait(&self) {
+        tokio::time::sleep(Duration::from_millis(self.slow_ms.load(Ordering::SeqCst) as u64)).await;
+    }
+
     pub(super) fn before(&self, entries: &[&Entry]) -> Result<(), StoreError> {
         assert!(!one_of(&self.panics), "planned panic");
         if let Some(cursed) = self.cursed.get() {
@@ -203,4 +209,59 @@ async fn what_is_on_disk_is_written_before_what_is_in_memory() {
     assert!(recorder.flush(SOON).await, "{recorder:?}");
     assert_eq!(world.numbers().await, (0..20).collect::<Vec<_>>());
     assert_eq!(recorder.snapshot().rejected, 0);
+}
+
+/// A recorder that has two thousand entries of a former process before it, and a database that takes 100 ms for twenty.
+async fn behind_an_old_spool(world: &World) -> Arc<Recorder> {
+    let former = world.recorder(RecorderOptions::default());
+    let mut stopped = former.shared.stopped.subscribe();
+    former.shared.faults.away.store(1_000_000, Ordering::SeqCst);
+    record(&former, JournalEntry::Admitted(world.facts.clone().into()));
+    record_numbers(&former, world, 0..2_000);
+    drop(former);
+    tokio::time::timeout(SOON, stopped.wait_for(|&stopped| stopped)).await.unwrap().unwrap();
+    let recorder = world.recorder(RecorderOptions { batch: 20, ..RecorderOptions::default() });
+    recorder.shared.faults.slow_ms.store(100, Ordering::SeqCst);
+    recorder
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_an_old_spool_what_is_new_is_kept_as_soon_as_somebody_waits_for_it() {
+    let world = World::new().await;
+    let recorder = behind_an_old_spool(&world).await;
+    let kept = recorder.record_durably(SystemTime::now(), journal::event(&world.facts, 2_000));
+    assert!(tokio::time::timeout(SOON, kept).await.unwrap());
+    let former = || lock(&recorder.shared.state).former_bytes;
+    assert!(former() > 0, "the old spool is not written yet");
+    assert!(recorder.former_written(SOON).await && former() == 0);
+    assert!(recorder.flush(SOON).await);
+    assert_eq!(world.numbers().await, (0..=2_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_an_old_spool_what_is_new_is_on_disk_in_a_second_and_a_stop_waits_for_no_more() {
+    let world = World::new().await;
+    let recorder = behind_an_old_spool(&world).await;
+    record_numbers(&recorder, &world, 2_000..2_005);
+    let mut progress = recorder.shared.progress.subscribe();
+    let spilled = async {
+        while recorder.snapshot().queued > 0 {
+            progress.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(SOON, spilled).await.unwrap();
+    assert!(recorder.stop(SOON).await);
+    assert!(recorder.snapshot().spooled_bytes > 0, "the rest is the next process's");
+    drop(recorder);
+    let next = world.recorder(RecorderOptions::default());
+    assert!(next.flush(SOON).await);
+    assert_eq!(world.numbers().await, (0..2_005).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_former_journal_that_nobody_takes_is_not_waited_for_longer_than_it_gets_on() {
+    let world = World::new().await;
+    let recorder = behind_an_old_spool(&world).await;
+    recorder.shared.faults.away.store(1_000_000, Ordering::SeqCst);
+    assert!(!recorder.former_written(Duration::from_millis(300)).await);
 }

@@ -107,8 +107,9 @@ impl Writer {
         }
         let away = self.away();
         if self.spool_waits() {
-            let crowded = self.queued() > self.shared.options.queue / 2;
-            if (away || crowded) && self.queued() > 0 && Instant::now() >= self.disk_at {
+            // What waits behind the spool goes there as well, at once if somebody waits to hear that it is kept.
+            let hurried = self.shared.hurried.swap(false, Ordering::AcqRel);
+            if (away || hurried || self.is_late()) && self.queued() > 0 && Instant::now() >= self.disk_at {
                 self.spill();
             }
             if !away || Instant::now() >= self.retry_at {
@@ -127,7 +128,7 @@ impl Writer {
             if Instant::now() < self.disk_at || !self.spill() {
                 self.rest().await;
             }
-        } else if self.queued() > self.shared.options.queue / 2 {
+        } else if self.is_late() && Instant::now() >= self.disk_at {
             if !self.spill() {
                 self.write_queued().await;
             }
@@ -136,6 +137,12 @@ impl Writer {
             self.write_queued().await;
         }
         true
+    }
+
+    /// More waits than the database takes in good time: it is safer on the disk.
+    fn is_late(&self) -> bool {
+        let queue = lock(&self.shared.queue);
+        queue.len() > self.shared.options.queue / 2 || queue.age() > SLOW
     }
 
     fn away(&self) -> bool {
@@ -209,9 +216,11 @@ impl Writer {
         let Some(bytes) = self.spool.as_ref().map(Spool::bytes) else { return };
         // A segment whose lines were all torn away still waits to be removed.
         let bytes = if self.spool_waits() { bytes.max(1) } else { 0 };
+        let former = self.spool.as_ref().map_or(0, Spool::former_bytes);
         {
             let mut state = lock(&self.shared.state);
             state.spooled_bytes = bytes;
+            state.former_bytes = former;
             if bytes == 0 && Instant::now() >= self.disk_at {
                 state.disk = None;
             }
@@ -225,7 +234,7 @@ impl Writer {
     fn spill(&mut self) -> bool {
         let mut most = SPILL;
         loop {
-            let batch = lock(&self.shared.queue).take(most);
+            let mut batch = lock(&self.shared.queue).take(most);
             let Some(spool) = &mut self.spool else {
                 lock(&self.shared.queue).finish(&batch, &[]);
                 self.disk_failed("spool directory could not be opened", Trouble::Disk);
@@ -233,11 +242,15 @@ impl Writer {
             };
             let scarce = spool.is_scarce();
             let crowded = lock(&self.shared.queue).len() > self.shared.options.queue / 2;
-            if scarce && !crowded && batch.iter().any(|entry| entry.is_event()) {
-                // There is room in memory still: nothing is given up before it must be.
-                lock(&self.shared.queue).finish(&batch, &[]);
-                self.disk_failed("spool is nearly full", Trouble::SpoolFull);
-                return false;
+            if scarce && !crowded {
+                // There is room in memory still: nothing is given up before it must be, and nothing overtakes it.
+                let event = batch.iter().position(|entry| entry.is_event()).unwrap_or(batch.len());
+                batch.truncate(event);
+                if batch.is_empty() {
+                    lock(&self.shared.queue).finish(&[], &[]);
+                    self.disk_failed("spool is nearly full", Trouble::SpoolFull);
+                    return false;
+                }
             }
             let kept: Vec<bool> = batch.iter().map(|entry| !(scarce && entry.is_event())).collect();
             let entries: Vec<&Entry> =
@@ -277,6 +290,8 @@ impl Writer {
 
     /// Writes a batch of the oldest segment, and removes the segment after its last.
     async fn drain(&mut self) {
+        // What is in hand is on the disk already.
+        self.spilled = false;
         let Some(spool) = &mut self.spool else { return };
         let mut reading = match self.reading.take() {
             Some(reading) => reading,
@@ -373,7 +388,9 @@ impl Writer {
         lock(&self.shared.suspicion).in_hand.clear();
         let took = started.elapsed();
         metrics::histogram!("caly_recorder_batch_seconds").record(took.as_secs_f64());
-        match (took > SLOW, outcome.is_ok()) {
+        // Also one that is not slow, but takes long enough for a batch to gather behind it.
+        let behind = took > SLOW / 5 && self.queued() > self.shared.options.batch;
+        match (took > SLOW || behind, outcome.is_ok()) {
             (true, true) => self.stretch = (self.stretch * 2).min(STRETCH_MAX),
             (false, true) if entries.len() * 2 > self.batch() || self.queued() < self.shared.options.batch => {
                 self.stretch = 1;
@@ -390,6 +407,8 @@ impl Writer {
         #[cfg(test)]
         shared.faults.before(entries)?;
         let patience = store.0.options.acquire_timeout + store.0.options.statement_timeout;
+        #[cfg(test)]
+        shared.faults.wait().await;
         let mut writing =
             pin!(tokio::time::timeout(TRANSACTION_DEADLINE, apply::write(&store.0.db, entries, patience)));
         let mut slow_at = Instant::now() + SLOW;

@@ -34,6 +34,9 @@ async fn a_key_is_shown_once_works_and_stops_working_at_once_when_revoked() {
     let actions: Vec<Value> =
         audit.json()["items"].as_array().unwrap().iter().map(|row| row["action"].clone()).collect();
     assert_eq!(actions, ["key_revoked", "key_revoked", "key_created"]);
+    for row in audit.json()["items"].as_array().unwrap() {
+        assert_eq!(row["detail"]["id"], id, "which key it was: {row}");
+    }
     assert!(!audit.body.contains(key));
 }
 
