@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
+mod own;
 pub mod templates;
 
 use std::collections::BTreeMap;
@@ -57,6 +58,10 @@ struct Settings {
     barge_in: Barge,
     #[serde(default)]
     menu: BTreeMap<String, Choice>,
+    #[serde(default)]
+    intents: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    products: Vec<String>,
     #[serde(default)]
     handoff_numbers: Vec<String>,
     #[serde(default = "all_tools")]
@@ -240,6 +245,8 @@ pub fn read(
         voice: settings.voice.into(),
         language,
         languages,
+        intents: own::intents(&settings.intents)?,
+        products: own::products(&settings.products)?,
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
@@ -433,6 +440,10 @@ mod tests {
         for (settings, named) in [
             (json!({"voise": "x"}), "voise"),
             (json!({"language": "fr"}), "language"),
+            (json!({"intents": {"Points": ["x"]}}), "intents: Points: 1 to 64"),
+            (json!({"intents": {"refill": []}}), "intents: refill: expected 1 to"),
+            (json!({"intents": {"payment": ["x"]}}), "intents: payment: 1 to 64"),
+            (json!({"products": [""]}), "products: expected"),
             (
                 json!({"http_tools": [{"name": "x", "description": "x", "url": "https://{h}/x", "method": "GET", "schema": {}}]}),
                 "url",

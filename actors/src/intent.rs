@@ -8,7 +8,7 @@ use actix::prelude::*;
 
 use crate::call::event::CallEvent;
 use crate::call::{Heard, Stop};
-use crate::domain::TurnId;
+use crate::domain::{Agent, TurnId};
 use crate::understand::{Surroundings, understand};
 
 /// A caller turn to be understood.
@@ -28,13 +28,15 @@ pub struct Understand {
 /// See the module's text.
 pub struct Intent {
     parent: WeakRecipient<Heard>,
+    /// Whose intents and products are known.
+    agent: Arc<Agent>,
 }
 
 impl Intent {
     /// Ready to be started.
     #[must_use]
-    pub fn new(parent: WeakRecipient<Heard>) -> Self {
-        Self { parent }
+    pub fn new(parent: WeakRecipient<Heard>, agent: Arc<Agent>) -> Self {
+        Self { parent, agent }
     }
 }
 
@@ -49,7 +51,8 @@ impl Handler<Understand> for Intent {
 
     fn handle(&mut self, Understand { turn, text, asked, now }: Understand, _: &mut Self::Context) {
         let begun = std::time::Instant::now();
-        let understanding = understand(&text, Surroundings { asked: &asked, now, products: &[] });
+        let (products, own) = (Some(&self.agent.products), Some(&self.agent.intents));
+        let understanding = understand(&text, Surroundings { asked: &asked, now, products, own });
         metrics::histogram!("caly_understand_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(parent) = self.parent.upgrade() {
             parent.do_send(Heard(CallEvent::TurnUnderstood { turn, understanding }));

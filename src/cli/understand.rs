@@ -1,7 +1,8 @@
 //! `caly understand`: what turns of text mean, one JSON line per turn. For scripts that measure it and for the curious.
 //!
-//! Reads text lines, or JSON lines `{"text","context","now","products"}`: `context` is what the agent said last (a text, or a
-//! list of texts or of `{"text"}`, the last of which counts), `now` the caller's time (RFC 3339, or local without a zone).
+//! Reads text lines, or JSON lines `{"text","context","now","products","intents"}`: `context` is what the agent said last (a text, or a
+//! list of texts or of `{"text"}`, the last of which counts), `now` the caller's time (RFC 3339, or local without a zone),
+//! `products` names and `intents` examples by the name of an intent of one's own.
 //! Writes `{"intent","confidence","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no
 //! network.
 
@@ -9,6 +10,7 @@ use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use caly_actors::domain::Understanding;
+use caly_actors::understand::own::{OwnIntents, Products};
 use caly_actors::understand::{Surroundings, prepare, understand};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Value, json};
@@ -26,9 +28,13 @@ pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
     while read_line(&mut input, &mut line)? {
         let line = String::from_utf8_lossy(&line);
         let turn = Turn::read(line.trim());
-        let products: Vec<&str> = turn.products.iter().map(String::as_str).collect();
         let began = Instant::now();
-        let around = Surroundings { asked: &turn.asked, now: turn.now, products: &products };
+        let around = Surroundings {
+            asked: &turn.asked,
+            now: turn.now,
+            products: Some(&turn.products),
+            own: Some(&turn.intents),
+        };
         let understanding = understand(&turn.text, around);
         let micros = began.elapsed().as_nanos() / 1000;
         writeln!(output, "{}", answer(&understanding, u64::try_from(micros).unwrap_or(u64::MAX)))?;
@@ -67,7 +73,8 @@ struct Turn {
     text: String,
     asked: String,
     now: Option<NaiveDateTime>,
-    products: Vec<String>,
+    products: Products,
+    intents: OwnIntents,
 }
 
 impl Turn {
@@ -77,12 +84,18 @@ impl Turn {
             line.starts_with('{').then(|| serde_json::from_str::<Value>(line).ok()).flatten().unwrap_or_default();
         let text = object["text"].as_str().unwrap_or(line).to_owned();
         let products = object["products"].as_array().into_iter().flatten();
+        let intents = object["intents"].as_object().into_iter().flatten().map(|(name, examples)| {
+            let examples = examples.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            (name.clone(), examples.collect::<Vec<_>>())
+        });
+        let intents: Vec<(String, Vec<String>)> = intents.collect();
         let now = object["now"].as_str().and_then(local_time);
         Self {
             text,
             asked: spoken(&object["context"]).unwrap_or_default().to_owned(),
             now: Some(now.unwrap_or_else(|| Utc::now().with_timezone(&INDIA).naive_local())),
-            products: products.filter_map(Value::as_str).map(str::to_owned).collect(),
+            products: Products::new(products.filter_map(Value::as_str)),
+            intents: OwnIntents::new(intents.iter().map(|(name, examples)| (name.as_str(), examples.as_slice()))),
         }
     }
 }
@@ -127,7 +140,7 @@ fn answer(understanding: &Understanding, micros: u64) -> Value {
         })
     });
     json!({
-        "intent": understanding.intent.as_str(),
+        "intent": understanding.name(),
         "confidence": rounded(understanding.confidence),
         "entities": entities.collect::<Vec<_>>(),
         "us": micros,
@@ -158,6 +171,25 @@ mod tests {
             assert_eq!(answer["entities"][0]["value"], "1042");
             assert!(answer["us"].is_u64() && answer["confidence"].as_f64().unwrap() > 0.5);
         }
+    }
+
+    #[test]
+    fn what_is_told_beside_the_text_counts() {
+        let lines = [
+            json!({"text": "kar do", "context": "Shall I cancel the order?"}),
+            json!({"text": "kal aaunga", "now": "2026-11-18T10:00:00+05:30"}),
+            json!({"text": "whey gold hai", "products": ["Whey Gold"]}),
+            json!({"text": "mere points kitne hain", "intents": {"points": ["how many points", "points kitne hain mere"]}}),
+        ];
+        let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let answers = answers(lines.as_bytes());
+        assert_eq!(answers[0]["intent"], "affirm");
+        assert_eq!(answers[1]["entities"][0]["value"], "2026-11-19");
+        assert_eq!(
+            answers[2]["entities"][0],
+            json!({"type": "product", "text": "whey gold", "value": "Whey Gold", "confidence": 0.9})
+        );
+        assert_eq!(answers[3]["intent"], "points");
     }
 
     #[test]

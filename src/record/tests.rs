@@ -23,6 +23,8 @@ fn facts() -> CallFacts {
         voice: "v".into(),
         language: Language::English,
         languages: vec![],
+        intents: Default::default(),
+        products: Default::default(),
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

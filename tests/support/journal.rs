@@ -37,6 +37,8 @@ fn agent() -> Agent {
         voice: "marin".into(),
         language: Language::English,
         languages: vec![],
+        intents: Default::default(),
+        products: Default::default(),
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,
@@ -104,7 +106,8 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
     greeting.text = "Namaste, how can I help".into();
     greeting.latency = Some(Duration::from_millis(480));
     let entity = Entity { kind: "order_id", text: "1001".into(), value: "1001".into(), confidence: 0.9 };
-    let understanding = Understanding { intent: IntentKind::OrderStatus, confidence: 0.93, entities: vec![entity] };
+    let understanding =
+        Understanding { intent: IntentKind::OrderStatus, own: None, confidence: 0.93, entities: vec![entity] };
     let event = |kind| JournalEntry::Event { call, kind, detail: "{}".into(), at: Duration::from_secs(2) };
     vec![
         JournalEntry::Admitted(Arc::new(facts.clone())),

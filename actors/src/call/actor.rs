@@ -188,7 +188,7 @@ impl CallActor {
             parent: parent.clone(),
         });
         let actions = Actions::new(Arc::clone(&self.facts), Arc::clone(&self.ports.actions), parent.clone());
-        let intent = Intent::new(parent);
+        let intent = Intent::new(parent, Arc::clone(&self.facts.agent));
         Children {
             media: self.start_child(media, Child::Media, ctx),
             realtime: self.start_child(realtime, Child::Realtime, ctx),

@@ -41,6 +41,8 @@ pub(super) fn agent(people: bool) -> Agent {
         voice: "marin".into(),
         language: Language::English,
         languages: vec![],
+        intents: Default::default(),
+        products: Default::default(),
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,

@@ -162,7 +162,7 @@ fn what_an_answer_cost_counts_although_the_call_is_over() {
 #[test]
 fn what_a_turn_meant_is_on_record_although_the_call_is_over() {
     let mut state = quiet(true);
-    let understanding = Understanding { intent: IntentKind::Goodbye, confidence: 1.0, entities: vec![] };
+    let understanding = Understanding { intent: IntentKind::Goodbye, own: None, confidence: 1.0, entities: vec![] };
     let turn = TurnId::new();
     let effects = hear(&mut state, [(5, hung_up()), (6, CallEvent::TurnUnderstood { turn, understanding })]);
     let meant = kept(&effects, |entry| match entry {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AgentId, InvalidValue, PhoneNumber};
+use crate::understand::own::{OwnIntents, Products};
 
 /// A language an agent can speak.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -222,6 +223,10 @@ pub struct Agent {
     pub language: Language,
     /// The languages it may speak; empty is all of them.
     pub languages: Vec<Language>,
+    /// Intents of the client's own, by examples.
+    pub intents: OwnIntents,
+    /// What the client sells, by name.
+    pub products: Products,
     /// Seconds that the callers' local time is ahead of UTC.
     pub utc_offset: i32,
     /// How a turn ends.

@@ -131,10 +131,20 @@ impl Entity {
 /// What one caller turn was taken to mean.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Understanding {
-    /// The likeliest intent.
+    /// The likeliest intent of those that every client has.
     pub intent: IntentKind,
+    /// The client's own intent that it is instead.
+    pub own: Option<Arc<str>>,
     /// 0.0 to 1.0.
     pub confidence: f32,
     /// What it names.
     pub entities: Vec<Entity>,
+}
+
+impl Understanding {
+    /// The word for the intent in the database, in the API and by `caly understand`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.own.as_deref().unwrap_or_else(|| self.intent.as_str())
+    }
 }

@@ -13,6 +13,7 @@ use super::email;
 use super::fold::Token;
 use super::lex::{Lex, What, pieces};
 use super::named;
+use super::own::Products;
 use super::quantity::{Quantity, plain, quantity};
 use super::vocabulary::{Tongue, Unit, Word};
 use super::when::{self, Told};
@@ -75,11 +76,18 @@ impl<'a> Turn<'a> {
 }
 
 /// Everything a turn names, in the order of the text. `now` is the caller's local time; without it no time is told.
-pub(super) fn find(text: &str, tokens: &[Token], now: Option<NaiveDateTime>, products: &[&str]) -> Vec<Entity> {
+pub(super) fn find(
+    text: &str,
+    tokens: &[Token],
+    now: Option<NaiveDateTime>,
+    products: Option<&Products>,
+) -> Vec<Entity> {
     let mut turn = Turn::new(text, tokens);
     email::emails(&mut turn);
     named::names(&mut turn);
-    named::products(&mut turn, products);
+    if let Some(products) = products {
+        named::products(&mut turn, products);
+    }
     if let Some(now) = now {
         times(&mut turn, now);
     }

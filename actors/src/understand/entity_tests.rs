@@ -7,7 +7,8 @@ use crate::domain::Entity;
 
 fn found(text: &str) -> Vec<Entity> {
     let now = NaiveDate::from_ymd_opt(2026, 11, 18).and_then(|day| day.and_hms_opt(10, 0, 0));
-    understand(text, Surroundings { now, products: &["Whey Gold"], ..Surroundings::default() }).entities
+    let products = own::Products::new(["Whey Gold"].into_iter());
+    understand(text, Surroundings { now, products: Some(&products), ..Surroundings::default() }).entities
 }
 
 /// Each text and what it names, `kind value` joined by commas; a second reading stands behind `or`.

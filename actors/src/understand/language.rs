@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use super::fold::tokens;
+use super::fold::{Token, tokens};
 use super::words::Words;
 use crate::domain::Language;
 
@@ -23,6 +23,11 @@ static ENGLISH: LazyLock<Words> = LazyLock::new(|| {
          if please want need like know tell give get make take come go see back yes there here any some more much many yet still now",
     )
 });
+
+/// A word that says nothing of what a turn is about.
+pub(super) fn is_small_word(word: &Token) -> bool {
+    HINDI.has_word(&word.raw) || ENGLISH.has_word(&word.raw)
+}
 
 /// The language of a turn; `None` for one that tells nothing ("ok", "hello", a number).
 #[must_use]

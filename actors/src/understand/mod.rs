@@ -18,6 +18,7 @@ pub mod language;
 mod lex;
 pub mod model;
 mod named;
+pub mod own;
 mod quantity;
 mod vocabulary;
 mod when;
@@ -27,7 +28,10 @@ use chrono::NaiveDateTime;
 
 use crate::domain::{IntentKind, Understanding};
 use model::Model;
+use own::{OwnIntents, Products};
 
+/// How sure it is that a turn which names a product and means nothing else is about it.
+const NAMED_PRODUCT: f32 = 0.7;
 /// Longest text looked at, in bytes; a caller's turn rarely reaches a tenth of it.
 const TEXT_BYTES_MAX: usize = 4096;
 
@@ -113,8 +117,10 @@ pub struct Surroundings<'a> {
     pub asked: &'a str,
     /// The caller's local time; without it no dates and times are told.
     pub now: Option<NaiveDateTime>,
-    /// The client's products, by name.
-    pub products: &'a [&'a str],
+    /// The client's products.
+    pub products: Option<&'a Products>,
+    /// The client's own intents.
+    pub own: Option<&'a OwnIntents>,
 }
 
 /// The likeliest intent of a turn, how sure that is, and what it names.
@@ -138,7 +144,17 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
-    Understanding { intent, confidence, entities: entity::find(text, &tokens, around.now, around.products) }
+    let found = intent != IntentKind::OutOfScope;
+    let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
+    let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
+    let entities = entity::find(text, &tokens, around.now, around.products);
+    let named = own.is_none() && entities.iter().any(|entity| entity.kind == "product");
+    // What the shop sells is never out of its scope.
+    let (intent, confidence) = match intent {
+        IntentKind::OutOfScope if named => (IntentKind::ProductQuery, NAMED_PRODUCT),
+        _ => (intent, confidence),
+    };
+    Understanding { intent, own, confidence, entities }
 }
 
 /// Builds the word lists and reads the model (some milliseconds of an unoptimised build). Called once at start, so that no

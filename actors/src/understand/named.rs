@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use super::entity::Turn;
-use super::fold::{key, tokens};
+use super::own::Products;
 use super::words::Words;
 
 /// Words that are no names, and end one.
@@ -115,24 +115,17 @@ fn capital(word: &str) -> String {
 }
 
 /// Products of the client's catalogue, however they are spelled.
-pub(super) fn products(turn: &mut Turn<'_>, products: &[&str]) {
-    for product in products {
-        let words: Vec<String> = tokens(product).into_iter().map(|token| token.key).collect();
-        if words.is_empty() || words.iter().map(String::len).sum::<usize>() < 3 {
-            continue;
-        }
-        let mut at = 0;
-        while at + words.len() <= turn.tokens.len() {
-            let last = at + words.len() - 1;
-            let here = turn.tokens[at..=last]
-                .iter()
-                .zip(&words)
-                .all(|(token, word)| token.key == *word || token.raw == key(word));
-            if here && turn.is_free(at, last) {
-                turn.note("product", (at, last), 0, (*product).to_owned(), 0.9);
-                at = last;
-            }
+pub(super) fn products(turn: &mut Turn<'_>, products: &Products) {
+    let mut at = 0;
+    while at < turn.tokens.len() {
+        let Some(product) = products.at(&turn.tokens[at..]) else {
             at += 1;
+            continue;
+        };
+        let last = at + product.rest.len();
+        if turn.is_free(at, last) {
+            turn.note("product", (at, last), 0, product.name.to_string(), 0.9);
         }
+        at = last + 1;
     }
 }

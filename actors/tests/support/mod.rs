@@ -240,6 +240,8 @@ pub fn agent() -> Agent {
         voice: "marin".into(),
         language: Language::Hinglish,
         languages: vec![],
+        intents: Default::default(),
+        products: Default::default(),
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,

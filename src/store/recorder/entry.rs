@@ -151,7 +151,7 @@ impl From<JournalEntry> for Body {
             JournalEntry::Intent { call, turn, understanding, at } => Self::Intent {
                 call: call.0,
                 turn: turn.0,
-                intent: understanding.intent.as_str().to_owned(),
+                intent: understanding.name().to_owned(),
                 confidence: fraction(understanding.confidence),
                 entities: entities(&understanding),
                 at_ms: millis(at),
