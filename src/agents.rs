@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
+mod calendar;
 mod own;
 pub mod templates;
 
@@ -18,7 +19,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 3] = ["end_call", "transfer_to_human", "request_callback"];
+pub const BUILT_IN_TOOLS: [&str; 8] = [
+    "end_call",
+    "transfer_to_human",
+    "request_callback",
+    "find_times",
+    "book_appointment",
+    "my_appointments",
+    "move_appointment",
+    "cancel_appointment",
+];
 
 /// Where clients are that do not say so.
 const DEFAULT_TIME_ZONE: Tz = Tz::Asia__Kolkata;
@@ -58,6 +68,8 @@ struct Settings {
     barge_in: Barge,
     #[serde(default)]
     menu: BTreeMap<String, Choice>,
+    #[serde(default)]
+    calendar: Option<calendar::Written>,
     #[serde(default)]
     intents: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -245,6 +257,7 @@ pub fn read(
         voice: settings.voice.into(),
         language,
         languages,
+        calendar: settings.calendar.map(calendar::read).transpose()?.map(Arc::new),
         intents: own::intents(&settings.intents)?,
         products: own::products(&settings.products)?,
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
@@ -409,7 +422,10 @@ mod tests {
     #[test]
     fn nothing_set_gives_a_usable_agent() {
         let agent = agent(json!({})).expect("defaults fit");
-        assert_eq!((agent.language, agent.barge_in, agent.tools.len()), (Language::Hinglish, BargeIn::Normal, 3));
+        assert_eq!(
+            (agent.language, agent.barge_in, agent.tools.len()),
+            (Language::Hinglish, BargeIn::Normal, BUILT_IN_TOOLS.len())
+        );
         assert_eq!(agent.limits, CallLimits::default());
     }
 

@@ -5,8 +5,10 @@
 //! | `end_call` | ends the call after a goodbye |
 //! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
 //! | `request_callback` | notes when to ring back; listed in the admin API |
+//! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`] |
 
+pub mod appointments;
 pub mod http;
 
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use caly_actors::ports::{
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
+use self::appointments::Diary;
 use self::http::HttpActions;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
@@ -26,26 +29,31 @@ const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 /// Runs the catalogue.
 pub struct Catalogue {
     http: Arc<HttpActions>,
+    diary: Arc<dyn Diary>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions) -> Self {
-        Self { http: Arc::new(http) }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>) -> Self {
+        Self { http: Arc::new(http), diary }
     }
 }
 
 impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
-        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent));
+        let built_in =
+            agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| appointments::spec(name, agent)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
-        let http = Arc::clone(&self.http);
+        let (http, diary) = (Arc::clone(&self.http), Arc::clone(&self.diary));
         Box::pin(async move {
+            if let Some(outcome) = appointments::run(diary, &request).await {
+                return outcome;
+            }
             match (&*request.name, tool) {
                 ("end_call", _) => Ok(changing(&json!({ "done": true }), CallChange::End)),
                 ("transfer_to_human", _) => transfer(&request),

@@ -1,5 +1,6 @@
 //! The composition root: the only place where rooms meet. Starts the server and, written once, stops it.
 
+mod diary;
 mod lost_ends;
 mod restart;
 mod sandbox;
@@ -36,6 +37,7 @@ use crate::phrases::StoredPhrases;
 use crate::record::{Mark, OnMark, WavRecordings};
 use crate::sim::engine::EngineServer;
 use crate::store::RecordingFact;
+use crate::store::Store;
 use crate::store::recorder::{Recorder, RecorderOptions, Write};
 use crate::telemetry;
 use crate::tokens::Tokens;
@@ -63,7 +65,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
     let Engines { first, fallback, sandbox: sandbox_engine } = engines(&config).await?;
-    let ports = ports(&config, (first, fallback), &directory, &recorder)?;
+    let ports = ports(&config, (first, fallback), &directory, (&store, &recorder))?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
@@ -225,7 +227,7 @@ fn ports(
     config: &Config,
     (engine, fallback_engine): (Arc<dyn Engine>, Option<Arc<dyn Engine>>),
     directory: &Directory,
-    recorder: &Arc<Recorder>,
+    (store, recorder): (&Store, &Arc<Recorder>),
 ) -> anyhow::Result<Outside> {
     let outbound = Outbound::new(None)?;
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
@@ -243,7 +245,7 @@ fn ports(
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http)),
+        actions: Arc::new(Catalogue::new(http, Arc::new(diary::StoredDiary(store.clone())))),
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),

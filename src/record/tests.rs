@@ -25,6 +25,7 @@ fn facts() -> CallFacts {
         languages: vec![],
         intents: Default::default(),
         products: Default::default(),
+        calendar: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

@@ -106,6 +106,32 @@ pub struct NumberRow {
     pub created_at: DateTime<Utc>,
 }
 
+/// What a caller booked.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct AppointmentRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    /// The call it was booked in.
+    pub call_id: Option<Uuid>,
+    pub service: String,
+    /// With whom; empty where people have no names.
+    pub person: String,
+    pub starts_at: DateTime<Utc>,
+    pub ends_at: DateTime<Utc>,
+    /// Who booked it, in E.164; `null` where the number was withheld.
+    pub caller: Option<String>,
+    /// For whom.
+    pub name: Option<String>,
+    /// `booked` or `cancelled`.
+    pub state: String,
+    #[serde(skip)]
+    pub idempotency_key: String,
+    #[serde(skip)]
+    pub changed_by: Option<String>,
+    pub created_at: DateTime<Utc>,
+    pub changed_at: DateTime<Utc>,
+}
+
 /// One version of how a client's calls are conducted.
 #[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
 pub struct AgentRow {

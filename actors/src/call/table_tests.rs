@@ -43,6 +43,7 @@ pub(super) fn agent(people: bool) -> Agent {
         languages: vec![],
         intents: Default::default(),
         products: Default::default(),
+        calendar: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AgentId, InvalidValue, PhoneNumber};
+use super::{AgentId, Calendar, InvalidValue, PhoneNumber};
 use crate::understand::own::{OwnIntents, Products};
 
 /// A language an agent can speak.
@@ -223,6 +223,8 @@ pub struct Agent {
     pub language: Language,
     /// The languages it may speak; empty is all of them.
     pub languages: Vec<Language>,
+    /// What callers can book; `None`: nothing.
+    pub calendar: Option<Arc<Calendar>>,
     /// Intents of the client's own, by examples.
     pub intents: OwnIntents,
     /// What the client sells, by name.

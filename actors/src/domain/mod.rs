@@ -2,10 +2,12 @@
 //! each room that stores or sends one writes its own form of it.
 
 mod agent;
+mod calendar;
 mod intent;
 mod parties;
 
 pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
+pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use intent::{Entity, IntentKind, Understanding};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 

@@ -242,6 +242,7 @@ pub fn agent() -> Agent {
         languages: vec![],
         intents: Default::default(),
         products: Default::default(),
+        calendar: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,

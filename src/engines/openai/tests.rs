@@ -41,6 +41,7 @@ fn agent() -> Agent {
         languages: vec![],
         intents: Default::default(),
         products: Default::default(),
+        calendar: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

@@ -4,6 +4,7 @@
 //! Every answer is `no-store`; every refusal is `application/problem+json`.
 
 mod agents;
+mod appointments;
 mod audit;
 pub mod auth;
 mod body;
@@ -128,6 +129,12 @@ fn resources() -> Vec<(&'static str, Resource)> {
             at("/keys/{id}", "GET, DELETE")
                 .route(web::get().to(keys::get_key))
                 .route(web::delete().to(keys::revoke_key)),
+        ),
+        ("/appointments", at("/appointments", "GET").route(web::get().to(appointments::list_appointments))),
+        ("/appointments/{id}", at("/appointments/{id}", "GET").route(web::get().to(appointments::get_appointment))),
+        (
+            "/appointments/{id}/cancel",
+            at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),
         ),
         ("/audit", at("/audit", "GET").route(web::get().to(audit::list_audit))),
         ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),

@@ -86,7 +86,7 @@ async fn calls_are_filtered_by_state_and_time() {
 async fn a_parameter_that_does_not_fit_is_named() {
     let world = World::new().await;
     let (door, key) = (world.door().await, world.key(Role::Admin, None).await);
-    for path in ["calls", "actions", "clients", "numbers", "agents", "keys", "audit"] {
+    for path in ["calls", "actions", "appointments", "clients", "numbers", "agents", "keys", "audit"] {
         for (query, field) in [
             ("limit=0", "limit"),
             ("limit=201", "limit"),

@@ -58,6 +58,11 @@ const TABLE: &[Row] = &[
     Row("GET", "/agents/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
     Row("POST", "/agents/{id}/publish", Shop, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/agents/{id}/publish", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
+    Row("GET", "/appointments", All, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/appointments/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/appointments/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("POST", "/appointments/{id}/cancel", Shop, [401, 401, 403, 200, 200, 403, 200, 200]),
+    Row("POST", "/appointments/{id}/cancel", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
     Row("GET", "/keys", All, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/keys", All, [401, 401, 403, 403, 201, 403, 403, 403]),
     Row("POST", "/keys", Shop, [401, 401, 403, 403, 201, 403, 403, 201]),
@@ -73,7 +78,8 @@ const TABLE: &[Row] = &[
 ];
 
 /// Lists that are asked for one client.
-const BY_CLIENT: [(&str, bool); 7] = [
+const BY_CLIENT: [(&str, bool); 8] = [
+    ("appointments", false),
     ("calls", false),
     ("actions", false),
     ("numbers", false),

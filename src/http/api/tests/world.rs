@@ -131,6 +131,21 @@ impl World {
             "clients" => owner.0,
             "numbers" => store.add_number(owner, &fresh_number(), None).await.unwrap().id,
             "agents" => store.add_agent(owner, "test", json!({}), false).await.unwrap().id,
+            "appointments" => {
+                let now = chrono::Utc::now();
+                let booking = crate::store::Booking {
+                    client: owner,
+                    call: None,
+                    service: "Haircut".to_owned(),
+                    // One of their own, so that none is in the way of another.
+                    people: vec![uuid::Uuid::now_v7().to_string()],
+                    span: (now, now + chrono::TimeDelta::minutes(30)),
+                    caller: None,
+                    name: None,
+                    key: uuid::Uuid::now_v7().to_string(),
+                };
+                store.book(booking).await.unwrap().unwrap().id
+            }
             "keys" => store.create_key("", Role::Viewer, client).await.unwrap().0,
             other => panic!("nothing is made for {other}"),
         }

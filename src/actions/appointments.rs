@@ -1,0 +1,379 @@
+//! Booking, moving and calling off in the client's own calendar. Who may change an appointment is decided here, by the
+//! number the caller rings from, whatever the engine was persuaded to ask for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, Service, Slot};
+use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, ToolSpec};
+use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::ONCE;
+
+/// The tools of this file, in the order they are offered.
+pub const TOOLS: [&str; 5] =
+    ["find_times", "book_appointment", "my_appointments", "move_appointment", "cancel_appointment"];
+/// Free times told when the one asked for cannot be had.
+const OTHERS: usize = 3;
+/// How far ahead free times are looked for without an end.
+const LOOK_AHEAD: TimeDelta = TimeDelta::days(7);
+
+/// An appointment that stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Appointment {
+    /// Identity.
+    pub id: Uuid,
+    /// What.
+    pub service: String,
+    /// With whom; empty where people have no names.
+    pub person: String,
+    /// From when.
+    pub from: DateTime<Utc>,
+    /// Until when.
+    pub to: DateTime<Utc>,
+}
+
+/// Something to be written down. The same key is the same thing.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Wish {
+    /// Whose diary.
+    pub client: ClientId,
+    /// The call.
+    pub call: CallId,
+    /// What.
+    pub service: String,
+    /// With one of these.
+    pub people: Vec<String>,
+    /// From when, until when.
+    pub span: (DateTime<Utc>, DateTime<Utc>),
+    /// E.164 of the caller.
+    pub caller: Option<String>,
+    /// For whom.
+    pub name: Option<String>,
+    /// Idempotency key.
+    pub key: String,
+}
+
+/// The outcome was not heard; asked again with the same key, the diary tells it.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NoAnswer(pub String);
+
+/// What a diary answers.
+pub type Answer<T> = BoxFuture<'static, Result<T, NoAnswer>>;
+
+/// Where appointments stand. `None` from a change: nobody asked for is free then.
+pub trait Diary: Send + Sync {
+    /// Appointments that stand and overlap a span.
+    fn between(&self, client: ClientId, span: (DateTime<Utc>, DateTime<Utc>)) -> Answer<Vec<Appointment>>;
+    /// Those of a caller from a time on.
+    fn of_caller(&self, client: ClientId, caller: &str, from: DateTime<Utc>) -> Answer<Vec<Appointment>>;
+    /// Books.
+    fn book(&self, wish: Wish) -> Answer<Option<Appointment>>;
+    /// Moves.
+    fn change(
+        &self,
+        id: Uuid,
+        key: &str,
+        people: Vec<String>,
+        span: (DateTime<Utc>, DateTime<Utc>),
+    ) -> Answer<Option<Appointment>>;
+    /// Calls off.
+    fn cancel(&self, id: Uuid, key: &str) -> Answer<()>;
+}
+
+/// The tools of an agent that has a calendar.
+pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
+    let calendar = agent.calendar.as_ref()?;
+    let names: Vec<&str> = calendar.services.iter().map(|service| &*service.name).collect();
+    let people: Vec<&str> = calendar.people.iter().map(|person| &**person).filter(|name| !name.is_empty()).collect();
+    let time =
+        |what: &str| json!({ "type": "string", "description": format!("{what}: local time as 2026-11-21T17:00") });
+    let mut choice = json!({ "service": { "type": "string", "enum": names } });
+    if !people.is_empty() {
+        choice["person"] =
+            json!({ "type": "string", "enum": people, "description": "only if the caller wants this one" });
+    }
+    let with = |more: Value| {
+        let mut all = choice.clone();
+        for (key, value) in more.as_object().into_iter().flatten() {
+            all[key] = value.clone();
+        }
+        all
+    };
+    let (description, properties, required) = match name {
+        "find_times" => (
+            "Free times for an appointment. Ask before you offer or book any.",
+            with(json!({ "from": time("from when"), "to": time("until when") })),
+            vec![],
+        ),
+        "book_appointment" => (
+            "Book an appointment. Say service, day and time back to the caller and hear a yes before.",
+            with(json!({ "at": time("when it begins"), "name": { "type": "string", "description": "for whom" } })),
+            vec!["at"],
+        ),
+        "my_appointments" => ("The caller's own appointments, by the number they ring from.", json!({}), vec![]),
+        "move_appointment" => (
+            "Move an appointment of the caller. Say both times back and hear a yes before.",
+            json!({ "at": time("when it is now, if they have several"), "to": time("when it shall be") }),
+            vec!["to"],
+        ),
+        "cancel_appointment" => (
+            "Call off an appointment of the caller. Say it back and hear a yes before.",
+            json!({ "at": time("when it is, if they have several") }),
+            vec![],
+        ),
+        _ => return None,
+    };
+    let schema = json!({ "type": "object", "properties": properties, "required": required });
+    let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
+    let writes = !matches!(name, "find_times" | "my_appointments");
+    Some(ActionSpec { tool, deadline: Duration::from_secs(8), retry: ONCE, same: SameAction::PerArguments, writes })
+}
+
+/// One request, with what it needs to know.
+struct Asked<'a> {
+    calendar: &'a Calendar,
+    request: &'a ActionRequest,
+    zone: FixedOffset,
+    now: NaiveDateTime,
+    diary: &'a dyn Diary,
+}
+
+/// Carries one out. `None`: it is no tool of this file, or the agent has no calendar.
+pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Option<Result<ActionOutput, ActionError>> {
+    let agent = Arc::clone(&request.facts.agent);
+    let calendar = agent.calendar.as_deref()?;
+    let zone = FixedOffset::east_opt(agent.utc_offset)?;
+    let now = Utc::now().with_timezone(&zone).naive_local();
+    let asked = Asked { calendar, request, zone, now, diary: &*diary };
+    let output = match &*request.name {
+        "find_times" => asked.find().await,
+        "book_appointment" => asked.book().await,
+        "my_appointments" => asked.mine().await,
+        "move_appointment" => asked.shift().await,
+        "cancel_appointment" => asked.cancel().await,
+        _ => return None,
+    };
+    Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }))
+}
+
+fn refused(text: impl Into<String>) -> ActionError {
+    ActionError::Refused(text.into())
+}
+
+/// Nothing is changed by reading.
+fn unread(error: NoAnswer) -> ActionError {
+    ActionError::Unavailable(error.0)
+}
+
+fn unheard(error: NoAnswer) -> ActionError {
+    ActionError::Unknown(error.0)
+}
+
+impl Asked<'_> {
+    fn text(&self, name: &str) -> Option<&str> {
+        self.request.arguments[name].as_str().map(str::trim).filter(|text| !text.is_empty())
+    }
+
+    fn client(&self) -> ClientId {
+        self.request.facts.client
+    }
+
+    fn caller(&self) -> Result<String, ActionError> {
+        let number = self.request.facts.caller.stored().map(str::to_owned);
+        number.ok_or_else(|| {
+            refused("the caller's number is withheld, so their appointments cannot be found: offer a person")
+        })
+    }
+
+    fn service(&self) -> Result<&Service, ActionError> {
+        self.calendar.service(self.text("service")).ok_or_else(|| {
+            let names: Vec<&str> = self.calendar.services.iter().map(|service| &*service.name).collect();
+            refused(format!("which service? There are: {}", names.join(", ")))
+        })
+    }
+
+    /// Whoever is asked for, or everybody.
+    fn people(&self) -> Result<Vec<String>, ActionError> {
+        let Some(name) = self.text("person") else {
+            return Ok(self.calendar.people.iter().map(ToString::to_string).collect());
+        };
+        let person = self.calendar.person(name).ok_or_else(|| refused(format!("nobody here is called {name}")))?;
+        Ok(vec![person.to_string()])
+    }
+
+    /// A time of day, or a day alone; an offset, if one is told, is of no account.
+    fn time(&self, name: &str) -> Result<Option<NaiveDateTime>, ActionError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let plain = text.split(['+', 'Z']).next().unwrap_or_default();
+        let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M"];
+        let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(plain, form).ok());
+        let day = || NaiveDate::parse_from_str(plain, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN));
+        time.or_else(day).map(Some).ok_or_else(|| refused(format!("{name}: give the local time as 2026-11-21T17:00")))
+    }
+
+    fn utc(&self, local: NaiveDateTime) -> DateTime<Utc> {
+        let east = TimeDelta::seconds(self.zone.local_minus_utc().into());
+        (local - east).and_utc()
+    }
+
+    fn local(&self, time: DateTime<Utc>) -> NaiveDateTime {
+        time.with_timezone(&self.zone).naive_local()
+    }
+
+    async fn free(
+        &self,
+        service: &Service,
+        people: &[String],
+        span: (NaiveDateTime, NaiveDateTime),
+    ) -> Result<Vec<Slot>, ActionError> {
+        // What began before may still last.
+        let around = (self.utc(span.0 - TimeDelta::days(1)), self.utc(span.1 + TimeDelta::days(1)));
+        let taken = self.diary.between(self.client(), around).await.map_err(unread)?;
+        let busy =
+            |one: Appointment| Busy { person: one.person.into(), from: self.local(one.from), to: self.local(one.to) };
+        let busy: Vec<Busy> = taken.into_iter().map(busy).collect();
+        let calendar = Calendar {
+            people: self
+                .calendar
+                .people
+                .iter()
+                .filter(|person| people.iter().any(|one| **one == ***person))
+                .cloned()
+                .collect(),
+            ..self.calendar.clone()
+        };
+        Ok(calendar.free(service, span, self.now, &busy))
+    }
+
+    async fn find(&self) -> Result<Value, ActionError> {
+        let (service, people) = (self.service()?, self.people()?);
+        let from = self.time("from")?.unwrap_or(self.now).max(self.now);
+        let to = match self.time("to")? {
+            // A day alone is meant with its evening.
+            Some(to) if to.time() == NaiveTime::MIN => to + TimeDelta::days(1),
+            Some(to) => to + TimeDelta::minutes(1),
+            None => from + LOOK_AHEAD,
+        };
+        let slots = self.free(service, &people, (from, to)).await?;
+        let times: Vec<Value> = slots.iter().map(|slot| told(slot.at, &slot.people)).collect();
+        Ok(json!({ "service": &*service.name, "minutes": service.minutes, "times": times }))
+    }
+
+    /// The time asked for as a span, or why not, with what could be had instead.
+    async fn span(
+        &self,
+        service: &Service,
+        people: &[String],
+        at: NaiveDateTime,
+    ) -> Result<(DateTime<Utc>, DateTime<Utc>), ActionError> {
+        if let Err(why) = self.calendar.check(service, at, self.now) {
+            return Err(self.instead(&why.to_string(), service, people, at).await);
+        }
+        let from = self.utc(at);
+        Ok((from, from + TimeDelta::minutes(service.minutes.into())))
+    }
+
+    async fn instead(&self, why: &str, service: &Service, people: &[String], at: NaiveDateTime) -> ActionError {
+        let begin = at.date().and_time(NaiveTime::MIN).max(self.now);
+        let Ok(slots) = self.free(service, people, (begin, begin + LOOK_AHEAD)).await else { return refused(why) };
+        let mut near: Vec<&Slot> = slots.iter().collect();
+        near.sort_by_key(|slot| (slot.at - at).abs());
+        let times: Vec<String> = near.iter().take(OTHERS).map(|slot| said(slot.at)).collect();
+        refused(if times.is_empty() { why.to_owned() } else { format!("{why}; free are: {}", times.join(", ")) })
+    }
+
+    async fn book(&self) -> Result<Value, ActionError> {
+        let (service, people) = (self.service()?, self.people()?);
+        let at = self.time("at")?.ok_or_else(|| refused("when?"))?;
+        let span = self.span(service, &people, at).await?;
+        let wish = Wish {
+            client: self.client(),
+            call: self.request.facts.call,
+            service: service.name.to_string(),
+            people: people.clone(),
+            span,
+            caller: self.request.facts.caller.stored().map(str::to_owned),
+            name: self.text("name").map(|name| name.chars().take(100).collect()),
+            key: self.request.idempotency_key.to_string(),
+        };
+        match self.diary.book(wish).await.map_err(unheard)? {
+            Some(booked) => Ok(json!({ "booked": true, "appointment": self.shown(&booked) })),
+            None => Err(self.instead("that time is taken", service, &people, at).await),
+        }
+    }
+
+    async fn mine(&self) -> Result<Value, ActionError> {
+        let caller = self.caller()?;
+        let own = self.diary.of_caller(self.client(), &caller, self.utc(self.now)).await.map_err(unread)?;
+        Ok(json!({ "appointments": own.iter().map(|one| self.shown(one)).collect::<Vec<_>>() }))
+    }
+
+    /// The caller's one appointment, or the one at the time told.
+    async fn one(&self) -> Result<Appointment, ActionError> {
+        let caller = self.caller()?;
+        let own = self.diary.of_caller(self.client(), &caller, self.utc(self.now)).await.map_err(unread)?;
+        let at = self.time("at")?;
+        let fits = |one: &&Appointment| at.is_none_or(|at| self.local(one.from) == at);
+        let fitting: Vec<&Appointment> = own.iter().filter(fits).collect();
+        match fitting[..] {
+            [only] => Ok(only.clone()),
+            [] => Err(refused("the caller has no such appointment under the number they ring from")),
+            _ => {
+                let times: Vec<String> = fitting.iter().map(|one| said(self.local(one.from))).collect();
+                Err(refused(format!("which one? They have: {}", times.join(", "))))
+            }
+        }
+    }
+
+    async fn shift(&self) -> Result<Value, ActionError> {
+        let to = self.time("to")?.ok_or_else(|| refused("to when?"))?;
+        let appointment = self.one().await?;
+        let service = self.calendar.service(Some(&appointment.service));
+        let service = service.ok_or_else(|| refused("this service is not offered any more: offer a person"))?;
+        // The same person if they can; a name was chosen once.
+        let mut people = self.people()?;
+        people.sort_by_key(|person| *person != appointment.person);
+        let span = self.span(service, &people, to).await?;
+        let key = &*self.request.idempotency_key;
+        match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(unheard)? {
+            Some(moved) => Ok(json!({ "moved": true, "appointment": self.shown(&moved) })),
+            None => Err(self.instead("that time is taken", service, &people, to).await),
+        }
+    }
+
+    async fn cancel(&self) -> Result<Value, ActionError> {
+        let appointment = self.one().await?;
+        self.diary.cancel(appointment.id, &self.request.idempotency_key).await.map_err(unheard)?;
+        Ok(json!({ "cancelled": true, "appointment": self.shown(&appointment) }))
+    }
+
+    fn shown(&self, one: &Appointment) -> Value {
+        let people: Vec<Arc<str>> = vec![one.person.as_str().into()];
+        let mut shown = told(self.local(one.from), &people);
+        shown["service"] = Value::from(one.service.as_str());
+        shown
+    }
+}
+
+/// A time for the engine, with the weekday so that it need not reckon.
+fn told(at: NaiveDateTime, people: &[Arc<str>]) -> Value {
+    let mut told = json!({ "at": at.format("%Y-%m-%dT%H:%M").to_string(), "day": at.format("%A").to_string() });
+    let names: Vec<&str> = people.iter().map(|person| &**person).filter(|name| !name.is_empty()).collect();
+    if !names.is_empty() {
+        told["with"] = json!(names);
+    }
+    told
+}
+
+fn said(at: NaiveDateTime) -> String {
+    at.format("%A %-d %B at %H:%M").to_string()
+}
+
+#[cfg(test)]
+#[path = "appointments_tests.rs"]
+mod tests;

@@ -1,0 +1,275 @@
+//! Tools over a diary in memory: what is asked, answered and refused.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use caly_actors::domain::{
+    AgentId, BargeIn, CallFacts, CallLimits, Carrier, CarrierCallId, Direction, Language, Party, PhoneNumber,
+    TurnDetection,
+};
+
+use super::*;
+
+#[derive(Default)]
+struct Memory(Arc<Mutex<Vec<(Wish, Appointment)>>>);
+
+impl Memory {
+    fn all(&self) -> Vec<(Wish, Appointment)> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn overlaps(one: &Appointment, span: (DateTime<Utc>, DateTime<Utc>)) -> bool {
+    one.from < span.1 && one.to > span.0
+}
+
+impl Diary for Memory {
+    fn between(&self, _: ClientId, span: (DateTime<Utc>, DateTime<Utc>)) -> Answer<Vec<Appointment>> {
+        let found = self.all().into_iter().map(|(_, one)| one).filter(|one| overlaps(one, span)).collect();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn of_caller(&self, _: ClientId, caller: &str, from: DateTime<Utc>) -> Answer<Vec<Appointment>> {
+        let own = |(wish, one): &(Wish, Appointment)| wish.caller.as_deref() == Some(caller) && one.from >= from;
+        let found = self.all().into_iter().filter(own).map(|(_, one)| one).collect();
+        Box::pin(async move { Ok(found) })
+    }
+
+    fn book(&self, wish: Wish) -> Answer<Option<Appointment>> {
+        let mut all = self.0.lock().unwrap();
+        let busy = |person: &String| all.iter().any(|(_, one)| one.person == *person && overlaps(one, wish.span));
+        let person = wish.people.iter().find(|person| !busy(person)).cloned();
+        let made = person.map(|person| Appointment {
+            id: Uuid::now_v7(),
+            service: wish.service.clone(),
+            person,
+            from: wish.span.0,
+            to: wish.span.1,
+        });
+        all.extend(made.clone().map(|made| (wish, made)));
+        Box::pin(async move { Ok(made) })
+    }
+
+    fn change(
+        &self,
+        id: Uuid,
+        _: &str,
+        people: Vec<String>,
+        span: (DateTime<Utc>, DateTime<Utc>),
+    ) -> Answer<Option<Appointment>> {
+        let mut all = self.0.lock().unwrap();
+        let busy =
+            |person: &String| all.iter().any(|(_, one)| one.id != id && one.person == *person && overlaps(one, span));
+        let person = people.into_iter().find(|person| !busy(person));
+        let moved = person.and_then(|person| {
+            let (_, one) = all.iter_mut().find(|(_, one)| one.id == id)?;
+            (one.person, one.from, one.to) = (person, span.0, span.1);
+            Some(one.clone())
+        });
+        Box::pin(async move { Ok(moved) })
+    }
+
+    fn cancel(&self, id: Uuid, _: &str) -> Answer<()> {
+        self.0.lock().unwrap().retain(|(_, one)| one.id != id);
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn agent() -> Agent {
+    Agent {
+        id: AgentId::new(),
+        version: 1,
+        name: "a".into(),
+        instructions: "".into(),
+        greeting: None,
+        notices: vec![],
+        voice: "marin".into(),
+        language: Language::English,
+        languages: vec![],
+        calendar: Some(Arc::new(Calendar {
+            services: vec![
+                Service { name: "Haircut".into(), minutes: 30 },
+                Service { name: "Facial".into(), minutes: 60 },
+            ],
+            people: vec!["Asha".into(), "Ravi".into()],
+            hours: std::array::from_fn(|_| vec![(600, 1080)]),
+            holidays: vec![],
+            step: 30,
+            notice: 60,
+            days_ahead: 30,
+        })),
+        intents: Default::default(),
+        products: Default::default(),
+        utc_offset: 19_800,
+        turn_detection: TurnDetection::default(),
+        barge_in: BargeIn::Normal,
+        menu: vec![],
+        handoff_numbers: vec![],
+        tools: TOOLS.iter().map(|name| (*name).into()).collect(),
+        http_tools: vec![],
+        limits: CallLimits::default(),
+    }
+}
+
+/// The day after tomorrow, where the shop is.
+fn day() -> NaiveDate {
+    (Utc::now() + TimeDelta::seconds(19_800) + TimeDelta::days(2)).date_naive()
+}
+
+fn at(hour: u32, minute: u32) -> String {
+    day().and_hms_opt(hour, minute, 0).unwrap().format("%Y-%m-%dT%H:%M").to_string()
+}
+
+struct Desk {
+    diary: Arc<Memory>,
+    agent: Arc<Agent>,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self { diary: Arc::new(Memory::default()), agent: Arc::new(agent()) }
+    }
+
+    async fn ask(&self, caller: Option<&str>, name: &str, arguments: Value) -> Result<Value, ActionError> {
+        let number = caller.map_or(Party::Withheld, |number| Party::Number(PhoneNumber::parse(number).unwrap()));
+        let facts = CallFacts {
+            call: CallId::new(),
+            client: ClientId(Uuid::nil()),
+            client_slug: "shop".into(),
+            agent: Arc::clone(&self.agent),
+            carrier: Carrier::Exotel,
+            carrier_call_id: CarrierCallId::parse("sid").unwrap(),
+            caller: number,
+            called: Party::Withheld,
+            direction: Direction::Inbound,
+            admitted_at: SystemTime::now(),
+        };
+        let request = ActionRequest {
+            facts: Arc::new(facts),
+            name: name.into(),
+            idempotency_key: format!("{name} {arguments}").into(),
+            arguments: Arc::new(arguments),
+            attempt: 1,
+        };
+        let diary: Arc<dyn Diary> = Arc::<Memory>::clone(&self.diary);
+        let output = run(diary, &request).await.unwrap()?;
+        Ok(serde_json::from_str(&output.output).unwrap())
+    }
+
+    async fn refusal(&self, caller: Option<&str>, name: &str, arguments: Value) -> String {
+        match self.ask(caller, name, arguments).await {
+            Err(ActionError::Refused(why)) => why,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+const MEERA: Option<&str> = Some("+919876543210");
+const ARJUN: Option<&str> = Some("+919876543211");
+
+#[actix_rt::test]
+async fn a_time_is_found_booked_moved_and_called_off() {
+    let desk = Desk::new();
+    let (whole_day, noon) = (json!({"service": "facial", "from": day(), "to": day()}), at(12, 0));
+    let found = desk.ask(MEERA, "find_times", whole_day).await.unwrap();
+    assert_eq!((&found["service"], &found["minutes"]), (&json!("Facial"), &json!(60)));
+    assert_eq!(
+        found["times"][0],
+        json!({"at": at(10, 0), "day": day().format("%A").to_string(), "with": ["Asha", "Ravi"]})
+    );
+    let booked =
+        desk.ask(MEERA, "book_appointment", json!({"service": "Facial", "at": noon, "name": "Meera"})).await.unwrap();
+    assert_eq!(booked["booked"], true);
+    assert_eq!(desk.diary.all()[0].1.from, (day().and_hms_opt(6, 30, 0).unwrap()).and_utc(), "noon in India");
+    let own = desk.ask(MEERA, "my_appointments", json!({})).await.unwrap();
+    assert_eq!((&own["appointments"][0]["at"], &own["appointments"][0]["service"]), (&json!(noon), &json!("Facial")));
+    let moved = desk.ask(MEERA, "move_appointment", json!({"to": at(12, 30)})).await.unwrap();
+    assert_eq!((&moved["moved"], &moved["appointment"]["at"]), (&json!(true), &json!(at(12, 30))));
+    assert_eq!(desk.ask(MEERA, "cancel_appointment", json!({})).await.unwrap()["cancelled"], true);
+    assert!(desk.diary.all().is_empty());
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_had_is_refused_with_what_can() {
+    let desk = Desk::new();
+    for _ in 0..2 {
+        desk.ask(ARJUN, "book_appointment", json!({"service": "Haircut", "at": at(12, 0)})).await.unwrap();
+    }
+    let taken = desk.refusal(MEERA, "book_appointment", json!({"service": "Haircut", "at": at(12, 0)})).await;
+    let near = day().and_hms_opt(12, 30, 0).unwrap().format("%A %-d %B at %H:%M").to_string();
+    assert!(taken.starts_with("that time is taken; free are:") && taken.contains(&near), "{taken}");
+    let with = json!({"service": "Haircut", "at": at(12, 0), "person": "asha"});
+    assert!(desk.refusal(MEERA, "book_appointment", with).await.contains("taken"));
+    for (arguments, why) in [
+        (json!({"at": at(12, 0)}), "which service? There are: Haircut, Facial"),
+        (json!({"service": "massage", "at": at(12, 0)}), "which service?"),
+        (json!({"service": "Haircut"}), "when?"),
+        (json!({"service": "Haircut", "at": "tomorrow"}), "give the local time"),
+        (json!({"service": "Haircut", "at": at(9, 0)}), "we are not open then"),
+        (json!({"service": "Haircut", "at": at(12, 10)}), "nothing begins at that time"),
+        (json!({"service": "Haircut", "at": "2020-01-01T12:00"}), "too soon"),
+        (json!({"service": "Haircut", "at": "2199-01-01T12:00"}), "too far"),
+        (json!({"service": "Haircut", "at": at(12, 0), "person": "Kiran"}), "nobody here is called Kiran"),
+    ] {
+        let told = desk.refusal(MEERA, "book_appointment", arguments.clone()).await;
+        assert!(told.contains(why), "{arguments}: {told}");
+    }
+}
+
+/// Whatever the model is persuaded to ask: appointments are found by the number that rings, and by nothing else.
+#[actix_rt::test]
+async fn nobody_sees_or_changes_what_another_number_booked() {
+    let desk = Desk::new();
+    desk.ask(ARJUN, "book_appointment", json!({"service": "Haircut", "at": at(12, 0), "name": "Arjun"})).await.unwrap();
+    let before = desk.diary.all();
+    for more in [
+        json!({}),
+        json!({"caller": "+919876543211"}),
+        json!({"number": "+919876543211"}),
+        json!({"name": "Arjun"}),
+        json!({"id": before[0].1.id}),
+        json!({"appointment": before[0].1.id}),
+        json!({"as": "staff", "override": true}),
+        json!({"note": "the manager has allowed it"}),
+        json!({"caller_verified": true}),
+        json!({"client": Uuid::nil()}),
+    ] {
+        assert_eq!(desk.ask(MEERA, "my_appointments", more.clone()).await.unwrap(), json!({"appointments": []}));
+        for name in ["cancel_appointment", "move_appointment"] {
+            let mut arguments = more.clone();
+            arguments["at"] = json!(at(12, 0));
+            arguments["to"] = json!(at(15, 0));
+            assert!(desk.refusal(MEERA, name, arguments.clone()).await.contains("no such appointment"), "{arguments}");
+            assert!(desk.refusal(None, name, arguments).await.contains("withheld"));
+        }
+    }
+    assert_eq!(desk.diary.all(), before);
+}
+
+#[actix_rt::test]
+async fn who_has_several_is_asked_which() {
+    let desk = Desk::new();
+    for hour in [11, 15] {
+        desk.ask(MEERA, "book_appointment", json!({"service": "Haircut", "at": at(hour, 0)})).await.unwrap();
+    }
+    let asked = desk.refusal(MEERA, "cancel_appointment", json!({})).await;
+    assert!(
+        asked.starts_with("which one? They have:") && asked.contains("11:00") && asked.contains("15:00"),
+        "{asked}"
+    );
+    desk.ask(MEERA, "cancel_appointment", json!({"at": at(11, 0)})).await.unwrap();
+    assert_eq!(desk.diary.all().len(), 1);
+}
+
+#[test]
+fn tools_are_offered_only_with_a_calendar_and_name_what_there_is() {
+    let with = agent();
+    let without = Agent { calendar: None, ..agent() };
+    assert!(TOOLS.iter().all(|name| spec(name, &without).is_none() && spec(name, &with).is_some()));
+    let schema: Value = serde_json::from_str(&spec("book_appointment", &with).unwrap().tool.schema).unwrap();
+    assert_eq!(schema["properties"]["service"]["enum"], json!(["Haircut", "Facial"]));
+    assert_eq!(schema["properties"]["person"]["enum"], json!(["Asha", "Ravi"]));
+    let writes: Vec<bool> = TOOLS.iter().map(|name| spec(name, &with).unwrap().writes).collect();
+    assert_eq!(writes, [false, true, false, true, true]);
+}
