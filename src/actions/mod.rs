@@ -18,6 +18,8 @@ use caly_actors::domain::Agent;
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, ToolSpec,
 };
+use caly_actors::understand::{Surroundings, understand};
+use chrono::{NaiveDateTime, TimeDelta, Utc};
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
@@ -120,14 +122,51 @@ fn transfer(request: &ActionRequest) -> Result<ActionOutput, ActionError> {
 }
 
 /// The action's own row is the request: it holds the arguments and the call, and is kept by the journal even while the
-/// database is away. So noting it cannot fail, and the caller is promised no more than that it was noted.
+/// database is away. So noting it cannot fail, and the caller is promised no more than that it was noted. Beside the words
+/// stands the time they tell, in the callers' local time, if they tell one.
 fn callback(request: &ActionRequest) -> ActionOutput {
     let own = request.facts.caller.number().is_some();
     let other = request.arguments["number"].as_str().is_some_and(|number| !number.is_empty());
-    let output = if own || other {
-        json!({ "noted": true, "when": request.arguments["when"] })
-    } else {
-        json!({ "noted": true, "when": request.arguments["when"], "missing": "the caller's number is withheld: ask for it" })
-    };
+    let mut output = json!({ "noted": true, "when": request.arguments["when"] });
+    let now = Utc::now() + TimeDelta::seconds(request.facts.agent.utc_offset.into());
+    if let Some(at) = request.arguments["when"].as_str().and_then(|words| time_told(words, now.naive_utc())) {
+        output["at"] = at;
+    }
+    if !own && !other {
+        output["missing"] = json!("the caller's number is withheld: ask for it");
+    }
     ActionOutput { output: output.to_string().into(), change: None }
+}
+
+/// `2026-11-21T17:00`, a day, or a stretch as an object.
+fn time_told(words: &str, now: NaiveDateTime) -> Option<Value> {
+    let iso = |form| NaiveDateTime::parse_from_str(words.trim().get(..16).unwrap_or_default(), form).ok();
+    if let Some(time) = iso("%Y-%m-%dT%H:%M").or_else(|| iso("%Y-%m-%d %H:%M")) {
+        return Some(json!(time.format("%Y-%m-%dT%H:%M").to_string()));
+    }
+    // Who asks to be rung back means a time to come.
+    let asked = format!("{words} call karna");
+    let meant = understand(&asked, Surroundings { now: Some(now), ..Surroundings::default() });
+    meant.entities.iter().find(|entity| entity.kind == "datetime").map(caly_actors::domain::Entity::json)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::NaiveDate;
+
+    #[test]
+    fn the_time_to_ring_back_is_read_from_the_callers_words() {
+        let now = NaiveDate::from_ymd_opt(2026, 11, 18).and_then(|day| day.and_hms_opt(10, 0, 0)).unwrap_or_default();
+        for (words, at) in [
+            ("2026-11-21T17:00:00+05:30", json!("2026-11-21T17:00")),
+            ("kal shaam paanch baje", json!("2026-11-19T17:00")),
+            ("tomorrow morning", json!({"from": "2026-11-19T06:00", "to": "2026-11-19T12:00"})),
+            ("आधे घंटे बाद", json!("2026-11-18T10:30")),
+            ("monday", json!("2026-11-23")),
+        ] {
+            assert_eq!(time_told(words, now), Some(at), "{words}");
+        }
+        assert_eq!(time_told("whenever it suits you", now), None);
+    }
 }
