@@ -45,6 +45,8 @@ async fn run(postgres: bool, test: impl AsyncFn(&World)) {
     world.finish().await;
 }
 
+#[path = "store/analytics.rs"]
+mod analytics;
 #[path = "store/appointments.rs"]
 mod appointments;
 #[path = "store/recorder.rs"]

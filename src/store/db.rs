@@ -383,6 +383,12 @@ impl Select {
         self
     }
 
+    /// As [`Select::finish`], leaving out so many rows.
+    pub(super) fn skip(mut self, tail: &'static str, limit: i64, skipped: i64) -> (SqlStr, Vec<Arg>) {
+        self.text.push_str(&format!(" {tail} LIMIT {limit} OFFSET {skipped}"));
+        (AssertSqlSafe(self.text).into_sql_str(), self.args)
+    }
+
     /// Adds `tail` (the order) and a limit.
     pub(super) fn finish(mut self, tail: &'static str, limit: i64) -> (SqlStr, Vec<Arg>) {
         self.text.push_str(&format!(" {tail} LIMIT {limit}"));

@@ -6,6 +6,7 @@
 //! answer to it was lost.
 
 mod agents;
+mod analytics;
 mod appointments;
 mod audit;
 mod calls;
@@ -39,6 +40,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 
 pub use self::agents::AgentFilter;
+pub use self::analytics::{Analytics, CallSums, Counted, CountedAction, Latency, Stretch};
 pub use self::appointments::{AppointmentFilter, Booking};
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};

@@ -4,6 +4,7 @@
 //! Every answer is `no-store`; every refusal is `application/problem+json`.
 
 mod agents;
+mod analytics;
 mod appointments;
 mod audit;
 pub mod auth;
@@ -130,6 +131,7 @@ fn resources() -> Vec<(&'static str, Resource)> {
                 .route(web::get().to(keys::get_key))
                 .route(web::delete().to(keys::revoke_key)),
         ),
+        ("/analytics", at("/analytics", "GET").route(web::get().to(analytics::analytics))),
         ("/appointments", at("/appointments", "GET").route(web::get().to(appointments::list_appointments))),
         ("/appointments/{id}", at("/appointments/{id}", "GET").route(web::get().to(appointments::get_appointment))),
         (

@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{agents, appointments, audit, calls, clients, events, keys, numbers};
+use super::{agents, analytics, appointments, audit, calls, clients, events, keys, numbers};
 use crate::http::health;
 
 /// Where the document lies.
@@ -50,6 +50,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         agents::get_agent,
         agents::add_agent,
         agents::publish_agent,
+        analytics::analytics,
         appointments::list_appointments,
         appointments::get_appointment,
         appointments::cancel_appointment,

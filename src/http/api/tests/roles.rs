@@ -58,6 +58,7 @@ const TABLE: &[Row] = &[
     Row("GET", "/agents/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
     Row("POST", "/agents/{id}/publish", Shop, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/agents/{id}/publish", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
+    Row("GET", "/analytics", All, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("GET", "/appointments", All, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("GET", "/appointments/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("GET", "/appointments/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
@@ -78,7 +79,8 @@ const TABLE: &[Row] = &[
 ];
 
 /// Lists that are asked for one client.
-const BY_CLIENT: [(&str, bool); 8] = [
+const BY_CLIENT: [(&str, bool); 9] = [
+    ("analytics", false),
     ("appointments", false),
     ("calls", false),
     ("actions", false),
