@@ -257,9 +257,9 @@ pub fn read(
         voice: settings.voice.into(),
         language,
         languages,
-        calendar: settings.calendar.map(calendar::read).transpose()?.map(Arc::new),
-        intents: own::intents(&settings.intents)?,
-        products: own::products(&settings.products)?,
+        calendar: settings.calendar.map(|written| calendar::read(written, zone)).transpose()?.map(Arc::new),
+        intents: Arc::new(own::intents(&settings.intents)?),
+        products: Arc::new(own::products(&settings.products)?),
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
@@ -347,7 +347,8 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
     let name_fits = (1..=64).contains(&endpoint.name.len())
         && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    if !name_fits || BUILT_IN_TOOLS.contains(&endpoint.name.as_str()) {
+    // A client's own tool may bear the name of one for calendars: then it is the one that is offered.
+    if !name_fits || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
         return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
     }
     if !endpoint.schema.is_object() {
@@ -358,11 +359,6 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     }
     if !(endpoint.url.starts_with("https://") || endpoint.url.starts_with("http://")) {
         return Err(named("url: expected https://…"));
-    }
-    let authority =
-        endpoint.url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.is_empty() || authority.contains(['{', '@']) {
-        return Err(named("url: a host by its name, without a place for an argument, a user or a password"));
     }
     if !(100..=30_000).contains(&endpoint.deadline_ms) {
         return Err(named("deadline_ms: expected 100 to 30000"));
@@ -460,14 +456,6 @@ mod tests {
             (json!({"intents": {"refill": []}}), "intents: refill: expected 1 to"),
             (json!({"intents": {"payment": ["x"]}}), "intents: payment: 1 to 64"),
             (json!({"products": [""]}), "products: expected"),
-            (
-                json!({"http_tools": [{"name": "x", "description": "x", "url": "https://{h}/x", "method": "GET", "schema": {}}]}),
-                "url",
-            ),
-            (
-                json!({"http_tools": [{"name": "x", "description": "x", "url": "https://u:p@h.in/x", "method": "GET", "schema": {}}]}),
-                "url",
-            ),
             (json!({"languages": ["hi", "fr"]}), "languages: expected a language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),

@@ -51,7 +51,7 @@ impl Handler<Understand> for Intent {
 
     fn handle(&mut self, Understand { turn, text, asked, now }: Understand, _: &mut Self::Context) {
         let begun = std::time::Instant::now();
-        let (products, own) = (Some(&self.agent.products), Some(&self.agent.intents));
+        let (products, own) = (Some(&*self.agent.products), Some(&*self.agent.intents));
         let understanding = understand(&text, Surroundings { asked: &asked, now, products, own });
         metrics::histogram!("caly_understand_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(parent) = self.parent.upgrade() {

@@ -71,6 +71,8 @@ pub trait Diary: Send + Sync {
     fn between(&self, client: ClientId, span: (DateTime<Utc>, DateTime<Utc>)) -> Answer<Vec<Appointment>>;
     /// Those of a caller from a time on.
     fn of_caller(&self, client: ClientId, caller: &str, from: DateTime<Utc>) -> Answer<Vec<Appointment>>;
+    /// What a key booked, or changed last.
+    fn done_by(&self, client: ClientId, key: &str) -> Answer<Option<Appointment>>;
     /// Books.
     fn book(&self, wish: Wish) -> Answer<Option<Appointment>>;
     /// Moves.
@@ -131,7 +133,7 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let schema = json!({ "type": "object", "properties": properties, "required": required });
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = !matches!(name, "find_times" | "my_appointments");
-    Some(ActionSpec { tool, deadline: Duration::from_secs(8), retry: ONCE, same: SameAction::PerArguments, writes })
+    Some(ActionSpec { tool, deadline: Duration::from_secs(8), retry: ONCE, same: SameAction::PerChange, writes })
 }
 
 /// One request, with what it needs to know.
@@ -150,6 +152,11 @@ pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Optio
     let zone = FixedOffset::east_opt(agent.utc_offset)?;
     let now = Utc::now().with_timezone(&zone).naive_local();
     let asked = Asked { calendar, request, zone, now, diary: &*diary };
+    let writes = matches!(&*request.name, "book_appointment" | "move_appointment" | "cancel_appointment");
+    if writes && request.attempt > 1 {
+        let output = asked.again().await;
+        return Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }));
+    }
     let output = match &*request.name {
         "find_times" => asked.find().await,
         "book_appointment" => asked.book().await,
@@ -179,15 +186,28 @@ impl Asked<'_> {
         self.request.arguments[name].as_str().map(str::trim).filter(|text| !text.is_empty())
     }
 
+    /// Asked again after its answer was lost, perhaps when its call is long over: what it did is told, and nothing is done
+    /// now, since "their appointment" may be another by now.
+    async fn again(&self) -> Result<Value, ActionError> {
+        match self.diary.done_by(self.client(), &self.request.idempotency_key).await.map_err(unheard)? {
+            Some(one) => Ok(json!({ "done": true, "appointment": self.shown(&one) })),
+            None => Err(refused("it was not done")),
+        }
+    }
+
     fn client(&self) -> ClientId {
         self.request.facts.client
     }
 
     fn caller(&self) -> Result<String, ActionError> {
-        let number = self.request.facts.caller.stored().map(str::to_owned);
-        number.ok_or_else(|| {
+        self.number().ok_or_else(|| {
             refused("the caller's number is withheld, so their appointments cannot be found: offer a person")
         })
+    }
+
+    /// A real number only: what a SIP caller writes of themselves says nothing, and many write the same.
+    fn number(&self) -> Option<String> {
+        self.request.facts.caller.number().map(|number| number.as_e164().to_owned())
     }
 
     fn service(&self) -> Result<&Service, ActionError> {
@@ -214,6 +234,17 @@ impl Asked<'_> {
         let time = forms.iter().find_map(|form| NaiveDateTime::parse_from_str(plain, form).ok());
         let day = || NaiveDate::parse_from_str(plain, "%Y-%m-%d").ok().map(|day| day.and_time(NaiveTime::MIN));
         time.or_else(day).map(Some).ok_or_else(|| refused(format!("{name}: give the local time as 2026-11-21T17:00")))
+    }
+
+    /// A time of day: a day alone is not enough.
+    fn hour(&self, name: &str) -> Result<NaiveDateTime, ActionError> {
+        let time = self.time(name)?.ok_or_else(|| refused("when?"))?;
+        if self.is_day(name) { Err(refused("at what time?")) } else { Ok(time) }
+    }
+
+    /// Whether a day alone was told.
+    fn is_day(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|text| text.len() <= 10)
     }
 
     fn utc(&self, local: NaiveDateTime) -> DateTime<Utc> {
@@ -255,7 +286,7 @@ impl Asked<'_> {
         let from = self.time("from")?.unwrap_or(self.now).max(self.now);
         let to = match self.time("to")? {
             // A day alone is meant with its evening.
-            Some(to) if to.time() == NaiveTime::MIN => to + TimeDelta::days(1),
+            Some(to) if self.is_day("to") => to + TimeDelta::days(1),
             Some(to) => to + TimeDelta::minutes(1),
             None => from + LOOK_AHEAD,
         };
@@ -289,7 +320,7 @@ impl Asked<'_> {
 
     async fn book(&self) -> Result<Value, ActionError> {
         let (service, people) = (self.service()?, self.people()?);
-        let at = self.time("at")?.ok_or_else(|| refused("when?"))?;
+        let at = self.hour("at")?;
         let span = self.span(service, &people, at).await?;
         let wish = Wish {
             client: self.client(),
@@ -297,7 +328,7 @@ impl Asked<'_> {
             service: service.name.to_string(),
             people: people.clone(),
             span,
-            caller: self.request.facts.caller.stored().map(str::to_owned),
+            caller: self.number(),
             name: self.text("name").map(|name| name.chars().take(100).collect()),
             key: self.request.idempotency_key.to_string(),
         };
@@ -318,7 +349,10 @@ impl Asked<'_> {
         let caller = self.caller()?;
         let own = self.diary.of_caller(self.client(), &caller, self.utc(self.now)).await.map_err(unread)?;
         let at = self.time("at")?;
-        let fits = |one: &&Appointment| at.is_none_or(|at| self.local(one.from) == at);
+        let fits = |one: &&Appointment| {
+            let begins = self.local(one.from);
+            at.is_none_or(|at| begins == at || (self.is_day("at") && begins.date() == at.date()))
+        };
         let fitting: Vec<&Appointment> = own.iter().filter(fits).collect();
         match fitting[..] {
             [only] => Ok(only.clone()),
@@ -331,7 +365,7 @@ impl Asked<'_> {
     }
 
     async fn shift(&self) -> Result<Value, ActionError> {
-        let to = self.time("to")?.ok_or_else(|| refused("to when?"))?;
+        let to = self.hour("to")?;
         let appointment = self.one().await?;
         let service = self.calendar.service(Some(&appointment.service));
         let service = service.ok_or_else(|| refused("this service is not offered any more: offer a person"))?;

@@ -36,6 +36,11 @@ impl Diary for Memory {
         Box::pin(async move { Ok(found) })
     }
 
+    fn done_by(&self, _: ClientId, key: &str) -> Answer<Option<Appointment>> {
+        let found = self.all().into_iter().find(|(wish, _)| wish.key == key).map(|(_, one)| one);
+        Box::pin(async move { Ok(found) })
+    }
+
     fn book(&self, wish: Wish) -> Answer<Option<Appointment>> {
         let mut all = self.0.lock().unwrap();
         let busy = |person: &String| all.iter().any(|(_, one)| one.person == *person && overlaps(one, wish.span));
@@ -132,6 +137,16 @@ impl Desk {
     }
 
     async fn ask(&self, caller: Option<&str>, name: &str, arguments: Value) -> Result<Value, ActionError> {
+        self.attempt(1, caller, name, arguments).await
+    }
+
+    async fn attempt(
+        &self,
+        attempt: u32,
+        caller: Option<&str>,
+        name: &str,
+        arguments: Value,
+    ) -> Result<Value, ActionError> {
         let number = caller.map_or(Party::Withheld, |number| Party::Number(PhoneNumber::parse(number).unwrap()));
         let facts = CallFacts {
             call: CallId::new(),
@@ -150,7 +165,7 @@ impl Desk {
             name: name.into(),
             idempotency_key: format!("{name} {arguments}").into(),
             arguments: Arc::new(arguments),
-            attempt: 1,
+            attempt,
         };
         let diary: Arc<dyn Diary> = Arc::<Memory>::clone(&self.diary);
         let output = run(diary, &request).await.unwrap()?;
@@ -206,6 +221,7 @@ async fn what_cannot_be_had_is_refused_with_what_can() {
         (json!({"service": "massage", "at": at(12, 0)}), "which service?"),
         (json!({"service": "Haircut"}), "when?"),
         (json!({"service": "Haircut", "at": "tomorrow"}), "give the local time"),
+        (json!({"service": "Haircut", "at": day()}), "at what time?"),
         (json!({"service": "Haircut", "at": at(9, 0)}), "we are not open then"),
         (json!({"service": "Haircut", "at": at(12, 10)}), "nothing begins at that time"),
         (json!({"service": "Haircut", "at": "2020-01-01T12:00"}), "too soon"),
@@ -259,6 +275,22 @@ async fn who_has_several_is_asked_which() {
         "{asked}"
     );
     desk.ask(MEERA, "cancel_appointment", json!({"at": at(11, 0)})).await.unwrap();
+    assert_eq!(desk.diary.all().len(), 1);
+    desk.ask(MEERA, "cancel_appointment", json!({"at": day()})).await.unwrap();
+    assert!(desk.diary.all().is_empty(), "the day is enough where there is one");
+}
+
+#[actix_rt::test]
+async fn asked_again_after_a_lost_answer_it_tells_what_was_done_and_does_nothing() {
+    let desk = Desk::new();
+    let wish = json!({"service": "Haircut", "at": at(11, 0)});
+    let lost = desk.attempt(2, MEERA, "book_appointment", wish.clone()).await;
+    assert_eq!(lost, Err(ActionError::Refused("it was not done".to_owned())));
+    desk.ask(MEERA, "book_appointment", wish.clone()).await.unwrap();
+    let again = desk.attempt(2, MEERA, "book_appointment", wish).await.unwrap();
+    assert_eq!((&again["done"], &again["appointment"]["at"]), (&json!(true), &json!(at(11, 0))));
+    // The caller has booked meanwhile: a cancellation of before does not take it for its own.
+    assert!(desk.attempt(2, MEERA, "cancel_appointment", json!({})).await.is_err());
     assert_eq!(desk.diary.all().len(), 1);
 }
 

@@ -44,8 +44,9 @@ impl Catalogue {
 
 impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
-        let built_in =
-            agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| appointments::spec(name, agent)));
+        let own = |name: &str| agent.http_tools.iter().any(|tool| &*tool.name == name);
+        let calendar = |name: &str| if own(name) { None } else { appointments::spec(name, agent) };
+        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| calendar(name)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
     }
 
@@ -53,7 +54,9 @@ impl ActionRunner for Catalogue {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary) = (Arc::clone(&self.http), Arc::clone(&self.diary));
         Box::pin(async move {
-            if let Some(outcome) = appointments::run(diary, &request).await {
+            if tool.is_none()
+                && let Some(outcome) = appointments::run(diary, &request).await
+            {
                 return outcome;
             }
             match (&*request.name, tool) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use caly_actors::domain::{Calendar, Service};
-use chrono::{NaiveDate, NaiveTime, Timelike as _};
+use chrono::{Datelike as _, NaiveDate, NaiveTime, Offset as _, TimeZone as _, Timelike as _, Utc};
+use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{SettingsError, wrong};
@@ -51,9 +52,12 @@ fn two_months() -> u16 {
     60
 }
 
-pub(super) fn read(written: Written) -> Result<Calendar, SettingsError> {
+pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError> {
     let bad = |reason: &str| wrong("calendar", reason);
     let named = |name: &str| (1..=100).contains(&name.trim().len());
+    if changes_clocks(zone) {
+        return Err(bad("a time_zone that changes its clocks is not served: appointments would move with them"));
+    }
     let services = &written.services;
     let fits = services.iter().all(|service| named(&service.name) && (5..=720).contains(&service.minutes));
     if !(1..=SERVICES_MAX).contains(&services.len()) || !fits {
@@ -82,6 +86,13 @@ pub(super) fn read(written: Written) -> Result<Calendar, SettingsError> {
         notice: written.notice_minutes,
         days_ahead: written.days_ahead,
     })
+}
+
+/// Whether the offset is another in January than in July.
+fn changes_clocks(zone: Tz) -> bool {
+    let at = |month| NaiveDate::from_ymd_opt(Utc::now().year(), month, 1).unwrap_or_default().and_time(NaiveTime::MIN);
+    let offset = |month| zone.offset_from_utc_datetime(&at(month)).fix();
+    offset(1) != offset(7)
 }
 
 fn lower(names: &[Arc<str>]) -> Vec<String> {
@@ -131,11 +142,12 @@ mod tests {
     fn read_json(change: &Value) -> Result<Calendar, String> {
         let mut settings =
             json!({"services": [{"name": "Haircut", "minutes": 30}], "hours": {"mon": ["10:00-13:00", "14:00-24:00"]}});
-        for (key, value) in change.as_object().unwrap() {
+        for (key, value) in change.as_object().unwrap().iter().filter(|(key, _)| *key != "zone") {
             settings[key] = value.clone();
         }
         let written = serde_json::from_value(settings).map_err(|error| error.to_string())?;
-        read(written).map_err(|error| error.reason)
+        let zone = change["zone"].as_str().map_or(Tz::Asia__Kolkata, |zone| zone.parse().unwrap());
+        read(written, zone).map_err(|error| error.reason)
     }
 
     #[test]
@@ -144,6 +156,7 @@ mod tests {
         assert_eq!(calendar.hours[0], [(600, 780), (840, 1440)]);
         assert_eq!((calendar.step, calendar.notice, calendar.days_ahead, calendar.people.len()), (30, 60, 60, 1));
         for (change, reason) in [
+            (json!({"zone": "Europe/London"}), "changes its clocks"),
             (json!({"services": []}), "services: expected"),
             (json!({"services": [{"name": "x", "minutes": 1}]}), "services: expected"),
             (json!({"services": [{"name": "x", "minutes": 30}, {"name": "X", "minutes": 60}]}), "twice"),

@@ -37,6 +37,13 @@ impl Diary for StoredDiary {
         })
     }
 
+    fn done_by(&self, client: ClientId, key: &str) -> Answer<Option<Appointment>> {
+        let (store, key) = (self.0.clone(), key.to_owned());
+        Box::pin(async move {
+            store.appointment_by_key(client, &key).await.map(|row| row.map(appointment)).map_err(no_answer)
+        })
+    }
+
     fn book(&self, wish: Wish) -> Answer<Option<Appointment>> {
         let store = self.0.clone();
         Box::pin(async move {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use actix_web::web;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use caly_actors::call::ledger::{idempotency_key, outcome};
+use caly_actors::call::ledger::{is_key_of, outcome};
 use caly_actors::domain::{ActionState, CallId, CallTime, ClientId};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry,
@@ -145,7 +145,7 @@ async fn ask(runner: &dyn ActionRunner, request: ActionRequest) -> (u32, Result<
     for wait in std::iter::once(Duration::ZERO).chain(waits) {
         tokio::time::sleep(wait).await;
         attempts += 1;
-        result = runner.run(ActionRequest { attempt: request.attempt + attempts, ..request.clone() }).await;
+        result = runner.run(ActionRequest { attempt: request.attempt.max(1) + attempts, ..request.clone() }).await;
         if matches!(&result, Ok(output) if output.change.is_some()) {
             result = Err(ActionError::Refused("the call was over".to_owned()));
         }
@@ -161,7 +161,7 @@ async fn ask(runner: &dyn ActionRunner, request: ActionRequest) -> (u32, Result<
 fn is_whole(runner: &dyn ActionRunner, request: &ActionRequest) -> bool {
     let fits = |spec: &ActionSpec| {
         spec.tool.name == request.name
-            && idempotency_key(request.facts.call, spec, &request.arguments) == *request.idempotency_key
+            && is_key_of(&request.idempotency_key, request.facts.call, spec, &request.arguments)
     };
     runner.catalogue(&request.facts.agent).iter().any(fits)
 }

@@ -131,7 +131,7 @@ impl Store {
         // The row that so many hundredths are not above, as for a list of all of them.
         let at = async |hundredths: i64| {
             let (sql, values) =
-                told(LATENCIES).skip("ORDER BY t.latency_ms", 1, (answers - 1).max(0) * hundredths / 100);
+                told(LATENCIES).skip("ORDER BY t.latency_ms", 1, ((answers * hundredths + 99) / 100 - 1).max(0));
             Ok::<_, StoreError>(self.all::<LatencyRow>(sql, values).await?.pop().and_then(|row| row.latency_ms))
         };
         Ok(Latency { answers, p50_ms: at(50).await?, p95_ms: at(95).await? })

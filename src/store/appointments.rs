@@ -15,14 +15,18 @@ const LOCK: &str = "INSERT INTO calendars (client_id, changes) VALUES ($1, 1) \
     ON CONFLICT (client_id) DO UPDATE SET changes = calendars.changes + 1";
 const BY_ID: &str = "SELECT * FROM appointments WHERE id = $1";
 const BY_KEY: &str = "SELECT * FROM appointments WHERE idempotency_key = $1";
+const DONE_BY: &str =
+    "SELECT * FROM appointments WHERE client_id = $1 AND (idempotency_key = $2 OR changed_by = $2) LIMIT 1";
 const BETWEEN: &str = "SELECT * FROM appointments WHERE client_id = $1 AND state = 'booked' AND starts_at < $3 AND ends_at > $2 \
     ORDER BY starts_at, id LIMIT 5000";
 const OF_CALLER: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND state = 'booked' AND \
     starts_at >= $3 ORDER BY starts_at, id LIMIT 20";
+const SAME: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND service = $3 AND starts_at = $4 AND \
+    state = 'booked' LIMIT 1";
 const INSERT: &str = "INSERT INTO appointments (id, client_id, call_id, service, person, starts_at, ends_at, caller, name, state, \
     idempotency_key, changed_by, created_at, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, NULL, $11, $11)";
 const MOVE: &str = "UPDATE appointments SET person = $2, starts_at = $3, ends_at = $4, changed_by = $5, changed_at = $6 \
-    WHERE id = $1";
+    WHERE id = $1 AND state = 'booked'";
 const CANCEL: &str = "UPDATE appointments SET state = 'cancelled', changed_by = $2, changed_at = $3 WHERE id = $1 AND \
     state = 'booked'";
 
@@ -73,6 +77,13 @@ impl Store {
                 let mut tx = db.begin().await?;
                 tx.execute(LOCK, args![booking.client.0]).await?;
                 if let Some(row) = tx.fetch_optional(BY_KEY, args![booking.key.clone()]).await? {
+                    return Ok(Some(row));
+                }
+                // The same caller's same wish under another key is not another one.
+                let mine = args![booking.client.0, booking.caller.clone(), booking.service.clone(), booking.span.0];
+                if booking.caller.is_some()
+                    && let Some(row) = tx.fetch_optional(SAME, mine).await?
+                {
                     return Ok(Some(row));
                 }
                 let Some(person) = first_free(&mut tx, booking.client, &booking.people, booking.span, None).await?
@@ -129,7 +140,9 @@ impl Store {
                 let Some(person) = first_free(&mut tx, ClientId(row.client_id), &people, span, Some(id)).await? else {
                     return Ok(None);
                 };
-                tx.execute(MOVE, args![id, person, span.0, span.1, key, Utc::now()]).await?;
+                if tx.execute(MOVE, args![id, person, span.0, span.1, key, Utc::now()]).await? == 0 {
+                    return Err(StoreError::Conflict("the appointment was called off".to_owned()));
+                }
                 let row = tx.fetch_optional(BY_ID, args![id]).await?.ok_or(StoreError::NotFound)?;
                 tx.commit().await?;
                 Ok(Some(row))
@@ -145,6 +158,14 @@ impl Store {
     pub async fn cancel_appointment(&self, id: Uuid, key: &str) -> Result<AppointmentRow, StoreError> {
         self.execute(CANCEL, args![id, key.to_owned(), Utc::now()]).await?;
         self.appointment(id).await
+    }
+
+    /// The appointment that a key booked, or changed last.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn appointment_by_key(&self, client: ClientId, key: &str) -> Result<Option<AppointmentRow>, StoreError> {
+        self.optional(DONE_BY, args![client.0, key.to_owned()]).await
     }
 
     /// # Errors

@@ -36,9 +36,12 @@ async fn a_time_is_booked_once_for_each_person(world: &World) {
         |booked: &Option<AppointmentRow>| booked.as_ref().map_or_else(|| "taken".to_owned(), |row| row.person.clone());
     let mut told = Vec::new();
     for (key, hour) in [("a", 10), ("b", 10), ("c", 10), ("d", 11), ("a", 10)] {
-        told.push(people(&world.store.book(booking(client, key, hour)).await.unwrap()));
+        let wish = Booking { caller: Some(format!("caller {key}")), ..booking(client, key, hour) };
+        told.push(people(&world.store.book(wish).await.unwrap()));
     }
     assert_eq!(told, ["Asha", "Ravi", "taken", "Asha", "Asha"], "the last is the first again");
+    let other_key = Booking { caller: Some("caller b".to_owned()), ..booking(client, "z", 10) };
+    assert_eq!(people(&world.store.book(other_key).await.unwrap()), "Ravi", "one caller's wish is one booking");
     let half =
         Booking { span: (at(10) + TimeDelta::minutes(30), at(11) + TimeDelta::minutes(30)), ..booking(client, "e", 0) };
     assert_eq!(people(&world.store.book(half).await.unwrap()), "taken", "a part of the time is enough");
@@ -49,7 +52,8 @@ async fn two_hundred_who_want_one_time_make_one_booking(world: &World) {
     let client = world.client("shop").await;
     let wishes = (0..200).map(|number| {
         let store = world.store.clone();
-        let wish = Booking { people: vec!["Asha".to_owned()], ..booking(client, &format!("key {number}"), 10) };
+        let (caller, key) = (Some(format!("caller {number}")), format!("key {number}"));
+        let wish = Booking { people: vec!["Asha".to_owned()], caller, ..booking(client, &key, 10) };
         async move {
             // A database that has no connection to spare says so; the caller asks again.
             loop {

@@ -101,6 +101,8 @@ impl CallState {
 
     fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.engine = EngineStage::Ready;
+        // Who spoke to the former session begins anew with this one.
+        self.caller_speaking = false;
         self.timers.set(Timer::SessionAge, now + SESSION_AGE);
         let first = !std::mem::replace(&mut self.engine_was_ready, true);
         if !first {
@@ -187,6 +189,12 @@ impl CallState {
         self.engine_failures += 1;
         self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
         if self.is_given_up(error) && self.fallback_left {
+            // The other engine is asked for what this one failed at.
+            if self.turns.is_empty() {
+                self.greeted = false;
+            } else {
+                self.answer_owed = true;
+            }
             out.push(Effect::CloseEngine);
             self.on_engine_lost(error.clone(), now, out);
         } else if self.is_given_up(error) {

@@ -61,7 +61,7 @@ impl Ledger {
             Err(why) => return refusal(json!({ "error": why })),
         };
         let canonical = canonical(&arguments);
-        let key = key_of_canonical(call, spec, &canonical);
+        let key = key_of_canonical(call, spec, &canonical, self.changes_beside(spec, &canonical));
         if let Some(entry) = self.entries.iter_mut().find(|entry| *entry.action.idempotency_key == *key) {
             return entry.ask_again(now, tool_call);
         }
@@ -88,6 +88,17 @@ impl Ledger {
             waiting: vec![Arc::clone(tool_call)],
         });
         Asked::Run(id)
+    }
+
+    /// How much else was done, or may have been, in this call.
+    fn changes_beside(&self, spec: &ActionSpec, canonical: &str) -> usize {
+        let other = |action: &Action| action.name != spec.tool.name || &*action.arguments != canonical;
+        let done = |entry: &&Entry| {
+            entry.spec.writes
+                && matches!(entry.action.state, ActionState::Done | ActionState::Unknown)
+                && other(&entry.action)
+        };
+        self.entries.iter().filter(done).count()
     }
 
     /// An action came to an end. Returns its entry, and the tool calls to be answered, unless it had ended before.
@@ -211,18 +222,23 @@ fn text(value: &Value) -> Arc<str> {
     value.to_string().into()
 }
 
-/// The key of an action with these arguments: equal arguments of one call have equal keys.
+/// Whether a key is of an action with these arguments: equal arguments of one call have equal keys, as far as
+/// [`SameAction`] says.
 #[must_use]
-pub fn idempotency_key(call: CallId, spec: &ActionSpec, arguments: &Value) -> String {
-    key_of_canonical(call, spec, &canonical(arguments))
+pub fn is_key_of(key: &str, call: CallId, spec: &ActionSpec, arguments: &Value) -> bool {
+    let canonical = canonical(arguments);
+    let changes = if spec.same == SameAction::PerChange { ENTRIES_MAX } else { 0 };
+    (0..=changes).any(|changes| key_of_canonical(call, spec, &canonical, changes) == key)
 }
 
-fn key_of_canonical(call: CallId, spec: &ActionSpec, canonical: &str) -> String {
+fn key_of_canonical(call: CallId, spec: &ActionSpec, canonical: &str, changes: usize) -> String {
+    let name = &spec.tool.name;
     let same = match spec.same {
-        SameAction::PerCall => "",
-        SameAction::PerArguments => canonical,
+        SameAction::PerCall => format!("{name}\0"),
+        SameAction::PerChange if changes > 0 => format!("{name}\0{canonical}\0{changes}"),
+        SameAction::PerArguments | SameAction::PerChange => format!("{name}\0{canonical}"),
     };
-    Uuid::new_v5(&call.0, format!("{}\0{same}", spec.tool.name).as_bytes()).to_string()
+    Uuid::new_v5(&call.0, same.as_bytes()).to_string()
 }
 
 /// The engine's argument text as an object that fits the schema's `required` and `type`; the error is told to the engine.
@@ -291,195 +307,5 @@ fn canonical(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ports::{RetryRule, ToolSpec};
-    use std::time::Duration;
-
-    const NOW: CallTime = Duration::from_secs(1);
-
-    fn catalogue() -> Vec<Arc<ActionSpec>> {
-        let spec = |name: &str, same| {
-            Arc::new(ActionSpec {
-                tool: ToolSpec {
-                    name: name.into(),
-                    description: "".into(),
-                    schema: r#"{"type":"object","properties":{"id":{"type":"string"},"how":{"enum":["a","b"]}},"required":["id"]}"#.into(),
-                },
-                deadline: Duration::from_secs(5),
-                retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
-                same,
-                writes: true,
-            })
-        };
-        vec![spec("cancel", SameAction::PerArguments), spec("bye", SameAction::PerCall)]
-    }
-
-    fn ask(ledger: &mut Ledger, call: CallId, tool_call: &str, name: &str, arguments: &str) -> Asked {
-        ledger.ask(NOW, call, &catalogue(), &tool_call.into(), name, arguments)
-    }
-
-    fn done(text: &str) -> Result<ActionOutput, ActionError> {
-        Ok(ActionOutput { output: text.into(), change: None })
-    }
-
-    #[test]
-    fn the_same_call_repeated_runs_once_and_is_answered_each_time() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7","how":"a"}"#) else {
-            panic!("not run")
-        };
-        assert_eq!(ask(&mut ledger, call, "t2", "cancel", r#"{"how":"a", "id":"7"}"#), Asked::Wait);
-        let (_, waiting) = ledger.finish(NOW, id, 1, &done("{}")).expect("it was running");
-        assert_eq!(waiting.len(), 2);
-        assert_eq!(ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7","how":"a"}"#), Asked::Answer("{}".into()));
-        assert!(ledger.finish(NOW, id, 1, &done("{}")).is_none(), "told once");
-    }
-
-    #[test]
-    fn other_arguments_are_another_action_unless_the_action_is_once_a_call() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        assert!(matches!(ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#), Asked::Run(_)));
-        assert!(matches!(ask(&mut ledger, call, "t2", "cancel", r#"{"id":"8"}"#), Asked::Run(_)));
-        assert!(matches!(ask(&mut ledger, call, "t3", "bye", r#"{"id":"7"}"#), Asked::Run(_)));
-        assert_eq!(ask(&mut ledger, call, "t4", "bye", r#"{"id":"8"}"#), Asked::Wait);
-    }
-
-    #[test]
-    fn two_calls_never_share_a_key() {
-        let mut ledger = Ledger::default();
-        assert!(matches!(ask(&mut ledger, CallId::new(), "t1", "cancel", r#"{"id":"7"}"#), Asked::Run(_)));
-        assert!(matches!(ask(&mut ledger, CallId::new(), "t2", "cancel", r#"{"id":"7"}"#), Asked::Run(_)));
-    }
-
-    #[test]
-    fn bad_calls_are_answered_with_what_would_be_right() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        for (name, arguments, expected) in [
-            ("fly", "{}", "\"tools\":[\"cancel\",\"bye\"]"),
-            ("cancel", "{\"id\":", "not valid JSON"),
-            ("cancel", "[1]", "must be a JSON object"),
-            ("cancel", "{}", "'id' is missing"),
-            ("cancel", r#"{"id":7}"#, "of type string"),
-            ("cancel", r#"{"id":"7","how":"c"}"#, "one of"),
-        ] {
-            let Asked::Answer(answer) = ask(&mut ledger, call, "t", name, arguments) else {
-                panic!("{arguments} was run")
-            };
-            assert!(answer.contains(expected), "{answer}");
-        }
-        assert_eq!(ledger.running().count(), 0);
-    }
-
-    #[test]
-    fn an_unknown_outcome_is_never_run_again_but_a_clean_failure_may_be() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
-        ledger.finish(NOW, id, 1, &Err(ActionError::Unavailable("busy".into())));
-        assert_eq!(ask(&mut ledger, call, "t2", "cancel", r#"{"id":"7"}"#), Asked::Run(id));
-        ledger.finish(NOW, id, 1, &Err(ActionError::Unknown("timed out".into())));
-        let Asked::Answer(answer) = ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#) else {
-            panic!("run again")
-        };
-        assert!(answer.contains("unknown"));
-    }
-
-    #[test]
-    fn an_action_that_ended_is_told_to_the_next_session_and_one_that_runs_is_not() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
-        let Asked::Run(other) = ask(&mut ledger, call, "t2", "bye", r#"{"id":"8"}"#) else { panic!("not run") };
-        assert_eq!(ledger.get(other).map(|entry| &*entry.action.name), Some("bye"));
-        let later = NOW * 3;
-        ledger.finish(later, id, 1, &done("{}"));
-        let item = ContextItem::Tool { name: "cancel".into(), arguments: r#"{"id":"7"}"#.into(), output: "{}".into() };
-        assert_eq!(ledger.context().collect::<Vec<_>>(), [(later, item)]);
-        assert_eq!(ledger.running().map(|entry| entry.action.id).collect::<Vec<_>>(), [other]);
-    }
-
-    #[test]
-    fn what_a_former_process_did_is_known_and_what_it_had_begun_is_not_run_again() {
-        let (mut former, call) = (Ledger::default(), CallId::new());
-        let Asked::Run(id) = ask(&mut former, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
-        former.finish(NOW, id, 1, &done("{}"));
-        let _ = ask(&mut former, call, "t2", "bye", r#"{"id":"7"}"#);
-        let mut ledger = Ledger::default();
-        ledger.recall(former.entries.iter().map(|entry| entry.action.clone()).collect(), &catalogue());
-        assert!(ledger.entries.iter().all(|entry| entry.spec.tool.name == entry.action.name));
-        assert_eq!(ledger.running().count(), 0);
-        assert_eq!(ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#), Asked::Answer("{}".into()));
-        let Asked::Answer(answer) = ask(&mut ledger, call, "t4", "bye", r#"{"id":"7"}"#) else { panic!("run again") };
-        assert!(answer.contains(r#""done":"unknown""#), "{answer}");
-    }
-
-    #[test]
-    fn nobody_waits_for_an_answer_in_a_session_that_is_gone() {
-        let (mut ledger, call) = (Ledger::default(), CallId::new());
-        let Asked::Run(id) = ask(&mut ledger, call, "t1", "bye", r#"{"id":"7"}"#) else { panic!("not run") };
-        assert_eq!(ask(&mut ledger, call, "t2", "bye", r#"{"id":"7"}"#), Asked::Wait);
-        assert_eq!(ledger.waiting(), 2);
-        ledger.session_lost();
-        assert_eq!(ledger.waiting(), 0);
-        let (action, waiting) = ledger.finish(NOW, id, 2, &done("{}")).expect("the action went on");
-        assert_eq!((action.state, action.attempts, waiting), (ActionState::Done, 2, vec![]));
-    }
-
-    #[test]
-    fn a_key_made_elsewhere_for_the_same_arguments_is_the_same_key() {
-        let (mut ledger, call, catalogue) = (Ledger::default(), CallId::new(), catalogue());
-        let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7","how":"a"}"#) else {
-            panic!("not run")
-        };
-        let key = idempotency_key(call, &catalogue[0], &json!({ "how": "a", "id": "7" }));
-        assert_eq!(ledger.get(id).map(|entry| &*entry.action.idempotency_key), Some(&*key));
-    }
-
-    fn fits(schema: &Value, arguments: &str) -> bool {
-        let spec = ActionSpec {
-            tool: ToolSpec { name: "x".into(), description: "".into(), schema: text(schema) },
-            deadline: Duration::ZERO,
-            retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
-            same: SameAction::PerCall,
-            writes: false,
-        };
-        parse_arguments(&spec, arguments).is_ok()
-    }
-
-    #[test]
-    fn a_value_must_be_of_the_type_the_schema_names_unless_it_is_null() {
-        let values = [r#""a""#, "7", "-7", "18446744073709551615", "7.5", "true", "[1]", r#"{"a":1}"#];
-        for (kind, fitting) in [
-            ("string", &values[..1]),
-            ("integer", &values[1..4]),
-            ("number", &values[1..5]),
-            ("boolean", &values[5..6]),
-            ("array", &values[6..7]),
-            ("object", &values[7..]),
-        ] {
-            let schema = json!({ "properties": { "v": { "type": kind } } });
-            for value in values {
-                assert_eq!(
-                    fits(&schema, &format!(r#"{{"v":{value}}}"#)),
-                    fitting.contains(&value),
-                    "{value} as {kind}"
-                );
-            }
-            assert!(fits(&schema, r#"{"v":null}"#), "null as {kind}");
-        }
-    }
-
-    #[test]
-    fn an_argument_the_schema_does_not_name_is_refused_only_where_it_says_so() {
-        for (more, expected) in [(json!(false), false), (json!(true), true), (Value::Null, true)] {
-            assert_eq!(fits(&json!({ "additionalProperties": more }), r#"{"v":1}"#), expected);
-        }
-    }
-
-    #[test]
-    fn arguments_may_be_16_kib_long() {
-        let of_length = |length: usize| format!(r#"{{"v":"{}"}}"#, "x".repeat(length - 8));
-        assert_eq!(of_length(100).len(), 100);
-        assert!(fits(&json!({}), &of_length(16 * 1024)));
-        assert!(!fits(&json!({}), &of_length(16 * 1024 + 1)));
-    }
-}
+#[path = "ledger_tests.rs"]
+mod tests;

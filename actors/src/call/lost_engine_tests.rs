@@ -290,3 +290,22 @@ fn an_old_session_is_replaced_in_the_next_pause_and_the_caller_hears_nothing_of_
     let _ = state.on(ready(), at(16) + SESSION_AGE);
     assert!(state.timers.is_set(Timer::SessionAge), "the next one grows old as well");
 }
+
+#[test]
+fn what_one_engine_failed_at_is_asked_of_the_other() {
+    let failed = || {
+        engine(EngineEvent::ResponseDone {
+            response: "r".into(),
+            outcome: ResponseOutcome::Failed(EngineError::Quota("empty".into())),
+            usage: Usage::default(),
+        })
+    };
+    // In mid-call an answer; before anything was said the greeting.
+    for mut state in [quiet(true).with_fallback(true), call(true).with_fallback(true)] {
+        let _ = state.on(ready(), Duration::from_secs(20));
+        let _ = state.on(failed(), Duration::from_secs(21));
+        let effects = state.on(ready(), Duration::from_secs(22));
+        let asked = effects.iter().any(|effect| matches!(effect, Effect::Engine(EngineCommand::CreateResponse { .. })));
+        assert!(asked, "{effects:?}");
+    }
+}

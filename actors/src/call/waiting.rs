@@ -117,7 +117,8 @@ impl CallState {
         if self.engine != EngineStage::Ready || self.phase != Phase::Live {
             return;
         }
-        let busy = self.playing || self.caller_speaking || self.contested.is_some() || self.awaits();
+        let speaking = self.playing || self.caller_speaking || self.contested.is_some();
+        let busy = speaking || self.awaits() || !self.keys.is_empty();
         if busy || !self.responses.is_idle() {
             self.timers.set(Timer::SessionAge, now + POLITENESS);
         } else {

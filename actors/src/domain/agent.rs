@@ -226,9 +226,9 @@ pub struct Agent {
     /// What callers can book; `None`: nothing.
     pub calendar: Option<Arc<Calendar>>,
     /// Intents of the client's own, by examples.
-    pub intents: OwnIntents,
+    pub intents: Arc<OwnIntents>,
     /// What the client sells, by name.
-    pub products: Products,
+    pub products: Arc<Products>,
     /// Seconds that the callers' local time is ahead of UTC.
     pub utc_offset: i32,
     /// How a turn ends.

@@ -99,6 +99,9 @@ pub enum SameAction {
     PerCall,
     /// Once a call for the same arguments.
     PerArguments,
+    /// Once for the same arguments, until something else was done in the call: what was booked, called off and is wanted
+    /// again is another booking.
+    PerChange,
 }
 
 /// One entry of the catalogue.

@@ -123,7 +123,13 @@ pub(super) fn digits(turn: &mut Turn<'_>, number: &Quantity, (first, last): (usi
         && let Some(number) = phone(&text, plus.is_some() || said, telephone)
     {
         let first = if said { first - 1 } else { first };
-        turn.note("phone", (first, last), plus.unwrap_or(0), number, if telephone { 0.95 } else { 0.85 });
+        turn.note(
+            "phone",
+            (first, last),
+            if said { 0 } else { plus.unwrap_or(0) },
+            number,
+            if telephone { 0.95 } else { 0.85 },
+        );
         return true;
     }
     let pin = before.iter().chain(after).any(|token| PIN.has(token));

@@ -20,6 +20,9 @@ use super::when::{self, Told};
 use super::words::Words;
 use crate::domain::Entity;
 
+/// Entities told of one turn: nobody names more.
+const FOUND_MAX: usize = 64;
+
 /// A turn as the readers see it.
 pub(super) struct Turn<'a> {
     pub(super) text: &'a str,
@@ -28,11 +31,20 @@ pub(super) struct Turn<'a> {
     /// Which tokens belong to an entity already.
     taken: Vec<bool>,
     pub(super) found: Vec<(usize, Entity)>,
+    /// Small words of English stand in it: *do* is one of them.
+    english: bool,
 }
 
 impl<'a> Turn<'a> {
     fn new(text: &'a str, tokens: &'a [Token]) -> Self {
-        Self { text, tokens, pieces: pieces(text, tokens), taken: vec![false; tokens.len()], found: Vec::new() }
+        Self {
+            text,
+            tokens,
+            pieces: pieces(text, tokens),
+            taken: vec![false; tokens.len()],
+            found: Vec::new(),
+            english: is_english(tokens),
+        }
     }
 
     /// The tokens before one, at most so many.
@@ -60,6 +72,9 @@ impl<'a> Turn<'a> {
         let begin = self.tokens[first].span.start - widened;
         let text = Arc::from(&self.text[begin..self.tokens[last].span.end]);
         self.taken[first..=last].fill(true);
+        if self.found.len() >= FOUND_MAX {
+            return;
+        }
         self.found.push((begin, Entity { kind, text, value: value.into(), confidence }));
     }
 
@@ -311,11 +326,11 @@ fn announced(turn: &Turn<'_>, first: usize) -> bool {
 }
 
 /// Whether *do* is English here.
-fn is_english(turn: &Turn<'_>) -> bool {
+fn is_english(tokens: &[Token]) -> bool {
     static WORDS: LazyLock<Words> = LazyLock::new(|| {
         Words::exact("i you the is how what a an my your we they it of does can should where when why")
     });
-    WORDS.any(turn.tokens)
+    WORDS.any(tokens)
 }
 
 /// Whether a small number counts something here, or is only a word that sounds like one: `kar do`, `ek baar`, `this one`.
@@ -339,7 +354,7 @@ fn is_count(turn: &Turn<'_>, at: usize, number: &Quantity, (first, last): (usize
     // "jaane do bhai": let it be.
     let lets = before.is_some_and(|word| STEMS.has_word(word) || word.ends_with("ne") || word.ends_with("ने"));
     match (value, tongue) {
-        (2, Tongue::Hindi) => !is_english(turn) && !denied && after.is_some() && !lets,
+        (2, Tongue::Hindi) => !turn.english && !denied && after.is_some() && !lets,
         (1, Tongue::Hindi) => false,
         (1, Tongue::English) => before.is_some_and(|word| matches!(word, "only" | "just" | "number" | "option")),
         // "mere saath": with me.

@@ -75,6 +75,8 @@ fn telephones_and_pin_codes() {
         ("मेरा नंबर नौ आठ सात छह पाँच चार तीन दो एक शून्य", "phone +919876543210"),
         ("it's nine eight one one oh double two three four five", "phone +919811022345"),
         ("number is plus one four one five five five five two six seven one", "phone +14155552671"),
+        ("plus +9876543210", "phone +919876543210"),
+        ("é plus + 9876543210", "phone +919876543210"),
         ("landline number is zero two two two three four five six seven eight nine", "phone +912223456789"),
         ("pin code 110011", "pincode 110011"),
         ("pin code one one double zero one one", "pincode 110011"),
