@@ -276,4 +276,6 @@ pub struct HttpTool {
     pub writes: bool,
     /// Whether the caller must say yes to it first.
     pub confirm: bool,
+    /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
+    pub repeatable: bool,
 }
