@@ -1,6 +1,8 @@
 //! The composition root: the only place where rooms meet. Starts the server and, written once, stops it.
 
+mod customers;
 mod diary;
+mod forgetting;
 mod lost_ends;
 mod restart;
 mod sandbox;
@@ -21,6 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::actions::Catalogue;
+use crate::actions::customers::Book;
 use crate::actions::http::HttpActions;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
@@ -97,6 +100,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, &actions, sandbox, address.port()).await;
     actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
+    actix_rt::spawn(forgetting::sweep_for_ever(app.clone()));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -241,11 +245,14 @@ fn ports(
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
     let greetings = greetings(config, &engine);
+    let customers = Arc::new(customers::StoredCustomers(store.clone()));
+    let diary = Arc::new(diary::StoredDiary(store.clone()));
     let ports = Ports {
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http, Arc::new(diary::StoredDiary(store.clone())))),
+        actions: Arc::new(Catalogue::new(http, diary, Arc::clone(&customers) as Arc<dyn Book>)),
+        customers,
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),

@@ -10,6 +10,7 @@ mod floor;
 mod greeting;
 pub mod ledger;
 pub mod past;
+mod recognition;
 pub mod responses;
 pub mod state;
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod auth;
 mod body;
 mod calls;
 mod clients;
+mod customers;
 mod events;
 mod keys;
 mod numbers;
@@ -137,6 +138,14 @@ fn resources() -> Vec<(&'static str, Resource)> {
         (
             "/appointments/{id}/cancel",
             at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),
+        ),
+        ("/customers", at("/customers", "GET").route(web::get().to(customers::list_customers))),
+        (
+            "/customers/{id}",
+            at("/customers/{id}", "GET, PATCH, DELETE")
+                .route(web::get().to(customers::get_customer))
+                .route(web::patch().to(customers::change_customer))
+                .route(web::delete().to(customers::forget_customer)),
         ),
         ("/audit", at("/audit", "GET").route(web::get().to(audit::list_audit))),
         ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),
