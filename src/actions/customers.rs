@@ -218,8 +218,9 @@ fn fact_name(given: &str) -> Result<String, String> {
 }
 
 fn kept(name: &str, value: &str, most: usize) -> Result<String, String> {
-    let kept = rememberable(name, value)
-        .ok_or_else(|| format!("{name} is not remembered: secrets and numbers of cards or identity papers never are"))?;
+    let kept = rememberable(name, value).ok_or_else(|| {
+        format!("{name} is not remembered: secrets and numbers of cards or identity papers never are")
+    })?;
     if kept.chars().count() > most {
         return Err(format!("{name} is too long: at most {most} characters are remembered"));
     }

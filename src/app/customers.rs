@@ -102,8 +102,6 @@ impl Book for StoredCustomers {
 
     fn forget(&self, whose: &Whose, key: &str) -> Answer<()> {
         let (store, whose, key) = (self.0.clone(), whose.clone(), key.to_owned());
-        Box::pin(
-            async move { store.forget_customer(whose.client, &whose.number, Some(&key)).await.map_err(no_answer) },
-        )
+        Box::pin(async move { store.forget_customer(whose.client, &whose.number, Some(&key)).await.map_err(no_answer) })
     }
 }

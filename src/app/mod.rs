@@ -99,8 +99,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, &actions, sandbox, address.port()).await;
-    actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
-    actix_rt::spawn(forgetting::sweep_for_ever(app.clone()));
+    work_beside_calls(&app)?;
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -123,6 +122,13 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     store.close().await;
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// What goes on for as long as the process does, whether there are calls or not.
+fn work_beside_calls(app: &web::Data<App>) -> anyhow::Result<()> {
+    actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
+    actix_rt::spawn(forgetting::sweep_for_ever(app.clone()));
+    Ok(())
 }
 
 /// Holds the data directory for this process: two would close each other's calls and mix their journals. The lock goes with

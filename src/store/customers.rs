@@ -42,8 +42,7 @@ const CHANGE: &str = "UPDATE customers SET name = CASE WHEN $2 THEN $3 ELSE name
     language = CASE WHEN $4 THEN $5 ELSE language END, updated_at = $6 WHERE id = $1 AND expires_at > $6 RETURNING expires_at";
 const KEY: &str = "INSERT INTO customer_changes (idempotency_key, client_id, created_at) VALUES ($1, $2, $3) \
     ON CONFLICT (idempotency_key) DO NOTHING";
-const KEY_KNOWN: &str =
-    "SELECT client_id FROM customer_changes WHERE idempotency_key = $1 AND client_id = $2";
+const KEY_KNOWN: &str = "SELECT client_id FROM customer_changes WHERE idempotency_key = $1 AND client_id = $2";
 const PUT_FACT: &str = "INSERT INTO customer_facts (id, client_id, customer_id, name, value, call_id, created_at, updated_at, \
     expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) ON CONFLICT (customer_id, name) DO UPDATE SET \
     value = excluded.value, call_id = excluded.call_id, updated_at = excluded.updated_at, expires_at = excluded.expires_at";
@@ -55,8 +54,7 @@ const MARK_CALLS: &str =
     "UPDATE calls SET customer_mark = $3 WHERE client_id = $1 AND caller = $2 AND customer_mark IS NULL";
 /// What they told goes with them.
 const FORGET: &str = "DELETE FROM customers WHERE client_id = $1 AND e164 = $2";
-const UNLINK: &str =
-    "UPDATE appointments SET caller = NULL, name = NULL WHERE client_id = $1 AND caller = $2";
+const UNLINK: &str = "UPDATE appointments SET caller = NULL, name = NULL WHERE client_id = $1 AND caller = $2";
 
 const OLD_FACTS: &str = "DELETE FROM customer_facts WHERE id IN (SELECT id FROM customer_facts WHERE expires_at <= $1 \
     ORDER BY expires_at, id LIMIT 500)";

@@ -101,8 +101,7 @@ async fn calls_of_many_callers_are_counted_in_one_batch(world: &World) {
     let client = world.client("shop").await;
     let recorder = world.recorder();
     let callers: Vec<String> = (0..20).map(|at| format!("+9198765432{at:02}")).collect();
-    let calls: Vec<CallFacts> =
-        (0..100).map(|at| call_of(client, &callers[at % 20], &format!("call{at}"))).collect();
+    let calls: Vec<CallFacts> = (0..100).map(|at| call_of(client, &callers[at % 20], &format!("call{at}"))).collect();
     record(&recorder, calls.iter().map(|facts| JournalEntry::Admitted(facts.clone().into())));
     record(&recorder, calls.iter().map(|facts| met(facts, Some(Language::Hinglish))));
     record(&recorder, calls.iter().map(|facts| met(facts, None)));
