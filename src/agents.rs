@@ -143,8 +143,10 @@ struct Endpoint {
     body: Option<Value>,
     #[serde(default = "default_deadline")]
     deadline_ms: u64,
-    #[serde(default = "yes")]
-    writes: bool,
+    #[serde(default)]
+    writes: Option<bool>,
+    #[serde(default)]
+    confirm: Option<bool>,
 }
 
 /// Seconds; what is absent follows the configuration.
@@ -171,9 +173,6 @@ fn default_language() -> String {
 }
 fn default_time_zone() -> String {
     DEFAULT_TIME_ZONE.name().to_owned()
-}
-fn yes() -> bool {
-    true
 }
 fn half() -> f32 {
     0.5
@@ -378,7 +377,10 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         url: endpoint.url.into(),
         body: endpoint.body.map(|body| body.to_string().into()),
         deadline: Duration::from_millis(endpoint.deadline_ms),
-        writes: endpoint.writes,
+        // What is not said to only read may write: a lost answer then is an unknown one.
+        writes: endpoint.writes.unwrap_or(true),
+        // What is said to write is read back first, unless it is said not to.
+        confirm: endpoint.confirm.unwrap_or(endpoint.writes == Some(true)),
     })
 }
 

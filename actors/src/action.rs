@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::call::event::CallEvent;
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{ActionId, CallFacts};
-use crate::ports::{ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec};
+use crate::ports::{ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Step};
 
 /// Longest wait for an action that writes to be on record before it is begun.
 const ON_RECORD: Duration = Duration::from_secs(3);
@@ -31,7 +31,9 @@ pub struct RunAction {
     pub arguments: Arc<serde_json::Value>,
     /// Same key, same action.
     pub idempotency_key: Arc<str>,
-    /// Whether it is on record where a crash of the process does not reach it.
+    /// Whether to do it or to plan it.
+    pub step: Step,
+    /// Whether it is on record where a crash of the process does not reach it. Not asked of a plan.
     pub kept: BoxFuture<'static, bool>,
 }
 
@@ -92,7 +94,8 @@ async fn attempts(
     run: RunAction,
 ) -> (u32, Result<ActionOutput, ActionError>) {
     // What writes is on record first: a process that dies in between can ask for the outcome by the key.
-    if run.spec.writes && !tokio::time::timeout(ON_RECORD, run.kept).await.unwrap_or(false) {
+    let writes = run.spec.writes && run.step == Step::Do;
+    if writes && !tokio::time::timeout(ON_RECORD, run.kept).await.unwrap_or(false) {
         metrics::counter!("caly_actions_not_on_record_total").increment(1);
         return (0, Err(ActionError::Unavailable("it could not be written down, so it was not begun".to_owned())));
     }
@@ -105,12 +108,13 @@ async fn attempts(
             name: Arc::clone(&run.spec.tool.name),
             arguments: Arc::clone(&run.arguments),
             idempotency_key: Arc::clone(&run.idempotency_key),
+            step: run.step,
             attempt,
         };
         let begun = Instant::now();
         let result = match timeout_at(deadline, runner.run(request)).await {
             Ok(result) => result,
-            Err(_) if run.spec.writes => Err(ActionError::Unknown("it took too long".to_owned())),
+            Err(_) if writes => Err(ActionError::Unknown("it took too long".to_owned())),
             Err(_) => Err(ActionError::Unavailable("it took too long".to_owned())),
         };
         measure(&run.spec, begun.elapsed(), &result);

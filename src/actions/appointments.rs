@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, Service, Slot};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, ToolSpec};
+use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, IntentKind, Service, Slot};
+use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, Step, ToolSpec};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
@@ -113,18 +113,18 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
             vec![],
         ),
         "book_appointment" => (
-            "Book an appointment. Say service, day and time back to the caller and hear a yes before.",
+            "Book an appointment. Call it as soon as service, day and time are known: it answers what to read back.",
             with(json!({ "at": time("when it begins"), "name": { "type": "string", "description": "for whom" } })),
             vec!["at"],
         ),
         "my_appointments" => ("The caller's own appointments, by the number they ring from.", json!({}), vec![]),
         "move_appointment" => (
-            "Move an appointment of the caller. Say both times back and hear a yes before.",
+            "Move an appointment of the caller. It answers what to read back before anything is changed.",
             json!({ "at": time("when it is now, if they have several"), "to": time("when it shall be") }),
             vec!["to"],
         ),
         "cancel_appointment" => (
-            "Call off an appointment of the caller. Say it back and hear a yes before.",
+            "Call off an appointment of the caller. It answers what to read back before anything is changed.",
             json!({ "at": time("when it is, if they have several") }),
             vec![],
         ),
@@ -133,7 +133,14 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let schema = json!({ "type": "object", "properties": properties, "required": required });
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = !matches!(name, "find_times" | "my_appointments");
-    Some(ActionSpec { tool, deadline: Duration::from_secs(8), retry: ONCE, same: SameAction::PerChange, writes })
+    let wish = match name {
+        "book_appointment" => Some(IntentKind::AppointmentBook),
+        "move_appointment" => Some(IntentKind::AppointmentReschedule),
+        "cancel_appointment" => Some(IntentKind::AppointmentCancel),
+        _ => None,
+    };
+    let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm: writes, wish })
 }
 
 /// One request, with what it needs to know.
@@ -152,17 +159,20 @@ pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Optio
     let zone = FixedOffset::east_opt(agent.utc_offset)?;
     let now = Utc::now().with_timezone(&zone).naive_local();
     let asked = Asked { calendar, request, zone, now, diary: &*diary };
-    let writes = matches!(&*request.name, "book_appointment" | "move_appointment" | "cancel_appointment");
-    if writes && request.attempt > 1 {
-        let output = asked.again().await;
-        return Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }));
-    }
-    let output = match &*request.name {
-        "find_times" => asked.find().await,
-        "book_appointment" => asked.book().await,
-        "my_appointments" => asked.mine().await,
-        "move_appointment" => asked.shift().await,
-        "cancel_appointment" => asked.cancel().await,
+    let output = match (&*request.name, request.step) {
+        ("find_times", _) => asked.find().await,
+        ("my_appointments", _) => asked.mine().await,
+        ("book_appointment", Step::Plan) => asked.plan_booking().await,
+        ("move_appointment", Step::Plan) => asked.plan_shift().await,
+        ("cancel_appointment", Step::Plan) => {
+            asked.one().await.map(|one| json!({ "cancel_appointment": asked.shown(&one) }))
+        }
+        ("book_appointment" | "move_appointment" | "cancel_appointment", Step::Do) if request.attempt > 1 => {
+            asked.again().await
+        }
+        ("book_appointment", Step::Do) => asked.book().await,
+        ("move_appointment", Step::Do) => asked.shift().await,
+        ("cancel_appointment", Step::Do) => asked.cancel().await,
         _ => return None,
     };
     Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }))
@@ -170,6 +180,10 @@ pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Optio
 
 fn refused(text: impl Into<String>) -> ActionError {
     ActionError::Refused(text.into())
+}
+
+fn gone() -> ActionError {
+    refused("this service is not offered any more: offer a person")
 }
 
 /// Nothing is changed by reading.
@@ -318,6 +332,46 @@ impl Asked<'_> {
         refused(if times.is_empty() { why.to_owned() } else { format!("{why}; free are: {}", times.join(", ")) })
     }
 
+    /// Those of these people who are free then; if nobody is, why not and what could be had instead.
+    async fn free_at(
+        &self,
+        service: &Service,
+        people: &[String],
+        at: NaiveDateTime,
+        own: Option<&Appointment>,
+    ) -> Result<Vec<Arc<str>>, ActionError> {
+        let (from, to) = self.span(service, people, at).await?;
+        let taken = self.diary.between(self.client(), (from, to)).await.map_err(unread)?;
+        let busy = |person: &str| {
+            let other = |one: &&Appointment| own.is_none_or(|own| own.id != one.id);
+            taken.iter().filter(other).any(|one| one.person == person)
+        };
+        let free: Vec<Arc<str>> = people.iter().filter(|person| !busy(person)).map(|one| one.as_str().into()).collect();
+        if free.is_empty() { Err(self.instead("that time is taken", service, people, at).await) } else { Ok(free) }
+    }
+
+    async fn plan_booking(&self) -> Result<Value, ActionError> {
+        let (service, people) = (self.service()?, self.people()?);
+        let at = self.hour("at")?;
+        let free = self.free_at(service, &people, at, None).await?;
+        let mut booking = told(at, &free[..1]);
+        booking["service"] = Value::from(&*service.name);
+        booking["minutes"] = Value::from(service.minutes);
+        if let Some(name) = self.text("name") {
+            booking["name"] = Value::from(name.chars().take(100).collect::<String>());
+        }
+        Ok(json!({ "book_appointment": booking }))
+    }
+
+    async fn plan_shift(&self) -> Result<Value, ActionError> {
+        let to = self.hour("to")?;
+        let appointment = self.one().await?;
+        let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
+        let people = self.people_like(&appointment)?;
+        let free = self.free_at(service, &people, to, Some(&appointment)).await?;
+        Ok(json!({ "move_appointment": { "from": self.shown(&appointment), "to": told(to, &free[..1]) } }))
+    }
+
     async fn book(&self) -> Result<Value, ActionError> {
         let (service, people) = (self.service()?, self.people()?);
         let at = self.hour("at")?;
@@ -364,14 +418,18 @@ impl Asked<'_> {
         }
     }
 
+    /// The same person first, if they can; a name was chosen once.
+    fn people_like(&self, appointment: &Appointment) -> Result<Vec<String>, ActionError> {
+        let mut people = self.people()?;
+        people.sort_by_key(|person| *person != appointment.person);
+        Ok(people)
+    }
+
     async fn shift(&self) -> Result<Value, ActionError> {
         let to = self.hour("to")?;
         let appointment = self.one().await?;
-        let service = self.calendar.service(Some(&appointment.service));
-        let service = service.ok_or_else(|| refused("this service is not offered any more: offer a person"))?;
-        // The same person if they can; a name was chosen once.
-        let mut people = self.people()?;
-        people.sort_by_key(|person| *person != appointment.person);
+        let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
+        let people = self.people_like(&appointment)?;
         let span = self.span(service, &people, to).await?;
         let key = &*self.request.idempotency_key;
         match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(unheard)? {

@@ -141,6 +141,12 @@ impl Desk {
         self.attempt(1, caller, name, arguments).await
     }
 
+    /// What would be read back.
+    async fn plan(&self, caller: Option<&str>, name: &str, arguments: Value) -> Result<Value, ActionError> {
+        self.attempt(0, caller, name, arguments).await
+    }
+
+    /// Attempt 0 is the plan.
     async fn attempt(
         &self,
         attempt: u32,
@@ -166,6 +172,7 @@ impl Desk {
             name: name.into(),
             idempotency_key: format!("{name} {arguments}").into(),
             arguments: Arc::new(arguments),
+            step: if attempt == 0 { Step::Plan } else { Step::Do },
             attempt,
         };
         let diary: Arc<dyn Diary> = Arc::<Memory>::clone(&self.diary);
@@ -204,6 +211,32 @@ async fn a_time_is_found_booked_moved_and_called_off() {
     assert_eq!((&moved["moved"], &moved["appointment"]["at"]), (&json!(true), &json!(at(12, 30))));
     assert_eq!(desk.ask(MEERA, "cancel_appointment", json!({})).await.unwrap()["cancelled"], true);
     assert!(desk.diary.all().is_empty());
+}
+
+#[actix_rt::test]
+async fn a_plan_tells_what_would_be_done_and_does_nothing() {
+    let desk = Desk::new();
+    let noon = json!({"service": "facial", "at": at(12, 0), "name": "Meera"});
+    let booking = json!({"at": at(12, 0), "day": day().format("%A").to_string(), "with": ["Asha"], "service": "Facial",
+        "minutes": 60, "name": "Meera"});
+    assert_eq!(desk.plan(MEERA, "book_appointment", noon.clone()).await.unwrap(), json!({"book_appointment": booking}));
+    assert!(desk.diary.all().is_empty());
+    desk.ask(MEERA, "book_appointment", noon.clone()).await.unwrap();
+    let other = desk.plan(ARJUN, "book_appointment", noon).await.unwrap();
+    assert_eq!(other["book_appointment"]["with"], json!(["Ravi"]), "who is still free");
+    let before = desk.diary.all();
+    let moved = desk.plan(MEERA, "move_appointment", json!({"to": at(12, 30)})).await.unwrap();
+    let told = |at: &Value| at["at"].clone();
+    let both = &moved["move_appointment"];
+    assert_eq!([told(&both["from"]), told(&both["to"])], [json!(at(12, 0)), json!(at(12, 30))]);
+    assert_eq!(both["to"]["with"], json!(["Asha"]), "the same person, whose own time is no obstacle");
+    let off = desk.plan(MEERA, "cancel_appointment", json!({})).await.unwrap();
+    assert_eq!(told(&off["cancel_appointment"]), at(12, 0));
+    assert!(desk.plan(ARJUN, "cancel_appointment", json!({})).await.is_err());
+    assert_eq!(desk.diary.all(), before);
+    desk.ask(ARJUN, "book_appointment", json!({"service": "Facial", "at": at(12, 0)})).await.unwrap();
+    let taken = desk.plan(None, "book_appointment", json!({"service": "Facial", "at": at(12, 30)})).await;
+    assert!(matches!(taken, Err(ActionError::Refused(why)) if why.starts_with("that time is taken; free are:")));
 }
 
 #[actix_rt::test]
@@ -305,4 +338,5 @@ fn tools_are_offered_only_with_a_calendar_and_name_what_there_is() {
     assert_eq!(schema["properties"]["person"]["enum"], json!(["Asha", "Ravi"]));
     let writes: Vec<bool> = TOOLS.iter().map(|name| spec(name, &with).unwrap().writes).collect();
     assert_eq!(writes, [false, true, false, true, true]);
+    assert!(TOOLS.iter().filter_map(|name| spec(name, &with)).all(|spec| spec.confirm == spec.writes));
 }

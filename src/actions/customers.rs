@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{Agent, CallFacts, CallId, ClientId, KnownCaller, PhoneNumber};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, CallChange, SameAction, ToolSpec};
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionSpec, CallChange, SameAction, Step, ToolSpec,
+};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
 
@@ -97,15 +99,15 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
             json!({ "type": "object", "properties": {} }),
         ),
         "forget_caller" => (
-            "Forget the caller and all that is remembered of them. Their appointments stand, but cannot be found by their \
-             number any more. Say this and hear a yes before.",
+            "Forget the caller and all that is remembered of them. It answers what to read back before anything is forgotten.",
             json!({ "type": "object", "properties": {} }),
         ),
         _ => return None,
     };
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
-    let writes = name != "what_is_known";
-    Some(ActionSpec { tool, deadline: Duration::from_secs(8), retry: ONCE, same: SameAction::PerChange, writes })
+    let (writes, confirm) = (name != "what_is_known", name == "forget_caller");
+    let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm, wish: None })
 }
 
 /// Carries one out. `None`: it is no tool of this file, or the agent remembers nobody.
@@ -116,16 +118,22 @@ pub(super) async fn run(book: Arc<dyn Book>, request: &ActionRequest) -> Option<
         None => Err(refused("the caller's number is withheld, so nothing is remembered of them")),
         Some(whose) => answer(&*book, &whose, request).await,
     };
-    let change = (&*request.name == "forget_caller" && request.attempt <= 1).then_some(CallChange::CallerForgotten);
+    let forgets = &*request.name == "forget_caller" && request.step == Step::Do && request.attempt <= 1;
+    let change = forgets.then_some(CallChange::CallerForgotten);
     Some(output.map(|output| ActionOutput { output: output.to_string().into(), change }))
 }
 
 async fn answer(book: &dyn Book, whose: &Whose, request: &ActionRequest) -> Result<Value, ActionError> {
     let (call, key) = (request.facts.call, &*request.idempotency_key);
+    let known = async || {
+        let known = book.known(whose, call, request.facts.agent.utc_offset).await;
+        Ok(shown(known.map_err(|_| ActionError::Unavailable(AWAY.to_owned()))?.unwrap_or_default()))
+    };
     match &*request.name {
-        "what_is_known" => {
-            let known = book.known(whose, call, request.facts.agent.utc_offset).await;
-            Ok(shown(known.map_err(|_| ActionError::Unavailable(AWAY.to_owned()))?.unwrap_or_default()))
+        "what_is_known" => known().await,
+        "forget_caller" if request.step == Step::Plan => {
+            let then = "appointments stand, but are not found by this number any more";
+            Ok(json!({ "forget_caller": { "known": known().await?, "then": then } }))
         }
         // Asked again after its answer was lost, perhaps when its call is long over: what it did is told, and nothing is
         // done now.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caly_actors::domain::HttpTool;
+use caly_actors::domain::{HttpTool, IntentKind};
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
 use ring::hmac;
 use serde_json::{Value, json};
@@ -44,6 +44,8 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
         retry: RetryRule { attempts: 3, backoff: Duration::from_millis(200) },
         same: SameAction::PerArguments,
         writes: tool.writes,
+        confirm: tool.confirm,
+        wish: IntentKind::named(&tool.name),
     }
 }
 
@@ -347,6 +349,7 @@ mod tests {
             body: None,
             deadline: Duration::from_secs(1),
             writes,
+            confirm: false,
         };
         assert!(matches!(judge(&tool(true), 500, Some(b"")), Err(ActionError::Unknown(_))));
         assert!(matches!(judge(&tool(false), 500, Some(b"")), Err(ActionError::Unavailable(_))));

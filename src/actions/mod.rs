@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use caly_actors::domain::Agent;
 use caly_actors::ports::{
-    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, ToolSpec,
+    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, Step,
+    ToolSpec,
 };
 use caly_actors::understand::{Surroundings, understand};
 use chrono::{NaiveDateTime, TimeDelta, Utc};
@@ -72,6 +73,10 @@ impl ActionRunner for Catalogue {
                 return outcome;
             }
             match (&*request.name, tool) {
+                // What a client's own service would do is known to the client alone.
+                (_, Some(_)) if request.step == Step::Plan => {
+                    Ok(ActionOutput { output: request.arguments.to_string().into(), change: None })
+                }
                 ("end_call", _) => Ok(changing(&json!({ "done": true }), CallChange::End)),
                 ("transfer_to_human", _) => transfer(&request),
                 ("request_callback", _) => Ok(callback(&request)),
@@ -119,7 +124,7 @@ fn built_in(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     // What only changes the call itself has nothing to be reconciled with.
     let writes = name == "request_callback";
-    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes })
+    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes, confirm: false, wish: None })
 }
 
 fn changing(output: &Value, change: CallChange) -> ActionOutput {

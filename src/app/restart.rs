@@ -12,7 +12,7 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use caly_actors::call::ledger::{is_key_of, outcome};
 use caly_actors::domain::{ActionState, CallId, CallTime, ClientId};
 use caly_actors::ports::{
-    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry,
+    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step,
 };
 use chrono::Utc;
 use serde_json::json;
@@ -145,7 +145,7 @@ async fn ask(runner: &dyn ActionRunner, request: ActionRequest) -> (u32, Result<
     for wait in std::iter::once(Duration::ZERO).chain(waits) {
         tokio::time::sleep(wait).await;
         attempts += 1;
-        result = runner.run(ActionRequest { attempt: request.attempt.max(1) + attempts, ..request.clone() }).await;
+        result = runner.run(ActionRequest { attempt: request.attempt + attempts, ..request.clone() }).await;
         if matches!(&result, Ok(output) if output.change.is_some()) {
             result = Err(ActionError::Refused("the call was over".to_owned()));
         }
@@ -171,11 +171,14 @@ async fn request(directory: &Directory, store: &Store, row: &ActionRow) -> Optio
     let snapshot = directory.get()?;
     let client = snapshot.clients().find(|client| client.id.0 == row.client_id)?;
     let call = store.call_detail(CallId(row.call_id)).await.ok()?.call;
+    let attempts = u32::try_from(row.attempts).unwrap_or_default();
     Some(ActionRequest {
         facts: Arc::new(facts(client, &call)?),
         name: row.name.as_str().into(),
         arguments: Arc::new(row.arguments.clone()),
         idempotency_key: row.idempotency_key.as_str().into(),
-        attempt: u32::try_from(row.attempts).unwrap_or_default(),
+        step: Step::Do,
+        // What was agreed to and is not on record as begun was not begun.
+        attempt: if row.state == ActionState::Confirmed.as_str() { 0 } else { attempts.max(1) },
     })
 }

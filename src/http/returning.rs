@@ -146,7 +146,15 @@ fn past(age: Duration, row: &CallRow, detail: Option<CallDetail>) -> Past {
 /// An action as the ledger of a call keeps it; `None` for a state of a later version.
 #[must_use]
 pub fn action(row: &ActionRow) -> Option<Action> {
-    let states = [ActionState::Running, ActionState::Done, ActionState::Failed, ActionState::Unknown];
+    let states = [
+        ActionState::Proposed,
+        ActionState::Confirmed,
+        ActionState::Withdrawn,
+        ActionState::Running,
+        ActionState::Done,
+        ActionState::Failed,
+        ActionState::Unknown,
+    ];
     let millis = |value: i64| Duration::from_millis(u64::try_from(value).unwrap_or_default());
     Some(Action {
         id: ActionId(row.id),

@@ -17,12 +17,14 @@ const INTERRUPT: &str = "UPDATE calls SET state = 'ended', ended_by = 'restart',
     duration_ms = (SELECT MAX(ended_ms) FROM turns WHERE call_id = $1) WHERE id = $1 AND state <> 'ended'";
 const NOTE_INTERRUPTED: &str =
     "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at) VALUES ($1, $2, 'interrupted', $3, $4, $5)";
-/// Nobody is left to hear the answer; whoever starts asks for it by the key.
-const ABANDON_ACTIONS: &str = "UPDATE actions SET state = 'unknown', changed_at = $2 \
-    WHERE call_id = $1 AND state = 'running'";
-/// Actions of interrupted calls that were never answered. One that was asked about again has an output.
+/// Nobody is left to hear the answer; whoever starts asks for it by the key. What nobody had agreed to is not done.
+const ABANDON_ACTIONS: &str = "UPDATE actions SET state = CASE state WHEN 'running' THEN 'unknown' ELSE 'withdrawn' END, \
+    changed_at = $2 WHERE call_id = $1 AND state IN ('running', 'proposed')";
+/// Actions of interrupted calls that were never answered, or agreed to and not begun. One that was asked about again has an
+/// output.
 const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call_id = a.call_id AND e.kind = 'interrupted' \
-    WHERE a.state = 'unknown' AND a.output IS NULL AND a.created_at >= $1 ORDER BY a.id LIMIT 500";
+    WHERE (a.state = 'confirmed' OR (a.state = 'unknown' AND a.output IS NULL)) AND a.created_at >= $1 \
+    ORDER BY a.id LIMIT 500";
 
 /// Calls that are over here and, as far as anybody has told, not for the carrier.
 const NO_CARRIER_END: &str = "SELECT * FROM calls WHERE carrier_ended_at IS NULL AND ended_at >= $1 AND ended_at <= $2 \

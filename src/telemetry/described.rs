@@ -3,8 +3,13 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 59] = [
+const COUNTERS: [(&str, Unit, &str); 60] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
+    (
+        "caly_actions_not_confirmed_total",
+        Unit::Count,
+        "Actions the engine asked for before the caller had clearly said yes to them",
+    ),
     (
         "caly_actions_not_on_record_total",
         Unit::Count,

@@ -9,16 +9,18 @@ use serde_json::{Value, json};
 use crate::server::{Database, SOON, Server, Settings};
 use crate::web::{self, until};
 
-/// A call in which one thing is said and answered.
-fn saying(clip: &str) -> String {
+/// A call in which some things are said and each is answered.
+fn saying(clips: &[&str]) -> String {
+    let said: String =
+        clips.iter().map(|clip| format!("[[step]]\nsay = \"{clip}\"\n[[step]]\nhear = \"any\"\n")).collect();
     format!(
-        "name = \"one\"\ntitle = \"One question\"\nexpect = \"caller_hung_up\"\n[[step]]\nhear = \"any\"\n\
-         [[step]]\nsay = \"{clip}\"\n[[step]]\nhear = \"any\"\n[[step]]\nhang_up = true\n"
+        "name = \"some\"\ntitle = \"Some questions\"\nexpect = \"caller_hung_up\"\n[[step]]\nhear = \"any\"\n{said}\
+         [[step]]\nhang_up = true\n"
     )
 }
 
 /// What is said of opening hours tells the engine a name, what is said of an order asks what is known, a yes is the wish to
-/// be forgotten.
+/// be forgotten, and agrees to it once it is read back.
 async fn engine() -> EngineServer {
     let rule = |when: &str, tool: &str, arguments: Value| Rule {
         when: vec![when.to_owned()],
@@ -43,13 +45,13 @@ async fn publish(server: &Server, settings: &Value) {
     let key = format!("Bearer {}", server.admin_key().await);
     let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
     let body = json!({"client": "demo", "settings": settings, "publish": true}).to_string();
-    let answer = web::request(Method::POST, &server.url("/api/v1/agents"), &headers, &body).await;
+    let answer = web::request(Method::POST, &server.url("/api/v1/agents"), &headers, body).await;
     assert_eq!(answer.status, 201, "{}", answer.text());
 }
 
-/// The record of a call in which a clip was said.
-async fn call(server: &Server, clip: &str) -> Value {
-    let report = server.place(&saying(clip)).await;
+/// The record of a call in which some clips were said.
+async fn call(server: &Server, clips: &[&str]) -> Value {
+    let report = server.place(&saying(clips)).await;
     assert!(report.ok, "{report:#?}");
     server.ended_call(&report.call_sid).await
 }
@@ -83,18 +85,18 @@ async fn known_in_the_next_call(database: Database) {
     remembering["customers"] = json!({"remember_days": 30});
 
     // Not asked to remember anybody, nothing is kept and nothing is offered.
-    let before = call(&server, "shop_hours").await;
+    let before = call(&server, &["shop_hours"]).await;
     assert_eq!((&before["actions"], recognised(&before)), (&json!([]), None));
     assert_eq!(server.api("/customers").await["items"], json!([]));
 
     publish(&server, &remembering).await;
-    let first = call(&server, "shop_hours").await;
+    let first = call(&server, &["shop_hours"]).await;
     assert_eq!(recognised(&first), None, "nobody knows them yet");
     assert_eq!(output(&first, "remember_about_caller")["facts"], json!(["preferred_stylist"]));
     let rows = customers(&server, |rows| rows.first().is_some_and(|row| row["calls"] == 1)).await;
     assert_eq!((&rows[0]["name"], &rows[0]["last_call_id"]), (&json!("Meera"), &first["call"]["id"]));
 
-    let second = call(&server, "order_where").await;
+    let second = call(&server, &["order_where"]).await;
     assert_eq!(recognised(&second), Some(json!({"earlier_calls": 1, "facts": 1, "named": true})));
     let known = output(&second, "what_is_known");
     assert_eq!((&known["name"], &known["earlier_calls"]), (&json!("Meera"), &json!(1)));
@@ -104,11 +106,11 @@ async fn known_in_the_next_call(database: Database) {
     let rows = customers(&server, |rows| rows[0]["calls"] == 2 && !rows[0]["language"].is_null()).await;
     assert_eq!(rows[0]["language"], "hi-Latn");
 
-    let third = call(&server, "yes").await;
+    let third = call(&server, &["yes", "yes"]).await;
     assert_eq!(recognised(&third).map(|event| event["earlier_calls"].clone()), Some(json!(2)));
     assert_eq!(output(&third, "forget_caller"), json!({"forgotten": true}));
     assert_eq!(server.api("/customers").await["items"], json!([]), "the end of the call does not bring them back");
-    let fourth = call(&server, "order_where").await;
+    let fourth = call(&server, &["order_where"]).await;
     assert_eq!(recognised(&fourth), None);
     assert_eq!(output(&fourth, "what_is_known")["name"], Value::Null);
     customers(&server, |rows| rows.first().is_some_and(|row| row["calls"] == 1)).await;

@@ -42,7 +42,7 @@ impl Shop {
     pub async fn serve(&self, server: &Server) {
         let settings = json!({
             "instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn",
-            "http_tools": [{ "name": "order_status", "description": "Cancels an order", "method": "POST", "writes": true,
+            "http_tools": [{ "name": "order_status", "description": "Cancels an order", "method": "POST", "writes": true, "confirm": false,
                 "url": format!("http://{}/orders", self.address),
                 "schema": { "type": "object", "properties": { "order_id": { "type": "string" } } } }],
         });

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use caly_actors::domain::{
     Action, ActionId, ActionState, AfterStream, Agent, AgentId, CallFacts, CallId, CallLimits, Carrier, CarrierCallId,
     ClientId, Direction, EndReason, Entity, IntentKind, Language, Party, PhoneNumber, Speaker, Turn, TurnDetection,
-    TurnId, Understanding, Usage,
+    TurnId, Understanding, Usage, Yes,
 };
 use caly_actors::ports::JournalEntry;
 
@@ -108,8 +108,13 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
     greeting.text = "Namaste, how can I help".into();
     greeting.latency = Some(Duration::from_millis(480));
     let entity = Entity { kind: "order_id", text: "1001".into(), value: "1001".into(), confidence: 0.9 };
-    let understanding =
-        Understanding { intent: IntentKind::OrderStatus, own: None, confidence: 0.93, entities: vec![entity] };
+    let understanding = Understanding {
+        intent: IntentKind::OrderStatus,
+        own: None,
+        confidence: 0.93,
+        yes: Yes::Neither,
+        entities: vec![entity],
+    };
     let event = |kind| JournalEntry::Event { call, kind, detail: "{}".into(), at: Duration::from_secs(2) };
     vec![
         JournalEntry::Admitted(Arc::new(facts.clone())),

@@ -21,7 +21,7 @@ use crate::domain::{CallFacts, CallTime, EndReason};
 use crate::gauge::Armed;
 use crate::intent::{Intent, Understand};
 use crate::media::{AttachLink, Media, MediaSnapshot, MediaSpec};
-use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, JournalEntry, Ports, ToolSpec};
+use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, JournalEntry, Ports, Step, ToolSpec};
 use crate::realtime::{CloseSession, OpenSession, Realtime, RealtimeSnapshot, RealtimeSpec};
 use crate::supervise::{self, Child, Fate, RestartPolicy};
 use crate::supervisor::{LiveCall, Slot};
@@ -253,14 +253,13 @@ impl CallActor {
                 let now = local_now(self.facts.agent.utc_offset);
                 children.intent.do_send(Understand { turn, text, asked, now });
             }
+            Effect::PlanAction { action, spec, arguments, idempotency_key } => {
+                let (step, kept) = (Step::Plan, Box::pin(std::future::ready(true)));
+                self.act(RunAction { action, spec, arguments, idempotency_key, step, kept }, ctx);
+            }
             Effect::RunAction { action, spec, arguments, idempotency_key, entry } => {
                 let kept = self.ports.journal.record_durably(std::time::SystemTime::now(), entry);
-                let run = RunAction { action, spec, arguments, idempotency_key, kept };
-                // A child that was given up takes nothing; the action has not begun.
-                if children.actions.try_send(run).is_err() {
-                    let result = Err(crate::ports::ActionError::Refused("this cannot be done right now".to_owned()));
-                    ctx.notify(Heard(CallEvent::ActionFinished { action, attempts: 0, result }));
-                }
+                self.act(RunAction { action, spec, arguments, idempotency_key, step: Step::Do, kept }, ctx);
             }
             Effect::Record(entry) => {
                 if let JournalEntry::Turn { turn, .. } = &entry
@@ -272,6 +271,16 @@ impl CallActor {
             }
             Effect::Decide { after, summary } => self.live.decide(after, summary),
             Effect::Finish(reason) => self.finish(reason, ctx),
+        }
+    }
+
+    /// A child that was given up takes nothing; the action has not begun.
+    fn act(&self, run: RunAction, ctx: &mut Context<Self>) {
+        let Some(children) = &self.children else { return };
+        let action = run.action;
+        if children.actions.try_send(run).is_err() {
+            let result = Err(crate::ports::ActionError::Refused("this cannot be done right now".to_owned()));
+            ctx.notify(Heard(CallEvent::ActionFinished { action, attempts: 0, result }));
         }
     }
 

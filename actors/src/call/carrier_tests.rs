@@ -3,6 +3,7 @@
 use super::super::event::{CallEvent, Effect};
 use super::super::table::*;
 use super::*;
+use crate::ports::EngineCommand;
 use crate::ports::ResponseOutcome;
 
 fn silent_for(millis: u64) -> CallEvent {

@@ -51,19 +51,12 @@ impl CallState {
                     self.want_answer(None, now, out);
                 }
             }
-            EngineEvent::CallerTranscript { item, text } => {
-                let turn = self.turns.caller_said(now, &item, &text);
-                self.record_turn(turn, out);
-                self.words_decide(Some(&text), now, out);
-            }
-            EngineEvent::CallerTranscriptFailed { item } => {
-                let turn = self.turns.caller_said(now, &item, "");
-                self.record_turn(turn, out);
-                self.words_decide(None, now, out);
-            }
+            EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
+            EngineEvent::CallerTranscriptFailed { item } => self.on_caller_words(&item, None, now, out),
             EngineEvent::ResponseCreated { response, wish } => {
                 self.answer_has_words = false;
                 self.answer_owed = false;
+                self.ledger.answer_made();
                 if let Some(cancel) = self.responses.created(&response, wish) {
                     out.push(Effect::Media(MediaWish::Discard { response }));
                     out.push(Effect::Engine(cancel));
@@ -74,6 +67,7 @@ impl CallState {
                 self.unheard_words = true;
                 self.tool_chain = 0;
                 self.knows_item(&item);
+                self.ledger.words_made(&item);
                 self.turns.agent_words(&item, &delta);
             }
             EngineEvent::AgentTranscript { item, text } => {
@@ -141,11 +135,24 @@ impl CallState {
 
     fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = true;
+        self.begins_over_agent(item);
         self.reprompts = 0;
         self.waiting_is_over();
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
         self.contest(now, out);
+    }
+
+    /// What the caller said is written down, or could not be made out.
+    fn on_caller_words(&mut self, item: &Arc<str>, text: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
+        let listening = self.only_listens(item, text.unwrap_or_default());
+        let turn = self.turns.caller_said(now, item, text.unwrap_or_default());
+        if !turn.text.is_empty() {
+            self.await_meaning(turn.id, turn.started, listening);
+        }
+        self.record_turn(turn, out);
+        self.words_decide(text, now, out);
+        self.settle_held(false, now, out);
     }
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.

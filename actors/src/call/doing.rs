@@ -9,7 +9,7 @@ use super::event::Effect;
 use super::ledger::Asked;
 use super::state::{CallState, EngineStage, Phase};
 use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase};
-use crate::ports::{ActionError, ActionOutput, CallChange, EngineCommand, JournalEntry};
+use crate::ports::{ActionError, ActionOutput, CallChange, EngineCommand, JournalEntry, Step};
 
 /// Tool calls in a row without a word to the caller.
 const TOOL_CHAIN_MAX: u32 = 5;
@@ -31,12 +31,14 @@ impl CallState {
             return;
         }
         self.tool_chain += 1;
-        match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments) {
+        let pending = self.answer_pending();
+        match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments, pending) {
             Asked::Run(action) => {
                 self.run_action(action, out);
                 self.await_in_silence(now);
             }
             Asked::Wait => {}
+            Asked::Hold => self.hold_for_words(now),
             Asked::Answer(output) => {
                 let why = if output.contains("\"error\"") { "refused" } else { "known already" };
                 self.note("tool_answered", &json!({ "tool": name_for_journal(name), "why": why }), now, out);
@@ -45,9 +47,18 @@ impl CallState {
         }
     }
 
-    pub(super) fn run_action(&self, id: ActionId, out: &mut Vec<Effect>) {
-        let Some(entry) = self.ledger.get(id) else { return };
+    pub(super) fn run_action(&mut self, id: ActionId, out: &mut Vec<Effect>) {
         let (call, client) = (self.facts.call, self.facts.client);
+        if let Some(action) = self.ledger.begin(id) {
+            out.push(Effect::Record(JournalEntry::Action { call, client, action }));
+        }
+        let Some(entry) = self.ledger.get(id) else { return };
+        if entry.step() == Step::Plan {
+            let (spec, arguments) = (Arc::clone(&entry.spec), Arc::clone(&entry.arguments));
+            let idempotency_key = Arc::clone(&entry.action.idempotency_key);
+            out.push(Effect::PlanAction { action: id, spec, arguments, idempotency_key });
+            return;
+        }
         out.push(Effect::RunAction {
             action: id,
             spec: Arc::clone(&entry.spec),
@@ -65,7 +76,7 @@ impl CallState {
     }
 
     /// One answer for all the tool outputs of a response, once the last of them is there.
-    fn answer_outputs(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn answer_outputs(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let closing = matches!(self.phase, Phase::Closing(_));
         if self.outputs_owed && self.ledger.waiting() == 0 && !closing {
             self.outputs_owed = false;
@@ -87,6 +98,8 @@ impl CallState {
         let name = Arc::clone(&action.name);
         out.push(Effect::Record(JournalEntry::Action { call, client, action }));
         if matches!(self.phase, Phase::Tearing(_)) {
+            // A plan that comes now is nobody's to agree to.
+            self.withdraw_proposals(now, out);
             return;
         }
         if self.engine == EngineStage::Ready {
@@ -134,6 +147,10 @@ impl CallState {
     pub(super) fn reconcile(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let running: Vec<(ActionId, bool)> =
             self.ledger.running().map(|entry| (entry.action.id, entry.spec.writes)).collect();
+        let planning: Vec<ActionId> = self.ledger.planning().map(|entry| entry.action.id).collect();
+        for id in planning {
+            self.run_action(id, out);
+        }
         for (id, writes) in running {
             if writes {
                 let lost = Err(ActionError::Unknown("its outcome was lost".to_owned()));

@@ -40,6 +40,7 @@ impl CallState {
                 Timer::TimeWarning => self.on_time_warning(now, out),
                 Timer::SessionAge => self.on_session_aged(now, out),
                 Timer::Dtmf => self.tell_keys(now, out),
+                Timer::Consent => self.settle_held(true, now, out),
                 Timer::LastWords => {
                     if let Phase::Closing(reason) = self.phase {
                         self.end(reason, now, out);
@@ -156,6 +157,7 @@ impl CallState {
     pub(super) fn end(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
         let reason = if let Phase::Closing(decided) = self.phase { decided } else { reason };
         self.decide(AfterStream::HangUp, "", out);
+        self.withdraw_proposals(now, out);
         self.phase = Phase::Tearing(reason);
         self.timers.clear_all();
         let teardown = self.facts.agent.limits.teardown.saturating_sub(TEARDOWN_MARGIN);
@@ -183,6 +185,7 @@ impl CallState {
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);
             }
+            // Nobody is there any more to be told what was done: a yes that is understood now comes too late.
             CallEvent::TurnUnderstood { turn, understanding } => {
                 out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
             }

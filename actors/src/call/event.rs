@@ -120,6 +120,17 @@ pub enum Effect {
         /// What the agent said before.
         asked: Arc<str>,
     },
+    /// Find out what an action would do.
+    PlanAction {
+        /// Identity.
+        action: ActionId,
+        /// Its entry in the catalogue.
+        spec: Arc<ActionSpec>,
+        /// JSON object, checked.
+        arguments: Arc<serde_json::Value>,
+        /// Same key, same action.
+        idempotency_key: Arc<str>,
+    },
     /// Carry out an action.
     RunAction {
         /// Identity.

@@ -4,6 +4,8 @@
 //! An interruption is speech that lasts, or words that are more than a listener's. Those words said at the very end of what
 //! the agent says are an answer: "Shall I cancel it?" "Haan."
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::event::{Effect, MediaWish};
@@ -18,6 +20,9 @@ const WORDS: CallTime = CallTime::from_millis(700);
 const NOISE: CallTime = CallTime::from_millis(300);
 /// With no more than this left to hear, what the caller says is an answer.
 const TAIL: CallTime = CallTime::from_millis(700);
+
+/// Sounds of the caller that wait for their words; more are not kept apart.
+const SPOKEN_OVER_MAX: usize = 8;
 
 /// Both wanted to speak.
 #[derive(Clone, PartialEq, Debug)]
@@ -95,8 +100,34 @@ impl CallState {
         self.responses.is_idle() && contested.left.is_some_and(|left| left <= TAIL)
     }
 
+    /// Whether words only show that somebody listens: said in the middle of what the agent says, and no more than "haan".
+    pub(super) fn only_listens(&mut self, item: &Arc<str>, words: &str) -> bool {
+        let over = self.spoken_over.contains(item);
+        self.spoken_over.retain(|other| other != item);
+        let tail = self.contested.as_ref().is_some_and(|contested| self.is_tail(contested));
+        over && !tail && is_backchannel(words)
+    }
+
+    /// The caller's first sound.
+    pub(super) fn begins_over_agent(&mut self, item: &Arc<str>) {
+        if self.playing {
+            if self.spoken_over.len() >= SPOKEN_OVER_MAX {
+                self.spoken_over.remove(0);
+            }
+            self.spoken_over.push(Arc::clone(item));
+        }
+    }
+
+    /// What the caller said fell on the very end of what the agent said.
+    fn judge_tail(&mut self, contested: &Contested) {
+        if self.is_tail(contested) {
+            self.spoken_over.clear();
+        }
+    }
+
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
-        if self.contested.take().is_some() {
+        if let Some(contested) = self.contested.take() {
+            self.judge_tail(&contested);
             self.timers.clear(Timer::Floor);
             self.turns.no_answer_owed();
             self.note("agent_went_on", &json!({ "why": why }), now, out);
@@ -106,7 +137,10 @@ impl CallState {
 
     fn caller_goes_on(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         // Asked for once the engine has been told what was heard: it answers by what it believes to have said.
-        self.answer_after_cut |= self.contested.take().is_some_and(|contested| contested.committed);
+        if let Some(contested) = self.contested.take() {
+            self.judge_tail(&contested);
+            self.answer_after_cut |= contested.committed;
+        }
         self.timers.clear(Timer::Floor);
         out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
         out.extend(self.responses.cancel().map(Effect::Engine));

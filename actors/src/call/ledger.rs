@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::{Action, ActionId, ActionState, CallId, CallTime};
-use crate::ports::{ActionError, ActionOutput, ActionSpec, ContextItem, SameAction};
+use crate::ports::{ActionError, ActionOutput, ActionSpec, ContextItem, SameAction, Step};
+
+use super::consent::{Consent, not_confirmed, proposal};
 
 /// More different actions than any honest call needs.
 const ENTRIES_MAX: usize = 64;
@@ -22,6 +24,8 @@ pub struct Entry {
     pub arguments: Arc<Value>,
     /// Tool calls of the current session that wait for its output.
     pub waiting: Vec<Arc<str>>,
+    /// Where the caller's yes stands, if it needs one.
+    pub consent: Consent,
 }
 
 /// What to do about a tool call.
@@ -31,6 +35,8 @@ pub enum Asked {
     Run(ActionId),
     /// It is running already; the answer will serve both.
     Wait,
+    /// The caller may have said yes: their words are awaited.
+    Hold,
     /// Answer at once with this JSON: a result known already, or a refusal.
     Answer(Arc<str>),
 }
@@ -42,7 +48,8 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// The engine called a tool.
+    /// The engine called a tool. `answer_pending`: a turn of the caller that began then is not understood yet.
+    #[allow(clippy::too_many_arguments, reason = "each is one fact of one event")]
     pub fn ask(
         &mut self,
         now: CallTime,
@@ -51,6 +58,7 @@ impl Ledger {
         tool_call: &Arc<str>,
         name: &str,
         arguments: &str,
+        answer_pending: Option<CallTime>,
     ) -> Asked {
         let Some(spec) = catalogue.iter().find(|spec| &*spec.tool.name == name) else {
             let names: Vec<&str> = catalogue.iter().map(|spec| &*spec.tool.name).collect();
@@ -63,7 +71,7 @@ impl Ledger {
         let canonical = canonical(&arguments);
         let key = key_of_canonical(call, spec, &canonical, self.changes_beside(spec, &canonical));
         if let Some(entry) = self.entries.iter_mut().find(|entry| *entry.action.idempotency_key == *key) {
-            return entry.ask_again(now, tool_call);
+            return entry.ask_again(now, tool_call, answer_pending);
         }
         if self.entries.len() >= ENTRIES_MAX {
             metrics::counter!("caly_actions_refused_total").increment(1);
@@ -74,7 +82,7 @@ impl Ledger {
             name: Arc::clone(&spec.tool.name),
             idempotency_key: key.into(),
             arguments: canonical.into(),
-            state: ActionState::Running,
+            state: if spec.confirm { ActionState::Planning } else { ActionState::Running },
             output: None,
             attempts: 0,
             started: now,
@@ -86,6 +94,7 @@ impl Ledger {
             spec: Arc::clone(spec),
             arguments: Arc::new(arguments),
             waiting: vec![Arc::clone(tool_call)],
+            consent: Consent::default(),
         });
         Asked::Run(id)
     }
@@ -110,15 +119,44 @@ impl Ledger {
         result: &Result<ActionOutput, ActionError>,
     ) -> Option<(Action, Vec<Arc<str>>)> {
         let entry = self.entries.iter_mut().find(|entry| entry.action.id == id)?;
-        if entry.action.state != ActionState::Running {
-            return None;
-        }
-        let (state, output) = outcome(result);
+        let (state, output) = match (entry.action.state, result) {
+            (ActionState::Running, _) => outcome(result),
+            (ActionState::Planning, Ok(plan)) => {
+                entry.consent = Consent::default();
+                (ActionState::Proposed, proposal(&entry.action.name, &plan.output))
+            }
+            // A plan changes nothing, whatever became of it.
+            (ActionState::Planning, Err(ActionError::Unknown(why))) => {
+                outcome(&Err(ActionError::Unavailable(why.clone())))
+            }
+            (ActionState::Planning, Err(_)) => outcome(result),
+            _ => return None,
+        };
         entry.action.state = state;
         entry.action.output = Some(output);
         entry.action.attempts = attempts;
         entry.action.changed = now;
         Some((entry.action.clone(), std::mem::take(&mut entry.waiting)))
+    }
+
+    /// The caller said yes: it is to be run.
+    pub fn confirm(&mut self, id: ActionId, now: CallTime) {
+        let proposed = |entry: &&mut Entry| entry.action.id == id && entry.action.state == ActionState::Proposed;
+        if let Some(entry) = self.entries.iter_mut().find(proposed) {
+            entry.action.state = ActionState::Confirmed;
+            entry.action.output = None;
+            entry.action.changed = now;
+        }
+    }
+
+    /// What was confirmed begins to run. Gives it as it was before.
+    pub fn begin(&mut self, id: ActionId) -> Option<Action> {
+        let entry = self.entries.iter_mut().find(|entry| entry.action.id == id)?;
+        let confirmed = entry.action.clone();
+        (confirmed.state == ActionState::Confirmed).then(|| {
+            entry.action.state = ActionState::Running;
+            confirmed
+        })
     }
 
     /// Takes over what a former process did. What it had begun and not finished counts as unknown: whoever starts after a
@@ -127,11 +165,12 @@ impl Ledger {
         for mut action in actions.into_iter().take(ENTRIES_MAX) {
             let Some(spec) = catalogue.iter().find(|spec| spec.tool.name == action.name) else { continue };
             let arguments = Arc::new(serde_json::from_str(&action.arguments).unwrap_or_default());
-            if action.state == ActionState::Running {
+            if matches!(action.state, ActionState::Running | ActionState::Confirmed) {
                 action.state = ActionState::Unknown;
                 action.output = Some(unknown_output("the line broke before its answer came"));
             }
-            self.entries.push(Entry { action, spec: Arc::clone(spec), arguments, waiting: Vec::new() });
+            let (spec, waiting, consent) = (Arc::clone(spec), Vec::new(), Consent::default());
+            self.entries.push(Entry { action, spec, arguments, waiting, consent });
         }
     }
 
@@ -141,7 +180,21 @@ impl Ledger {
         self.entries.iter().find(|entry| entry.action.id == id)
     }
 
-    /// Those not at their end.
+    /// All of them.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
+    pub(super) fn entries_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries.iter_mut()
+    }
+
+    /// Those whose plan is being made.
+    pub fn planning(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(|entry| entry.action.state == ActionState::Planning)
+    }
+
+    /// Those begun and not at their end.
     pub fn running(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(|entry| entry.action.state == ActionState::Running)
     }
@@ -174,23 +227,45 @@ impl Ledger {
 }
 
 impl Entry {
-    fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>) -> Asked {
-        match (self.action.state, &self.action.output) {
-            (ActionState::Running, _) => {
+    /// What is asked of it now.
+    #[must_use]
+    pub fn step(&self) -> Step {
+        if self.action.state == ActionState::Planning { Step::Plan } else { Step::Do }
+    }
+
+    fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>, answer_pending: Option<CallTime>) -> Asked {
+        let state = self.action.state;
+        match (state, &self.action.output) {
+            (ActionState::Running | ActionState::Planning | ActionState::Confirmed, _) => {
                 self.waiting.push(Arc::clone(tool_call));
                 Asked::Wait
             }
-            // Nothing happened the first time, so the same action may be tried again under the same key.
-            (ActionState::Failed, _) => {
-                self.action.state = ActionState::Running;
-                self.action.output = None;
-                self.action.changed = now;
+            (ActionState::Proposed, _) if self.consent.holds(now) => self.again(ActionState::Confirmed, now, tool_call),
+            (ActionState::Proposed, _) if answer_pending.is_some_and(|at| self.consent.may_be_answered_by(at)) => {
                 self.waiting.push(Arc::clone(tool_call));
-                Asked::Run(self.action.id)
+                Asked::Hold
+            }
+            (ActionState::Proposed, _) => {
+                metrics::counter!("caly_actions_not_confirmed_total").increment(1);
+                Asked::Answer(not_confirmed())
+            }
+            // Nothing happened the first time, so the same action may be tried again under the same key; with the yes it
+            // had, if that still holds.
+            (ActionState::Failed | ActionState::Withdrawn, _) => {
+                let agreed = !self.spec.confirm || (state == ActionState::Failed && self.consent.holds(now));
+                self.again(if agreed { ActionState::Running } else { ActionState::Planning }, now, tool_call)
             }
             (ActionState::Done | ActionState::Unknown, Some(output)) => Asked::Answer(Arc::clone(output)),
             (ActionState::Done | ActionState::Unknown, None) => Asked::Answer(unknown_output("no answer was kept")),
         }
+    }
+
+    fn again(&mut self, state: ActionState, now: CallTime, tool_call: &Arc<str>) -> Asked {
+        self.action.state = state;
+        self.action.output = None;
+        self.action.changed = now;
+        self.waiting.push(Arc::clone(tool_call));
+        Asked::Run(self.action.id)
     }
 }
 

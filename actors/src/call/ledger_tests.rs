@@ -18,13 +18,15 @@ fn catalogue() -> Vec<Arc<ActionSpec>> {
             retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
             same,
             writes: true,
+            confirm: false,
+            wish: None,
         })
     };
     vec![spec("cancel", SameAction::PerArguments), spec("bye", SameAction::PerCall)]
 }
 
 fn ask(ledger: &mut Ledger, call: CallId, tool_call: &str, name: &str, arguments: &str) -> Asked {
-    ledger.ask(NOW, call, &catalogue(), &tool_call.into(), name, arguments)
+    ledger.ask(NOW, call, &catalogue(), &tool_call.into(), name, arguments, None)
 }
 
 fn done(text: &str) -> Result<ActionOutput, ActionError> {
@@ -141,13 +143,21 @@ fn what_was_done_undone_and_is_wanted_again_is_done_again() {
     let spec = |name: &str| {
         let tool = ToolSpec { name: name.into(), description: "".into(), schema: "{}".into() };
         let retry = RetryRule { attempts: 1, backoff: Duration::ZERO };
-        Arc::new(ActionSpec { tool, deadline: Duration::ZERO, retry, same: SameAction::PerChange, writes: true })
+        Arc::new(ActionSpec {
+            tool,
+            deadline: Duration::ZERO,
+            retry,
+            same: SameAction::PerChange,
+            writes: true,
+            confirm: false,
+            wish: None,
+        })
     };
     let catalogue = [spec("book"), spec("undo")];
     let mut number = 0;
     let mut ask = |name: &str| {
         number += 1;
-        let asked = ledger.ask(NOW, call, &catalogue, &format!("t{number}").into(), name, r#"{"at":"5"}"#);
+        let asked = ledger.ask(NOW, call, &catalogue, &format!("t{number}").into(), name, r#"{"at":"5"}"#, None);
         let Asked::Run(id) = asked else { return None };
         let key = ledger.get(id).map(|entry| entry.action.idempotency_key.to_string());
         ledger.finish(NOW, id, 1, &done("{}")).expect("it was running");
@@ -172,6 +182,8 @@ fn fits(schema: &Value, arguments: &str) -> bool {
         retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
         same: SameAction::PerCall,
         writes: false,
+        confirm: false,
+        wish: None,
     };
     parse_arguments(&spec, arguments).is_ok()
 }

@@ -2,12 +2,14 @@
 
 pub mod actor;
 pub mod clock;
+pub mod consent;
 mod conversation;
 mod doing;
 mod ending;
 pub mod event;
 mod floor;
 mod greeting;
+mod hearing;
 pub mod ledger;
 pub mod past;
 mod recognition;

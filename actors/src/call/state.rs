@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::Contested;
 use super::ledger::Ledger;
@@ -15,7 +16,7 @@ use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
 use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
-use crate::ports::{ActionError, ActionSpec, EngineCommand, EngineError, JournalEntry, Phrases};
+use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
@@ -98,6 +99,10 @@ pub struct CallState {
     pub(super) responses: Responses,
     pub(super) turns: Turns,
     pub(super) ledger: Ledger,
+    /// Turns of the caller that are being understood.
+    pub(super) replies: Vec<Reply>,
+    /// Items of the caller that began while the agent spoke, in the middle of it as far as is known.
+    pub(super) spoken_over: Vec<Arc<str>>,
     pub(super) timers: Timers,
     pub(super) usage: Usage,
     pub(super) degraded: Vec<&'static str>,
@@ -177,6 +182,8 @@ impl CallState {
             responses: Responses::default(),
             turns: Turns::default(),
             ledger: Ledger::default(),
+            replies: Vec::new(),
+            spoken_over: Vec::new(),
             timers,
             usage: Usage::default(),
             degraded: Vec::new(),
@@ -289,7 +296,7 @@ impl CallState {
             CallEvent::Engine(event) => self.on_engine(event, now, out),
             CallEvent::EngineOpenFailed(error) => self.on_engine_lost(error, now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
-                out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
+                self.on_turn_understood(turn, understanding, now, out);
             }
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);
@@ -359,64 +366,7 @@ impl CallState {
         self.timers.clear(Timer::IdleMedia);
     }
 
-    // ------------------------------------------------------------ what is being heard
-
-    fn on_speech_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
-        self.playing = true;
-        self.timers.clear(Timer::IdleSpeech);
-        self.playing_phrase = is_phrase(item);
-        if self.playing_phrase {
-            // Says nothing of the engine, which goes on owing what it owes.
-            return;
-        }
-        self.timers.clear(Timer::EngineProgress);
-        self.engine_heard = true;
-        self.waiting_is_over();
-        if let Some(latency) = self.turns.agent_began(now, item) {
-            let detail = json!({ "latency_ms": latency.as_millis() as u64 });
-            self.note("answer_began", &detail, now, out);
-        }
-    }
-
-    fn on_drained(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        self.playing = false;
-        self.unheard_words = false;
-        self.turns.heard_all(now);
-        self.record_finished_turns(now, false, out);
-        self.restart_speech_timer(now);
-        // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
-        let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();
-        if awaited && !(self.playing_phrase && self.timers.is_set(Timer::EngineProgress)) {
-            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
-        }
-        self.playing_phrase = false;
-        self.await_in_silence(now);
-        if let Phase::Closing(reason) = self.phase
-            && self.responses.is_idle()
-        {
-            self.end(reason, now, out);
-        }
-    }
-
-    fn on_cut(&mut self, cuts: &[crate::audio::playout::Cut], now: CallTime, out: &mut Vec<Effect>) {
-        self.playing = false;
-        self.playing_phrase = false;
-        self.unheard_words = false;
-        self.turns.heard_part(now, cuts);
-        if self.engine == EngineStage::Ready {
-            let known = |item: &Arc<str>| self.session_items.contains(item);
-            for cut in cuts.iter().filter(|cut| known(&cut.item)) {
-                let item = Arc::clone(&cut.item);
-                // The engine refuses to truncate at nothing; what was not heard at all is deleted instead.
-                out.push(Effect::Engine(match cut.heard_ms {
-                    0 => EngineCommand::DeleteItem { item },
-                    heard_ms => EngineCommand::Truncate { item, heard_ms },
-                }));
-            }
-        }
-        self.record_finished_turns(now, false, out);
-        self.answer_what_was_cut(now, out);
-    }
+    // ------------------------------------------------------------ turns
 
     pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
         for turn in self.turns.finished(now, all) {
@@ -461,8 +411,9 @@ impl CallState {
             Child::Intent | Child::Action => {
                 self.degraded.push(child.as_str());
                 if child == Child::Action {
-                    let running: Vec<ActionId> = self.ledger.running().map(|entry| entry.action.id).collect();
-                    for id in running {
+                    let begun = self.ledger.running().chain(self.ledger.planning());
+                    let begun: Vec<ActionId> = begun.map(|entry| entry.action.id).collect();
+                    for id in begun {
                         let lost = Err(ActionError::Unknown("it could not be finished".to_owned()));
                         self.on_action_finished(id, 1, &lost, now, out);
                     }

@@ -27,6 +27,8 @@ fn tool(name: &str, writes: bool) -> Arc<ActionSpec> {
         retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
         same: SameAction::PerArguments,
         writes,
+        confirm: name == "cancel",
+        wish: None,
     })
 }
 
@@ -81,7 +83,11 @@ pub(super) fn call_of(agent: Agent) -> CallState {
         direction: Direction::Inbound,
         admitted_at: SystemTime::UNIX_EPOCH,
     };
-    CallState::new(Arc::new(facts), vec![tool("look", false), tool("book", true)].into(), Arc::new(Words))
+    CallState::new(
+        Arc::new(facts),
+        vec![tool("look", false), tool("book", true), tool("cancel", true)].into(),
+        Arc::new(Words),
+    )
 }
 
 pub(super) fn at(seconds: u64) -> CallTime {
@@ -121,6 +127,7 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Media(MediaWish::Discard { .. }) => "discard".into(),
         Effect::Media(MediaWish::Close(code)) => format!("close {code}"),
         Effect::Understand { .. } => "understand".into(),
+        Effect::PlanAction { .. } => "plan".into(),
         Effect::RunAction { .. } => "run".into(),
         Effect::Decide { after, .. } => format!("decide {after:?}"),
         Effect::Finish(reason) => format!("finish {}", reason.as_str()),

@@ -4,7 +4,7 @@ use super::super::event::CallEvent;
 use super::super::table::*;
 use super::*;
 use crate::audio::playout::Cut;
-use crate::domain::{ActionState, IntentKind, Understanding, Usage};
+use crate::domain::{ActionState, IntentKind, Understanding, Usage, Yes};
 use crate::ports::{EngineEvent, ResponseOutcome};
 
 const GONE: &[&str] = &["close engine", "ended", "finish caller_hung_up"];
@@ -162,7 +162,8 @@ fn what_an_answer_cost_counts_although_the_call_is_over() {
 #[test]
 fn what_a_turn_meant_is_on_record_although_the_call_is_over() {
     let mut state = quiet(true);
-    let understanding = Understanding { intent: IntentKind::Goodbye, own: None, confidence: 1.0, entities: vec![] };
+    let understanding =
+        Understanding { intent: IntentKind::Goodbye, own: None, confidence: 1.0, yes: Yes::Neither, entities: vec![] };
     let turn = TurnId::new();
     let effects = hear(&mut state, [(5, hung_up()), (6, CallEvent::TurnUnderstood { turn, understanding })]);
     let meant = kept(&effects, |entry| match entry {

@@ -25,6 +25,8 @@ pub enum Timer {
     TimeWarning,
     /// Keys pressed wait for more.
     Dtmf,
+    /// A tool call waits for what the caller's answer means.
+    Consent,
     /// The last words have had their time.
     LastWords,
     /// A transcript still owed when the call ends has had its time.
@@ -33,7 +35,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 13;
+const COUNT: usize = 14;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -51,6 +53,7 @@ impl Timers {
         Timer::Filler,
         Timer::TimeWarning,
         Timer::Dtmf,
+        Timer::Consent,
         Timer::LastWords,
         Timer::LastTranscript,
         Timer::Teardown,

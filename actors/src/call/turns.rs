@@ -182,6 +182,11 @@ impl Turns {
         self.open.iter().any(|draft| draft.speaker == Speaker::Caller && draft.ended.is_some())
     }
 
+    /// When turns of the caller began whose words are not there yet.
+    pub fn caller_pending(&self) -> impl Iterator<Item = CallTime> + '_ {
+        self.open.iter().filter(|draft| draft.speaker == Speaker::Caller).filter_map(|draft| draft.started)
+    }
+
     /// Gives up waiting: caller turns that ended without words.
     #[must_use]
     pub fn without_words(&mut self, now: CallTime) -> Vec<Turn> {

@@ -167,7 +167,8 @@ impl CallState {
         if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
             self.choose(&choice, now, out);
         } else if self.engine == EngineStage::Ready {
-            let text = format!("[the caller pressed the keys {keys} on the phone]");
+            let meaning = self.keys_answer(pressed, now, out).map(|told| format!(": {told}")).unwrap_or_default();
+            let text = format!("[the caller pressed the keys {keys} on the phone{meaning}]");
             out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
             self.want_answer(None, now, out);
         }

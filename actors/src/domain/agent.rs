@@ -276,4 +276,6 @@ pub struct HttpTool {
     pub deadline: Duration,
     /// Whether it changes something in the world.
     pub writes: bool,
+    /// Whether the caller must say yes to it first.
+    pub confirm: bool,
 }

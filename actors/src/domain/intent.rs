@@ -50,6 +50,12 @@ pub enum IntentKind {
 }
 
 impl IntentKind {
+    /// By its word.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+
     /// Every kind, in the order of the model's columns and of reports.
     pub const ALL: [Self; 21] = [
         Self::OrderStatus,
@@ -137,8 +143,22 @@ pub struct Understanding {
     pub own: Option<Arc<str>>,
     /// 0.0 to 1.0.
     pub confidence: f32,
+    /// Whether it says yes, or no, to what was asked.
+    pub yes: Yes,
     /// What it names.
     pub entities: Vec<Entity>,
+}
+
+/// What a turn is as an answer, whatever else it wants.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Yes {
+    /// A clear yes.
+    Said,
+    /// A no.
+    Refused,
+    /// Neither, or not clearly.
+    #[default]
+    Neither,
 }
 
 impl Understanding {

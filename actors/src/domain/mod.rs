@@ -10,7 +10,7 @@ mod parties;
 pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
-pub use intent::{Entity, IntentKind, Understanding};
+pub use intent::{Entity, IntentKind, Understanding, Yes};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 
 use std::fmt;
@@ -181,9 +181,18 @@ pub struct Turn {
     pub latency: Option<Duration>,
 }
 
-/// The states an action moves through; it only moves forward.
+/// The states an action moves through. One that needs the caller's yes is planned and proposed first; nothing is done
+/// before it runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ActionState {
+    /// It is being found out what it would do. Never on record.
+    Planning,
+    /// The caller is being asked.
+    Proposed,
+    /// They said yes; it is about to run.
+    Confirmed,
+    /// They said no, or the call ended before a yes.
+    Withdrawn,
     /// Handed to the action actor.
     Running,
     /// Done; its output was told to the engine.
@@ -199,6 +208,10 @@ impl ActionState {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Planning => "planning",
+            Self::Proposed => "proposed",
+            Self::Confirmed => "confirmed",
+            Self::Withdrawn => "withdrawn",
             Self::Running => "running",
             Self::Done => "done",
             Self::Failed => "failed",

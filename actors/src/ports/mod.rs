@@ -15,8 +15,8 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::domain::{
-    Action, AfterStream, Agent, CallFacts, CallId, CallTime, ClientId, EndReason, KnownCaller, Language, Party, Pcm,
-    PhoneNumber, Phrase, Turn, TurnId, Understanding, Usage,
+    Action, AfterStream, Agent, CallFacts, CallId, CallTime, ClientId, EndReason, IntentKind, KnownCaller, Language,
+    Party, Pcm, PhoneNumber, Phrase, Turn, TurnId, Understanding, Usage,
 };
 
 // ---------------------------------------------------------------- carrier
@@ -117,6 +117,19 @@ pub struct ActionSpec {
     pub same: SameAction,
     /// Whether it changes something: a lost answer then means *unknown*, not *failed*.
     pub writes: bool,
+    /// Whether the caller must say yes to it first: it is planned, read back, and done once Caly has heard the yes.
+    pub confirm: bool,
+    /// The intent that asks for it: a caller who is asked for a yes and says this again has said it.
+    pub wish: Option<IntentKind>,
+}
+
+/// What is asked of an action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// Say what would be done, and whether it can be: a JSON object to be read back to the caller. Changes nothing.
+    Plan,
+    /// Do it.
+    Do,
 }
 
 /// One attempt at an action.
@@ -130,6 +143,8 @@ pub struct ActionRequest {
     pub arguments: Arc<serde_json::Value>,
     /// Same key, same action.
     pub idempotency_key: Arc<str>,
+    /// Whether to do it or to plan it.
+    pub step: Step,
     /// 1, 2, …
     pub attempt: u32,
 }

@@ -6,6 +6,7 @@
 //! (`entity`). Plain functions over text: no clock, no memory of earlier turns, no input or output. A turn costs some tens
 //! of microseconds.
 
+mod answer;
 mod clock;
 mod contact;
 mod day;
@@ -144,6 +145,7 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
+    let yes = answer::answer(&tokens, intent);
     let found = intent != IntentKind::OutOfScope;
     let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
     let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
@@ -154,7 +156,7 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
         IntentKind::OutOfScope if named => (IntentKind::ProductQuery, NAMED_PRODUCT),
         _ => (intent, confidence),
     };
-    Understanding { intent, own, confidence, entities }
+    Understanding { intent, own, confidence, yes, entities }
 }
 
 /// Builds the word lists and reads the model (some milliseconds of an unoptimised build). Called once at start, so that no

@@ -217,6 +217,8 @@ impl ActionRunner for TestActions {
                 retry: RetryRule { attempts: 3, backoff: Duration::from_millis(50) },
                 same: SameAction::PerArguments,
                 writes: *writes,
+                confirm: name.starts_with("confirmed"),
+                wish: None,
             })
             .collect()
     }

@@ -61,12 +61,13 @@ const TURNS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET text = excluded.text, u
 const INTENTS_HEAD: &str = "INSERT INTO intents (id, call_id, turn_id, intent, confidence, entities, at_ms, at)";
 const ACTIONS_HEAD: &str = "INSERT INTO actions (id, call_id, client_id, name, idempotency_key, arguments, state, \
     output, attempts, started_ms, changed_ms, created_at, changed_at, revision)";
-/// Done is final, and what may have happened is not begun again; a clean failure may be.
+/// Done is final, and what may have happened is not begun again; a clean failure may be, and is asked about before it is.
 const ACTIONS_TAIL: &str = "ON CONFLICT (idempotency_key) DO UPDATE SET state = excluded.state, \
-    output = COALESCE(excluded.output, actions.output), attempts = excluded.attempts, \
+    output = CASE WHEN excluded.state IN ('confirmed', 'running') THEN excluded.output \
+    ELSE COALESCE(excluded.output, actions.output) END, attempts = excluded.attempts, \
     changed_ms = excluded.changed_ms, changed_at = excluded.changed_at, revision = excluded.revision \
     WHERE excluded.revision > actions.revision AND actions.state <> 'done' \
-    AND NOT (actions.state = 'unknown' AND excluded.state = 'running')";
+    AND NOT (actions.state = 'unknown' AND excluded.state IN ('proposed', 'confirmed', 'withdrawn', 'running'))";
 const EVENTS_HEAD: &str = "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at)";
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 

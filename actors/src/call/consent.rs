@@ -1,0 +1,296 @@
+//! The caller's yes. What changes something is planned, read back and done only when two agree: the caller, whose words Caly
+//! has understood itself, and the engine, which asks for it once more. The engine's word alone is no proof.
+//!
+//! A yes counts when its turn began after the caller began to hear the read-back, and when it is not a listener's "haan"
+//! in the middle of it. A no withdraws. What is neither leaves the question open.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::event::Effect;
+use super::ledger::{Entry, Ledger};
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::audio::playout::Cut;
+use crate::domain::{Action, ActionId, ActionState, CallTime, TurnId, Understanding, Yes};
+use crate::ports::{EngineCommand, JournalEntry};
+
+/// How long a yes holds until the engine asks for the action.
+const YES_HOLDS: CallTime = CallTime::from_secs(120);
+/// Longest wait for the words of an answer that the engine has acted on already.
+const WORDS_WAIT: CallTime = CallTime::from_secs(4);
+/// Answers of the caller whose meaning is awaited; more are not looked at.
+const REPLIES_MAX: usize = 8;
+
+/// How far the caller's yes to an action has come.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub enum Consent {
+    /// What is to be read back is known to the engine, not to the caller.
+    #[default]
+    Untold,
+    /// An answer that reads it back is being made; its first item, once there is one.
+    Telling(Option<Arc<str>>),
+    /// The caller began to hear it.
+    Asked {
+        /// When.
+        since: CallTime,
+        /// In which item.
+        item: Arc<str>,
+    },
+    /// They said yes.
+    Given(CallTime),
+}
+
+/// A turn of the caller whose meaning is awaited.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Reply {
+    turn: TurnId,
+    started: CallTime,
+    /// Only what a listener says, in the middle of what the agent said.
+    listening: bool,
+}
+
+impl Consent {
+    fn open_since(&self) -> Option<CallTime> {
+        match self {
+            Self::Asked { since, .. } => Some(*since),
+            Self::Given(_) | Self::Untold | Self::Telling(_) => None,
+        }
+    }
+
+    /// Whether there is a yes that still holds.
+    #[must_use]
+    pub fn holds(&self, now: CallTime) -> bool {
+        matches!(self, Self::Given(at) if now.saturating_sub(*at) <= YES_HOLDS)
+    }
+
+    /// Whether an answer that began then is one to this.
+    #[must_use]
+    pub fn may_be_answered_by(&self, started: CallTime) -> bool {
+        self.open_since().is_some_and(|since| started >= since)
+    }
+}
+
+impl Ledger {
+    fn proposed(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.entries_mut().filter(|entry| entry.action.state == ActionState::Proposed)
+    }
+
+    /// An answer is being made: it is the one that reads back what was proposed before.
+    pub(super) fn answer_made(&mut self) {
+        for entry in self.proposed().filter(|entry| entry.consent == Consent::Untold) {
+            entry.consent = Consent::Telling(None);
+        }
+    }
+
+    /// An item of the answer has words.
+    pub(super) fn words_made(&mut self, item: &Arc<str>) {
+        for entry in self.proposed().filter(|entry| entry.consent == Consent::Telling(None)) {
+            entry.consent = Consent::Telling(Some(Arc::clone(item)));
+        }
+    }
+
+    /// The caller begins to hear an item.
+    pub(super) fn heard(&mut self, item: &Arc<str>, now: CallTime) {
+        for entry in self.proposed() {
+            if matches!(&entry.consent, Consent::Telling(Some(telling)) if telling == item) {
+                entry.consent = Consent::Asked { since: now, item: Arc::clone(item) };
+            }
+        }
+    }
+
+    /// Less than half of a read-back was heard: it is to be read back again.
+    pub(super) fn read_back_cut(&mut self, cuts: &[Cut]) {
+        for entry in self.proposed() {
+            let in_it = |cut: &&Cut| matches!(&entry.consent, Consent::Asked { item, .. } if *item == cut.item);
+            if cuts.iter().find(in_it).is_some_and(|cut| cut.heard_ms * 2 < cut.total_ms) {
+                entry.consent = Consent::Untold;
+            }
+        }
+    }
+
+    /// The caller answered, in a turn that began then. Gives what was withdrawn, and the tool calls that waited for it.
+    fn answered(
+        &mut self,
+        started: CallTime,
+        now: CallTime,
+        said: impl Fn(&Entry) -> Yes,
+    ) -> Vec<(Action, Vec<Arc<str>>)> {
+        let mut withdrawn = Vec::new();
+        for entry in self.proposed() {
+            let asked = entry.consent.may_be_answered_by(started);
+            let given = matches!(entry.consent, Consent::Given(_));
+            match said(entry) {
+                Yes::Said if asked => entry.consent = Consent::Given(now),
+                Yes::Refused if asked || given => {
+                    entry.action.state = ActionState::Withdrawn;
+                    entry.action.changed = now;
+                    entry.consent = Consent::Untold;
+                    withdrawn.push((entry.action.clone(), std::mem::take(&mut entry.waiting)));
+                }
+                Yes::Said | Yes::Refused | Yes::Neither => {}
+            }
+        }
+        withdrawn
+    }
+
+    /// Proposals that tool calls wait for, and whether there is a yes to each.
+    fn held(&self, now: CallTime) -> Vec<(ActionId, bool)> {
+        let held = |entry: &&Entry| entry.action.state == ActionState::Proposed && !entry.waiting.is_empty();
+        self.entries().filter(held).map(|entry| (entry.action.id, entry.consent.holds(now))).collect()
+    }
+
+    /// Nobody will say yes any more. Gives what was withdrawn.
+    pub(super) fn withdraw_all(&mut self, now: CallTime) -> Vec<Action> {
+        let mut withdrawn = Vec::new();
+        for entry in self.proposed() {
+            entry.action.state = ActionState::Withdrawn;
+            entry.action.changed = now;
+            withdrawn.push(entry.action.clone());
+        }
+        withdrawn
+    }
+
+    fn release(&mut self, id: ActionId) -> Vec<Arc<str>> {
+        self.entries_mut()
+            .find(|entry| entry.action.id == id)
+            .map(|entry| std::mem::take(&mut entry.waiting))
+            .unwrap_or_default()
+    }
+}
+
+impl CallState {
+    /// The words of a caller's turn are there; what they mean will follow.
+    pub(super) fn await_meaning(&mut self, turn: TurnId, started: CallTime, listening: bool) {
+        if self.replies.len() >= REPLIES_MAX {
+            self.replies.remove(0);
+        }
+        self.replies.push(Reply { turn, started, listening });
+    }
+
+    pub(super) fn on_turn_understood(
+        &mut self,
+        turn: TurnId,
+        understanding: Understanding,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let (intent, yes) = (understanding.intent, understanding.yes);
+        let own = understanding.own.is_some();
+        out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
+        let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
+        let reply = self.replies.remove(at);
+        if !reply.listening {
+            // Who says again what they want says yes to it.
+            let again = |entry: &Entry| !own && entry.spec.wish == Some(intent);
+            let said = |entry: &Entry| if yes == Yes::Neither && again(entry) { Yes::Said } else { yes };
+            self.caller_answered(reply.started, said, now, out);
+        }
+        self.settle_held(false, now, out);
+    }
+
+    /// Keys answer as words do: 1 is yes, 2 is no.
+    pub(super) fn keys_answer(&mut self, pressed: &str, now: CallTime, out: &mut Vec<Effect>) -> Option<&'static str> {
+        let (said, told) = match pressed {
+            "1" => (Yes::Said, "yes"),
+            "2" => (Yes::Refused, "no"),
+            _ => return None,
+        };
+        self.ledger.entries().any(|entry| entry.consent.may_be_answered_by(now)).then_some(())?;
+        self.caller_answered(now, |_| said, now, out);
+        self.settle_held(false, now, out);
+        Some(told)
+    }
+
+    fn caller_answered(
+        &mut self,
+        started: CallTime,
+        said: impl Fn(&Entry) -> Yes,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        for (action, waiting) in self.ledger.answered(started, now, said) {
+            self.note("action_withdrawn", &json!({ "action": &*action.name }), now, out);
+            let (call, client) = (self.facts.call, self.facts.client);
+            out.push(Effect::Record(JournalEntry::Action { call, client, action }));
+            let output = json!({ "error": "the caller said no", "done": false }).to_string().into();
+            self.answer_held(waiting, &output, now, out);
+        }
+    }
+
+    /// When the latest turn of the caller began whose meaning is not known yet.
+    pub(super) fn answer_pending(&self) -> Option<CallTime> {
+        self.replies.iter().map(|reply| reply.started).chain(self.turns.caller_pending()).max()
+    }
+
+    /// Tool calls wait for the caller's answer: it is known, or, at the end of patience, will not be.
+    pub(super) fn settle_held(&mut self, patience_over: bool, now: CallTime, out: &mut Vec<Effect>) {
+        for (id, yes) in self.ledger.held(now) {
+            if yes {
+                self.ledger.confirm(id, now);
+                self.run_action(id, out);
+                continue;
+            }
+            let pending = self.answer_pending();
+            let entry = self.ledger.get(id);
+            let open = |entry: &Entry| pending.is_some_and(|started| entry.consent.may_be_answered_by(started));
+            if !patience_over && entry.is_some_and(open) {
+                continue;
+            }
+            let waiting = self.ledger.release(id);
+            self.note("action_not_confirmed", &json!({ "heard": !patience_over }), now, out);
+            metrics::counter!("caly_actions_not_confirmed_total").increment(1);
+            self.answer_held(waiting, &not_confirmed(), now, out);
+        }
+        if self.ledger.held(now).is_empty() {
+            self.timers.clear(Timer::Consent);
+        }
+    }
+
+    /// The engine acts on an answer whose words are still on their way.
+    pub(super) fn hold_for_words(&mut self, now: CallTime) {
+        self.timers.set(Timer::Consent, now + WORDS_WAIT);
+        self.await_in_silence(now);
+    }
+
+    fn answer_held(&mut self, waiting: Vec<Arc<str>>, output: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        if self.engine != EngineStage::Ready || matches!(self.phase, Phase::Tearing(_)) {
+            return;
+        }
+        for tool_call in waiting {
+            out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output: Arc::clone(output) }));
+            self.outputs_owed = true;
+        }
+        self.answer_outputs(now, out);
+    }
+
+    /// The call ends: what was proposed and not agreed to is not done.
+    pub(super) fn withdraw_proposals(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let (call, client) = (self.facts.call, self.facts.client);
+        for action in self.ledger.withdraw_all(now) {
+            out.push(Effect::Record(JournalEntry::Action { call, client, action }));
+        }
+    }
+}
+
+/// Told to the engine that asks for what was not agreed to.
+pub(super) fn not_confirmed() -> Arc<str> {
+    let error = "the caller has not clearly said yes to this";
+    let next = "read it back in one short sentence, ask for a clear yes (or key 1), and call the tool again after it";
+    json!({ "error": error, "done": false, "next": next }).to_string().into()
+}
+
+/// What the engine is told of an action that waits for the caller's yes.
+pub(super) fn proposal(name: &str, plan: &str) -> Arc<str> {
+    let plan: serde_json::Value = serde_json::from_str(plan).unwrap_or_else(|_| plan.into());
+    let next = format!(
+        "Nothing is done yet. Read this back to the caller in one short sentence and ask for a clear yes. Call {name} again \
+         with the same arguments once they have said yes; if they want something else, do not."
+    );
+    json!({ "done": false, "read_back": plan, "next": next }).to_string().into()
+}
+
+#[cfg(test)]
+#[path = "consent_tests.rs"]
+mod tests;

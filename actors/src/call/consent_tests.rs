@@ -1,0 +1,260 @@
+//! The yes before an action, played as scripts: what leads to doing it and what does not.
+
+use std::sync::Arc;
+
+use super::super::event::{CallEvent, Effect, MediaWish};
+use super::super::table::*;
+use super::*;
+use crate::domain::BargeIn;
+use crate::ports::{ActionError, EngineEvent, ResponseOutcome};
+use crate::supervise::Child;
+use crate::understand::{Surroundings, understand};
+
+/// A call in which the tool `cancel` wants a yes.
+struct Scene {
+    state: CallState,
+    at: u64,
+    answers: u64,
+    action: Option<ActionId>,
+    /// Words of the caller whose meaning has not been told yet.
+    meant: Option<(TurnId, Understanding)>,
+    /// What all steps led to.
+    effects: Vec<Effect>,
+}
+
+impl Scene {
+    fn new(barge_in: BargeIn) -> Self {
+        let state = quiet_of(crate::domain::Agent { barge_in, ..agent(true) });
+        Self { state, at: 100, answers: 0, action: None, meant: None, effects: Vec::new() }
+    }
+
+    fn hear(&mut self, event: CallEvent) {
+        self.at += 1;
+        let effects = self.state.on(event, CallTime::from_millis(self.at * 100));
+        for effect in &effects {
+            match effect {
+                Effect::PlanAction { action, .. } | Effect::RunAction { action, .. } => self.action = Some(*action),
+                Effect::Understand { turn, text, asked } => {
+                    let around = Surroundings { asked, ..Surroundings::default() };
+                    self.meant = Some((*turn, understand(text, around)));
+                }
+                _ => {}
+            }
+        }
+        self.effects.extend(effects);
+    }
+
+    fn answer(&mut self) -> (String, Arc<str>) {
+        (format!("r{}", self.answers), format!("a{}", self.answers).into())
+    }
+
+    fn step(&mut self, step: &str) {
+        let (response, item) = self.answer();
+        let caller: Arc<str> = format!("u{}", self.answers).into();
+        match step.split_once(' ').unwrap_or((step, "")) {
+            ("call", tool_call) => self.hear(called("cancel", tool_call)),
+            ("planned", _) => {
+                let action = self.action.expect("it is being planned");
+                self.hear(finished(action, None));
+            }
+            ("refused", _) => {
+                let result = Err(ActionError::Refused("not yours".into()));
+                self.hear(CallEvent::ActionFinished { action: self.action.expect("planned"), attempts: 1, result });
+            }
+            ("read", _) => {
+                self.answers += 1;
+                let (response, item) = self.answer();
+                self.hear(created(&response, self.answers + 1));
+                let words = EngineEvent::AgentWords {
+                    response: response.into(),
+                    item: Arc::clone(&item),
+                    delta: "Shall I cancel order 1042? ".into(),
+                };
+                self.hear(engine(words));
+                self.hear(began(&item));
+            }
+            ("made", _) => self.hear(done(&response, ResponseOutcome::Completed)),
+            ("heard", _) => {
+                self.hear(done(&response, ResponseOutcome::Completed));
+                self.hear(CallEvent::PlayoutDrained);
+            }
+            ("held", left) => {
+                let left = CallTime::from_millis(left.parse().expect("a number"));
+                self.hear(CallEvent::PlayoutHeld(left));
+            }
+            ("cut", heard_ms) => self.hear(cut(&item, heard_ms.parse().expect("a number"))),
+            ("caller", _) => self.hear(engine(EngineEvent::SpeechStarted { item: caller, at_ms: 0 })),
+            ("stops", _) => {
+                self.hear(engine(EngineEvent::SpeechStopped { item: Arc::clone(&caller), at_ms: 0 }));
+                self.hear(engine(EngineEvent::TurnCommitted { item: caller }));
+            }
+            ("words", text) => self.hear(engine(EngineEvent::CallerTranscript { item: caller, text: text.into() })),
+            ("mumbles", _) => self.hear(engine(EngineEvent::CallerTranscriptFailed { item: caller })),
+            ("meant", _) => {
+                let (turn, understanding) = self.meant.take().expect("words were there");
+                self.hear(CallEvent::TurnUnderstood { turn, understanding });
+            }
+            ("key", key) => {
+                self.hear(CallEvent::DtmfPressed(key.chars().next().expect("a key")));
+                self.hear(CallEvent::DtmfPressed('#'));
+            }
+            ("late", _) => {
+                self.at += 50;
+                self.hear(CallEvent::TimePassed);
+            }
+            ("minutes", _) => self.at += 1300,
+            ("lost", _) => {
+                self.hear(lost());
+                self.hear(engine(EngineEvent::Ready));
+            }
+            ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),
+            ("hangup", _) => self.hear(hung_up()),
+            other => panic!("no such step: {other:?}"),
+        }
+    }
+
+    /// Says and answers: "says haan" is a whole turn.
+    fn play(&mut self, script: &str) {
+        for step in script.split(';').map(str::trim) {
+            match step.split_once(' ') {
+                Some(("says", text)) => {
+                    for step in ["caller", "stops", &format!("words {text}"), "meant"] {
+                        self.step(step);
+                    }
+                }
+                _ => self.step(step),
+            }
+        }
+    }
+
+    fn runs(&self) -> usize {
+        self.effects.iter().filter(|effect| matches!(effect, Effect::RunAction { .. })).count()
+    }
+
+    fn told(&self, part: &str) -> usize {
+        let told = |effect: &&Effect| match effect {
+            Effect::Engine(EngineCommand::ToolOutput { output, .. }) => output.contains(part),
+            _ => false,
+        };
+        self.effects.iter().filter(told).count()
+    }
+}
+
+/// How it ends: done so often, and the states on record.
+fn played(barge_in: BargeIn, script: &str) -> (usize, Vec<&'static str>, Scene) {
+    let mut scene = Scene::new(barge_in);
+    scene.play(script);
+    let mut states: Vec<&str> = action_states(&scene.effects).iter().map(|state| state.as_str()).collect();
+    states.extend(scene.effects.iter().filter(|effect| matches!(effect, Effect::RunAction { .. })).map(|_| "run"));
+    (scene.runs(), states, scene)
+}
+
+#[test]
+fn nothing_is_done_without_a_yes_and_it_is_done_once_with_one() {
+    for (name, script, runs) in [
+        ("a yes, then the engine asks again", "call t1; planned; read; heard; says haan kar do; call t2", 1),
+        ("… and again", "call t1; planned; read; heard; says haan; call t2; call t3", 1),
+        (
+            "the engine asks before the words are there",
+            "call t1; planned; read; heard; caller; stops; call t2; words haan; meant",
+            1,
+        ),
+        (
+            "the engine asks while they speak",
+            "call t1; planned; read; heard; caller; call t2; stops; words haan; meant",
+            1,
+        ),
+        ("the engine says that they agreed", "call t1; planned; read; heard; call t2; call t3", 0),
+        ("nothing was read back", "call t1; planned; says haan; call t2", 0),
+        ("it is not planned yet", "call t1; says haan; call t2", 0),
+        ("a yes from before", "says haan; call t1; planned; read; heard; call t2", 0),
+        ("a no", "call t1; planned; read; heard; says nahi; call t2", 0),
+        ("a yes and then a no", "call t1; planned; read; heard; says haan; says nahi nahi; call t2", 0),
+        ("a question is no answer", "call t1; planned; read; heard; says kitna paisa katega; call t2", 0),
+        (
+            "… and a yes after it is",
+            "call t1; planned; read; heard; says kitna paisa katega; read; heard; says haan; call t2",
+            1,
+        ),
+        ("words that were not made out", "call t1; planned; read; heard; caller; stops; call t2; mumbles", 0),
+        ("words that never come", "call t1; planned; read; heard; caller; stops; call t2; late", 0),
+        ("the key 1", "call t1; planned; read; heard; key 1; call t2", 1),
+        ("the key 2", "call t1; planned; read; heard; key 2; call t2", 0),
+        ("the key 1 before it was asked for", "call t1; planned; key 1; read; heard; call t2", 0),
+        ("a yes is forgotten", "call t1; planned; read; heard; says haan; minutes; call t2", 0),
+        ("a yes and no call", "call t1; planned; read; heard; says haan", 0),
+        ("hung up after the yes", "call t1; planned; read; heard; says haan; hangup", 0),
+        ("a plan that is refused", "call t1; refused; says haan; call t2", 0),
+        (
+            "asked for anew after a no",
+            "call t1; planned; read; heard; says nahi; call t2; planned; read; heard; says haan; call t3",
+            1,
+        ),
+        ("the session is replaced after the yes", "call t1; planned; read; heard; says haan; lost; call t2", 1),
+        ("the actor is replaced in the plan", "call t1; crash; planned; read; heard; says haan; call t2", 1),
+    ] {
+        let (done, states, _) = played(BargeIn::Normal, script);
+        assert_eq!(done, runs, "{name}: {states:?}");
+        assert_eq!(states.contains(&"confirmed"), runs > 0, "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn a_listeners_haan_in_the_middle_of_the_read_back_is_no_yes_and_one_at_its_end_is() {
+    let before = "call t1; planned; read; made; caller; ";
+    for (name, barge_in, script, runs) in [
+        ("in the middle", BargeIn::Normal, "held 4000; stops; words haan; meant; heard; call t2", 0),
+        ("at the end", BargeIn::Normal, "held 300; stops; words haan; cut 900; meant; call t2", 1),
+        ("in the middle, and it speaks on anyhow", BargeIn::Off, "stops; words haan; meant; heard; call t2", 0),
+        ("… and more than a haan", BargeIn::Off, "stops; words haan kar dijiye; meant; heard; call t2", 1),
+        (
+            "cut in the middle by more than a haan",
+            BargeIn::Normal,
+            "held 900; stops; words haan haan kar do na; cut 700; meant; call t2",
+            1,
+        ),
+        (
+            "cut before half of it was heard",
+            BargeIn::Normal,
+            "held 900; stops; words haan haan kar do na; cut 300; meant; call t2",
+            0,
+        ),
+    ] {
+        let (done, states, _) = played(barge_in, &format!("{before}{script}"));
+        assert_eq!(done, runs, "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn the_states_on_record_tell_how_it_went() {
+    let agreed = "call t1; planned; read; heard; says haan; call t2; planned";
+    assert_eq!(played(BargeIn::Normal, agreed).1, ["proposed", "confirmed", "done", "run"]);
+    let refused = "call t1; planned; read; heard; says nahi; hangup";
+    assert_eq!(played(BargeIn::Normal, refused).1, ["proposed", "withdrawn"]);
+    assert_eq!(played(BargeIn::Normal, "call t1; planned; read; heard; hangup").1, ["proposed", "withdrawn"]);
+    assert_eq!(played(BargeIn::Normal, "call t1; hangup; planned").1, ["proposed", "withdrawn"]);
+}
+
+#[test]
+fn the_engine_is_told_what_to_read_back_and_what_is_missing() {
+    let (_, _, scene) = played(BargeIn::Normal, "call t1; planned; read; heard; call t2; says haan; call t3; planned");
+    assert_eq!(scene.told("\"read_back\":{}"), 1);
+    assert_eq!(scene.told("has not clearly said yes"), 1);
+    let (_, _, scene) =
+        played(BargeIn::Normal, "call t1; planned; read; heard; caller; stops; call t2; words nahi; meant");
+    assert_eq!(scene.told("the caller said no"), 1);
+    let asked =
+        scene.effects.iter().filter(|effect| matches!(effect, Effect::Engine(EngineCommand::CreateResponse { .. })));
+    assert!(asked.count() >= 2, "it is asked to speak about it");
+}
+
+#[test]
+fn every_tool_call_is_answered_once() {
+    let script = "call t1; planned; read; heard; caller; stops; call t2; call t3; words haan; meant; planned";
+    let (_, _, scene) = played(BargeIn::Normal, script);
+    for tool_call in ["t1", "t2", "t3"] {
+        let to = |effect: &&Effect| matches!(effect, Effect::Engine(EngineCommand::ToolOutput { tool_call: to, .. }) if **to == *tool_call);
+        assert_eq!(scene.effects.iter().filter(to).count(), 1, "{tool_call}");
+    }
+    assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::Media(MediaWish::Say(..)))));
+}
