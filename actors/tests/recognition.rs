@@ -51,40 +51,55 @@ async fn a_known_caller_is_told_before_the_greeting_and_to_every_later_session()
     assert_eq!(asked(), 1);
 }
 
-#[actix::test]
-async fn a_slow_look_up_delays_nothing_and_a_late_one_counts_for_nothing() {
-    for (after, told) in [(Duration::from_millis(450), 1), (SECOND * 3, 0)] {
-        let world = called_by_meera(remembering(), after).await;
-        let begun = world.now();
-        let (session, line) = world.answered().await;
-        let (wish, _) = session.asked().await;
-        session.answer("r0", "a0", "Namaste", 500, Some(wish));
-        wait_for(|| (line.audio_ms() > 0).then_some(())).await;
-        assert!(world.now() - begun < Duration::from_millis(300), "heard after {:?}", world.now() - begun);
-        tokio::time::sleep(SECOND * 5).await;
-        assert_eq!(world.events("caller_recognised"), told, "after {after:?}");
-        session.caller_turn("u1", "hello");
-        let (_, instructions) = session.asked().await;
-        assert_eq!(instructions, None);
-    }
+async fn looked_up(after: Duration, recognised: usize) {
+    let world = called_by_meera(remembering(), after).await;
+    let begun = world.now();
+    let (session, line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.answer("r0", "a0", "Namaste", 500, Some(wish));
+    wait_for(|| (line.audio_ms() > 0).then_some(())).await;
+    assert!(world.now() - begun < Duration::from_millis(300), "heard after {:?}", world.now() - begun);
+    tokio::time::sleep(SECOND * 5).await;
+    assert_eq!(world.events("caller_recognised"), recognised);
+    session.caller_turn("u1", "hello");
+    assert_eq!(session.asked().await.1, None, "and the call goes on");
 }
 
 #[actix::test]
-async fn nobody_is_asked_about_where_callers_are_not_remembered_or_have_no_number() {
-    for (agent, caller) in [
-        (agent(), Party::Number(PhoneNumber::parse("+919876543210").unwrap())),
-        (remembering(), Party::Withheld),
-        (remembering(), Party::Sip("sip:+919876543210@x".into())),
-    ] {
-        CALLER.with(|caller| caller.replace((Some(Arc::new(KnownCaller::default())), Duration::ZERO, 0)));
-        tokio::time::pause();
-        let (calls, journal, _) = World::registry(TestActions::default(), vec![]);
-        let facts = CallFacts { caller, ..facts(agent, "sid1") };
-        let _call = calls.admit(facts, None).expect("admitted").call;
-        let session = wait_for(|| opened(0)).await;
-        session.say(EngineEvent::Ready);
-        session.asked().await;
-        assert_eq!(asked(), 0);
-        assert!(!journal.0.lock().unwrap().iter().any(|entry| matches!(entry, JournalEntry::CallerMet { .. })));
-    }
+async fn a_slow_look_up_delays_nothing() {
+    looked_up(Duration::from_millis(450), 1).await;
+}
+
+#[actix::test]
+async fn a_late_look_up_counts_for_nothing() {
+    looked_up(SECOND * 3, 0).await;
+}
+
+/// A call of this party is greeted, and nobody is asked who it is.
+async fn nobody(agent: Agent, caller: Party) {
+    CALLER.with(|known| known.replace((Some(Arc::new(KnownCaller::default())), Duration::ZERO, 0)));
+    tokio::time::pause();
+    let (calls, journal, _) = World::registry(TestActions::default(), vec![]);
+    let facts = CallFacts { caller, ..facts(agent, "sid1") };
+    let _call = calls.admit(facts, None).expect("admitted").call;
+    let session = wait_for(|| opened(0)).await;
+    session.say(EngineEvent::Ready);
+    session.asked().await;
+    assert_eq!(asked(), 0);
+    assert!(!journal.0.lock().unwrap().iter().any(|entry| matches!(entry, JournalEntry::CallerMet { .. })));
+}
+
+#[actix::test]
+async fn nobody_is_asked_about_where_callers_are_not_remembered() {
+    nobody(agent(), Party::Number(PhoneNumber::parse("+919876543210").unwrap())).await;
+}
+
+#[actix::test]
+async fn nobody_is_asked_about_whose_number_is_withheld() {
+    nobody(remembering(), Party::Withheld).await;
+}
+
+#[actix::test]
+async fn nobody_is_asked_about_who_calls_by_sip() {
+    nobody(remembering(), Party::Sip("sip:+919876543210@x".into())).await;
 }

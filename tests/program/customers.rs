@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use awc::http::Method;
-use caly::sim::engine::{EngineOptions, EngineServer, Rule, Script, serve};
+use caly::sim::engine::{After, EngineOptions, EngineServer, Rule, Say, Script, serve};
 use serde_json::{Value, json};
 
 use crate::server::{Database, SOON, Server, Settings};
@@ -37,6 +37,13 @@ async fn engine() -> EngineServer {
         rule("order kahan", "what_is_known", json!({})),
         rule("haan ji", "forget_caller", json!({})),
     ];
+    // Short words: whatever it says of a proposal is the read-back.
+    let after = |output_has: &[&str], say: &str| After {
+        tool: Some("forget_caller".to_owned()),
+        output_has: output_has.iter().map(|&word| word.to_owned()).collect(),
+        say: Some(Say::One(say.to_owned())),
+    };
+    script.afters = [vec![after(&["forgotten"], "goodbye_agent"), after(&[], "callback_ask")], script.afters].concat();
     serve(EngineOptions { script: Arc::new(script), ..EngineOptions::sandbox().unwrap() }).await.unwrap()
 }
 
