@@ -21,6 +21,7 @@ CREATE TABLE customers (
     UNIQUE (client_id, e164)
 );
 CREATE INDEX customers_by_client ON customers (client_id, id);
+CREATE INDEX customers_by_last_call ON customers (client_id, (COALESCE(last_call_at, created_at)));
 CREATE INDEX customers_by_expiry ON customers (expires_at, id);
 
 -- What they told of themselves, or an operator wrote.

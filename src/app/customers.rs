@@ -105,3 +105,45 @@ impl Book for StoredCustomers {
         Box::pin(async move { store.forget_customer(whose.client, &whose.number, Some(&key)).await.map_err(no_answer) })
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+    use crate::store::rows::{CustomerFactRow, CustomerRow};
+    use uuid::Uuid;
+
+    #[test]
+    fn a_call_is_not_one_of_the_earlier_ones_and_days_are_the_callers() {
+        let late: DateTime<Utc> = "2026-11-17T20:00:00Z".parse().unwrap();
+        let (this, other) = (CallId::new(), CallId::new());
+        for (calls, last, earlier, day) in [
+            (3, Some(other), 3, Some("2026-11-18")),
+            (3, Some(this), 2, None),
+            (1, Some(this), 0, None),
+            (0, None, 0, Some("2026-11-18")),
+        ] {
+            let customer = CustomerRow {
+                id: Uuid::nil(),
+                client_id: Uuid::nil(),
+                e164: "+919876543210".to_owned(),
+                name: Some("Meera".to_owned()),
+                language: Some("hi".to_owned()),
+                calls,
+                first_call_at: None,
+                last_call_at: Some(late),
+                last_call_id: last.map(|call| call.0),
+                created_at: late,
+                updated_at: late,
+                expires_at: late,
+            };
+            let (name, value) = ("city".to_owned(), "Pune".to_owned());
+            let fact =
+                CustomerFactRow { name, value, call_id: None, created_at: late, updated_at: late, expires_at: late };
+            let known = known(CustomerDetail { customer, facts: vec![fact] }, this, 19_800);
+            assert_eq!(known.earlier_calls, earlier, "{calls} {last:?}");
+            assert_eq!(known.last_call.map(|day| day.to_string()).as_deref(), day, "half past one in India");
+            assert_eq!((known.language, known.facts), (Some(Language::Hindi), vec![("city".into(), "Pune".into())]));
+        }
+    }
+}

@@ -63,7 +63,7 @@ const OLD_CUSTOMERS: &str = "DELETE FROM customers WHERE id IN (SELECT id FROM c
 const FACTS_BEFORE: &str = "DELETE FROM customer_facts WHERE id IN (SELECT id FROM customer_facts WHERE client_id = $1 AND \
     updated_at < $2 ORDER BY updated_at LIMIT 500)";
 const CUSTOMERS_BEFORE: &str = "DELETE FROM customers WHERE id IN (SELECT id FROM customers WHERE client_id = $1 AND \
-    COALESCE(last_call_at, created_at) < $2 ORDER BY id LIMIT 500)";
+    COALESCE(last_call_at, created_at) < $2 ORDER BY COALESCE(last_call_at, created_at) LIMIT 500)";
 const OLD_CHANGES: &str = "DELETE FROM customer_changes WHERE idempotency_key IN (SELECT idempotency_key FROM \
     customer_changes WHERE created_at < $1 ORDER BY created_at LIMIT 500)";
 

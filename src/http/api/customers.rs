@@ -19,7 +19,7 @@ use crate::redact::rememberable;
 use crate::store::rows::{CustomerDetail, CustomerRow, Page};
 use crate::store::{CustomerChange, CustomerFilter, FACT_NAME_MAX, FACT_VALUE_MAX, FACTS_MAX, is_fact_name};
 
-/// Customers, the one who rang first last.
+/// Customers, the newest first.
 #[utoipa::path(get, path = "/api/v1/customers", tag = "customers", security(("key" = [])),
     params(
         ("client" = Option<String>, Query, description = "Slug or id"),

@@ -83,7 +83,8 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
                 "A key made by `caly key create` or `POST /api/v1/keys`. Its role: `viewer` reads, `operator` also \
-                 steers calls and looks after appointments and customers, `admin` does everything. A key of one client sees and changes only that client; what \
+                 steers calls and looks after appointments and customers, `admin` does everything. \
+                 A key of one client sees and changes only that client; what \
                  belongs to others answers 404.",
             ))
             .build();
