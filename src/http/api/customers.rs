@@ -64,7 +64,12 @@ async fn stored(caller: &Caller, app: &App, id: &str) -> Result<CustomerDetail, 
 pub struct CustomerPatch {
     /// What they are called; `null` takes it away.
     #[serde(default, deserialize_with = "given")]
-    #[schema(min_length = 1, max_length = 200, value_type = Option<String>)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        pattern = "^[^\\x00-\\x1f\\x7f-\\x9f]*[^\\s\\x00-\\x1f\\x7f-\\x9f][^\\x00-\\x1f\\x7f-\\x9f]*$",
+        value_type = Option<String>
+    )]
     name: Option<Option<String>>,
     /// What they speak; `null` takes it away.
     #[serde(default, deserialize_with = "given")]
