@@ -6,9 +6,11 @@
 //! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
 //! | `request_callback` | notes when to ring back; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
+//! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`] |
 
 pub mod appointments;
+pub mod customers;
 pub mod http;
 
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use self::appointments::Diary;
+use self::customers::Book;
 use self::http::HttpActions;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
@@ -33,30 +36,39 @@ const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 pub struct Catalogue {
     http: Arc<HttpActions>,
     diary: Arc<dyn Diary>,
+    customers: Arc<dyn Book>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>) -> Self {
-        Self { http: Arc::new(http), diary }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>) -> Self {
+        Self { http: Arc::new(http), diary, customers }
     }
 }
 
 impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
         let own = |name: &str| agent.http_tools.iter().any(|tool| &*tool.name == name);
-        let calendar = |name: &str| if own(name) { None } else { appointments::spec(name, agent) };
-        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| calendar(name)));
+        let kept = |name: &str| {
+            let spec = || appointments::spec(name, agent).or_else(|| customers::spec(name, agent));
+            if own(name) { None } else { spec() }
+        };
+        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
-        let (http, diary) = (Arc::clone(&self.http), Arc::clone(&self.diary));
+        let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
         Box::pin(async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
+            {
+                return outcome;
+            }
+            if tool.is_none()
+                && let Some(outcome) = customers::run(book, &request).await
             {
                 return outcome;
             }

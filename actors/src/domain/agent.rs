@@ -225,6 +225,8 @@ pub struct Agent {
     pub languages: Vec<Language>,
     /// What callers can book; `None`: nothing.
     pub calendar: Option<Arc<Calendar>>,
+    /// How long callers are remembered after their last call; `None`: they are neither recognised nor remembered.
+    pub remember_callers: Option<Duration>,
     /// Intents of the client's own, by examples.
     pub intents: Arc<OwnIntents>,
     /// What the client sells, by name.

@@ -3,11 +3,13 @@
 
 mod agent;
 mod calendar;
+mod customer;
 mod intent;
 mod parties;
 
 pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
+pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 
