@@ -8,6 +8,7 @@ pub mod audio;
 pub mod carrier;
 pub mod engine;
 pub mod library;
+pub mod shopify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

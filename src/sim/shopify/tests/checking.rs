@@ -1,0 +1,244 @@
+//! What is refused before it is run, with the words and codes of the real thing.
+
+use super::*;
+
+#[test]
+fn every_type_that_is_named_is_declared() {
+    assert_eq!(Schema::built_in().unwrap().dangling(), Vec::<String>::new());
+}
+
+#[test]
+fn a_query_that_does_not_fit_the_schema_is_told_what_is_wrong() {
+    let order = r#"order(id: "gid://shopify/Order/1")"#;
+    let rows: Vec<(String, &str, &str)> = vec![
+        (
+            format!("{{ {order} {{ orderNumber }} }}"),
+            "undefinedField",
+            "Field 'orderNumber' doesn't exist on type 'Order'",
+        ),
+        ("{ nothing }".into(), "undefinedField", "Field 'nothing' doesn't exist on type 'QueryRoot'"),
+        // Fulfilments are a plain list, line items a connection.
+        (
+            format!("{{ {order} {{ fulfillments(first: 1) {{ nodes {{ id }} }} }} }}"),
+            "undefinedField",
+            "'nodes' doesn't exist on type 'Fulfillment'",
+        ),
+        (
+            format!("{{ {order} {{ refunds {{ edges {{ node {{ id }} }} }} }} }}"),
+            "undefinedField",
+            "'edges' doesn't exist on type 'Refund'",
+        ),
+        (
+            format!("{{ {order} {{ lineItems(first: 1) {{ title }} }} }}"),
+            "undefinedField",
+            "'title' doesn't exist on type 'LineItemConnection'",
+        ),
+        (
+            format!("{{ {order} {{ totalPriceSet {{ amount }} }} }}"),
+            "undefinedField",
+            "'amount' doesn't exist on type 'MoneyBag'",
+        ),
+        (format!("{{ {order} {{ customer }} }}"), "selectionMismatch", "Field must have selections (field 'customer'"),
+        (format!("{{ {order} {{ name {{ text }} }} }}"), "selectionMismatch", "Selections can't be made on scalars"),
+        ("{ order { id } }".into(), "missingRequiredArguments", "Field 'order' is missing required arguments: id"),
+        (
+            "{ orders(first: 1, phone: \"1\") { nodes { id } } }".into(),
+            "argumentNotAccepted",
+            "doesn't accept argument 'phone'",
+        ),
+        (
+            "{ orders(first: \"1\") { nodes { id } } }".into(),
+            "argumentLiteralsIncompatible",
+            "invalid value (\"1\"). Expected type 'Int'",
+        ),
+        (
+            "{ orders(first: 1, sortKey: NEWEST) { nodes { id } } }".into(),
+            "argumentLiteralsIncompatible",
+            "Expected type 'OrderSortKeys'",
+        ),
+        (
+            "{ orders(first: 1, sortKey: \"ID\") { nodes { id } } }".into(),
+            "argumentLiteralsIncompatible",
+            "Expected type 'OrderSortKeys'",
+        ),
+        ("{ order(id: \"1001\") { id } }".into(), "argumentLiteralsIncompatible", "Invalid global id '1001'"),
+        (
+            "query($id: ID) { order(id: $id) { id } }".into(),
+            "variableMismatch",
+            "Nullability mismatch on variable $id and argument id (ID / ID!)",
+        ),
+        (
+            "query($n: String) { orders(first: $n) { nodes { id } } }".into(),
+            "variableMismatch",
+            "Type mismatch on variable $n and argument first (String / Int)",
+        ),
+        ("query($t: String!) { node(id: $t) { id } }".into(), "variableMismatch", "Type mismatch"),
+        (
+            "mutation($t: String!) { tagsAdd(id: \"gid://shopify/Order/1\", tags: $t) { node { id } } }".into(),
+            "variableMismatch",
+            "List dimension mismatch",
+        ),
+        (
+            format!("query($x: Int) {{ {order} {{ id }} }}"),
+            "variableNotUsed",
+            "Variable $x is declared by query but not used",
+        ),
+        (
+            "{ orders(first: $n) { nodes { id } } }".into(),
+            "variableNotDefined",
+            "Variable $n is used by query but not declared",
+        ),
+        (
+            "query($x: Wrong) { orders(first: 1, query: $x) { nodes { id } } }".into(),
+            "variableRequiresValidType",
+            "Wrong isn't a defined input type",
+        ),
+        (format!("{{ {order} {{ ...f }} }}"), "useAndDefineFragment", "Fragment f was used, but not defined"),
+        (
+            format!("{{ {order} {{ ...f }} }} fragment f on Order {{ id ...f }}"),
+            "infiniteLoop",
+            "Fragment f contains an infinite loop",
+        ),
+        (
+            format!("{{ {order} {{ ... on Customer {{ id }} }} }}"),
+            "cannotSpreadFragment",
+            "Fragment on Customer can't be spread inside Order",
+        ),
+        (format!("{{ {order} {{ id: name id }} }}"), "fieldConflict", "Field 'id' has a field conflict: name or id?"),
+        (format!("{{ {order} {{ id @once }} }}"), "undefinedDirective", "Directive @once is not defined"),
+        (
+            "mutation { refundCreate(input: {orderId: \"gid://shopify/Order/1\", lines: []}) { refund { id } } }"
+                .into(),
+            "argumentNotAccepted",
+            "InputObject 'RefundInput' doesn't accept argument 'lines'",
+        ),
+        (
+            "mutation { refundCreate(input: {note: \"x\"}) { refund { id } } }".into(),
+            "missingRequiredInputObjectAttribute",
+            "Argument 'orderId' on InputObject 'RefundInput' is required. Expected type ID!",
+        ),
+        (
+            "mutation { orderCancel(orderId: \"gid://shopify/Order/1\", restock: true) { job { id } } }".into(),
+            "missingRequiredArguments",
+            "missing required arguments: reason",
+        ),
+    ];
+    for (query, code, message) in rows {
+        let answer = Bench::new().ask(&query, json!({}));
+        let first = &answer["errors"][0];
+        assert_eq!(first["extensions"]["code"], code, "{query}: {answer}");
+        assert!(first["message"].as_str().unwrap().contains(message), "{query}: {answer}");
+        assert!(first["locations"][0]["line"].is_u64() && first["path"].is_array(), "{answer}");
+        assert!(answer.get("data").is_none() && answer["extensions"]["cost"].is_object(), "{answer}");
+    }
+}
+
+#[test]
+fn variables_are_checked_by_value_and_the_place_is_told() {
+    let refund =
+        "mutation($i: RefundInput!, $k: String!) { refundCreate(input: $i) @idempotent(key: $k) { refund { id } } }";
+    let order = order_id(1001);
+    let transaction =
+        |amount: Value| json!({"orderId": order, "gateway": "razorpay", "kind": "REFUND", "amount": amount});
+    let rows = [
+        ("query($id: ID!) { order(id: $id) { id } }", json!({}), "Expected value to not be null"),
+        ("query($id: ID!) { order(id: $id) { id } }", json!({"id": "1001"}), "Invalid global id '1001'"),
+        (
+            "query($n: Int) { orders(first: $n) { nodes { id } } }",
+            json!({"n": "5"}),
+            "Could not coerce value \"5\" to Int",
+        ),
+        (
+            "query($n: Int) { orders(first: $n) { nodes { id } } }",
+            json!({"n": 4.5}),
+            "Could not coerce value 4.5 to Int",
+        ),
+        (
+            "query($s: OrderSortKeys) { orders(first: 1, sortKey: $s) { nodes { id } } }",
+            json!({"s": "created_at"}),
+            "to be one of: CREATED_AT",
+        ),
+        (refund, json!({"k": "1", "i": {"orderId": order, "lineItems": []}}), "Field is not defined on RefundInput"),
+        (refund, json!({"k": "1", "i": {}}), "Expected value to not be null"),
+        (
+            refund,
+            json!({"k": "1", "i": {"orderId": order, "transactions": [transaction(json!(10.5))]}}),
+            "Could not coerce value 10.5 to Decimal",
+        ),
+        (refund, json!({"k": "1", "i": []}), "to be a key-value object"),
+    ];
+    for (query, variables, explanation) in rows {
+        let answer = Bench::new().ask(query, variables);
+        let problems = answer["errors"][0]["extensions"]["problems"].as_array().unwrap();
+        let told = problems.iter().any(|one| one["explanation"].as_str().unwrap().contains(explanation));
+        assert!(told, "{query}: {answer}");
+        assert_eq!(code(&answer), "INVALID_VARIABLE");
+    }
+    let nested = json!({"k": "1", "i": {"orderId": order, "transactions": [transaction(json!("x"))]}});
+    let answer = Bench::new().ask(refund, nested);
+    assert_eq!(answer["errors"][0]["extensions"]["problems"][0]["path"], json!(["transactions", 0, "amount"]));
+}
+
+#[test]
+fn what_is_no_graphql_or_too_deep_is_refused_and_the_shop_lives_on() {
+    let mut bench = Bench::new();
+    let deep = format!("{}{}", "{ a ".repeat(5000), "}".repeat(5000));
+    let wide = format!("{{ {} }}", "shop { name } ".repeat(6000));
+    let doubling: String =
+        (0..40).map(|n| format!("fragment f{n} on Shop {{ ...f{} ...f{} }} ", n + 1, n + 1)).collect();
+    let bomb = format!("{{ shop {{ ...f0 }} }} {doubling} fragment f40 on Shop {{ name }}");
+    for (query, message) in [
+        ("{ shop { name }", "syntax error"),
+        ("", "syntax error"),
+        ("query A { shop { name } } query B { shop { id } }", "An operation name is required"),
+        (deep.as_str(), ""),
+        (wide.as_str(), "too many selections"),
+        (bomb.as_str(), "too many selections"),
+        ("subscription { shop { name } }", "not configured for subscriptions"),
+    ] {
+        let answer = bench.ask(query, json!({}));
+        let told =
+            answer["errors"].as_array().unwrap().iter().any(|one| one["message"].as_str().unwrap().contains(message));
+        assert!(told, "{}: {answer}", &query[..query.len().min(80)]);
+    }
+    for body in ["", "[]", "{\"query\": 5}", "{\"query\": \"{ shop { name } }\", \"variables\": []}"] {
+        let reply = bench.post("t", body);
+        assert_eq!(
+            (reply.status, &json_of(&reply)["errors"]["query"]),
+            (400, &json!("Required parameter missing or invalid"))
+        );
+    }
+    assert_eq!(bench.data("{ shop { name } }", json!({}))["shop"]["name"], "Rangrez Studio");
+}
+
+#[test]
+fn versions_tokens_and_refusals_answer_as_the_real_shop_does() {
+    let served = |version: Option<&str>| {
+        let mut bench = Bench::new();
+        let body = br#"{"query":"{ shop { name } }"}"#;
+        let ask = Ask { version, token: Some("t"), body, request_id: "r" };
+        let reply = bench.world.respond(&bench.schema, ("t", &bench.grant), &ask, (bench.now, bench.clock));
+        (reply.status, reply.version)
+    };
+    for (version, status, by) in [
+        (Some("2026-10"), 200, "2026-10"),
+        (Some("2026-01"), 200, "2026-01"),
+        (Some("2023-04"), 200, "2026-01"),
+        (None, 200, "2026-01"),
+        (Some("2026-11"), 404, "2026-01"),
+        (Some("2031-01"), 404, "2026-01"),
+        (Some("latest"), 404, "2026-01"),
+    ] {
+        assert_eq!(served(version), (status, by), "{version:?}");
+    }
+    let mut bench = Bench::new();
+    let reply = bench.post("other", "{}");
+    assert_eq!(reply.status, 401);
+    assert!(json_of(&reply)["errors"].as_str().unwrap().starts_with("[API] Invalid API key or access token"));
+    for status in [401, 402, 403, 423, 430] {
+        let mut bench = Bench::with(Faults { refuse_status: status, ..Faults::default() });
+        let reply = bench.post("t", r#"{"query":"{ shop { name } }"}"#);
+        assert_eq!(reply.status, status);
+        assert!(json_of(&reply)["errors"].is_string());
+    }
+}
