@@ -11,6 +11,8 @@ pub(crate) type Time = DateTime<Utc>;
 
 /// Effects kept with their time; they go on being counted.
 const EFFECTS_KEPT: usize = 2000;
+/// Ids whose attempts are counted.
+const ATTEMPTS_KEPT: usize = 10_000;
 /// Search documents of an object kept while the index is behind.
 const INDEXED_MAX: usize = 20;
 
@@ -305,6 +307,10 @@ impl Shop {
 
     /// Writes down that a mutation was asked for, whatever comes of it.
     pub(crate) fn attempt(&mut self, mutation: &'static str, id: &str) {
+        // The id is whatever the client sent, so there can be any number of them.
+        if self.attempts.len() >= ATTEMPTS_KEPT {
+            return;
+        }
         *self.attempts.entry((mutation, id.to_owned())).or_default() += 1;
     }
 
@@ -366,8 +372,10 @@ impl Order {
     }
 
     pub(crate) fn fulfillment_status(&self) -> &'static str {
-        let wanted: i64 = self.lines.iter().map(|line| line.quantity).sum();
         let sent: i64 = self.lines.iter().map(|line| self.fulfilled(line.id)).sum();
+        // What was taken off before it left is not waited for.
+        let wanted = |line: &Line| (line.quantity - line.removed).max(self.fulfilled(line.id));
+        let wanted: i64 = self.lines.iter().map(wanted).sum();
         match sent {
             0 if self.on_hold => "ON_HOLD",
             0 if self.packing => "IN_PROGRESS",
@@ -415,8 +423,9 @@ impl Line {
 
 fn remember(indexed: &mut VecDeque<(Time, Document)>, document: Document, now: Time) {
     indexed.push_back((now, document));
+    // Never the oldest: what an index far behind knows must not vanish from it.
     if indexed.len() > INDEXED_MAX {
-        indexed.pop_front();
+        indexed.remove(1);
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::data::{Draft, Line, Order, Shop, Time, Transaction, gid, id_of, link};
-use super::mutations::{Refused, changed, is_email, is_phone, read_address, refuse, text, tidy_tags};
+use super::mutations::{Refused, TAGS_MAX, changed, is_email, is_phone, read_address, refuse, text, tidy_tags};
 use super::queries::{self, Arguments, given};
 use super::values::decimal;
 
@@ -36,6 +36,10 @@ pub(crate) fn create(shop: &mut Shop, now: Time, input: &Value) -> Result<Value,
             None => return refuse(&["purchasingEntity", "customerId"], "Customer does not exist"),
         },
     };
+    let tags = input["tags"].as_array().map(|tags| tidy_tags(tags)).unwrap_or_default();
+    if tags.len() > TAGS_MAX {
+        return refuse(&["tags"], "Tags exceed the maximum of 250");
+    }
     let known = customer.and_then(|id| shop.customers.get(&id)).cloned();
     let shipping_address = match &input["shippingAddress"] {
         Value::Null if input["useCustomerDefaultAddress"].as_bool() == Some(true) => {
@@ -48,7 +52,6 @@ pub(crate) fn create(shop: &mut Shop, now: Time, input: &Value) -> Result<Value,
     let discount = discount_of(&input["appliedDiscount"], subtotal);
     let id = shop.fresh();
     let name = format!("#D{}", shop.drafts.len() + 1);
-    let tags = input["tags"].as_array().map(|tags| tidy_tags(tags)).unwrap_or_default();
     let mut draft = Draft {
         id,
         name,

@@ -115,7 +115,8 @@ impl<'a> Run<'a> {
         let schema = self.schema;
         let Some(known) = schema.field(ty, name) else { return Ok(Value::Null) };
         let arguments = document::arguments(&field.node, self.variables);
-        let raw = match self.refusal(name, known) {
+        let refusal = self.refusal(name, known).or_else(|| self.hidden_node(ty, name, &arguments));
+        let raw = match refusal {
             Some(problem) => Err(problem),
             None => self.raw(ty, field, source, &arguments),
         };
@@ -143,6 +144,24 @@ impl<'a> Run<'a> {
             return Some(Problem::internal(&self.request_id));
         }
         None
+    }
+
+    /// `node(id:)` gives nothing that the field of its own would not.
+    fn hidden_node(&self, ty: &str, name: &str, arguments: &Arguments) -> Option<Problem> {
+        if (ty, name) != ("QueryRoot", "node") {
+            return None;
+        }
+        let kind = kind_of(given(arguments, "id").as_str()?);
+        let root = match kind {
+            "Customer" => "customer",
+            "Product" | "ProductVariant" => "product",
+            "DraftOrder" => "draftOrder",
+            "Return" => "return",
+            "Job" | "Shop" | "Location" => return None,
+            _ => "order",
+        };
+        let scope = self.schema.field("QueryRoot", root)?.scope.as_ref()?;
+        (!self.grant.has(scope)).then(|| Problem::denied(name, scope))
     }
 
     /// What the field holds, before anything is selected from it.

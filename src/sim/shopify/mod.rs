@@ -13,6 +13,7 @@ mod execute;
 mod faults;
 mod goods;
 mod mutations;
+mod opening;
 mod pages;
 mod problem;
 mod queries;

@@ -31,6 +31,9 @@ impl UserError {
     }
 }
 
+/// Tags of one object.
+pub(crate) const TAGS_MAX: usize = 250;
+
 pub(crate) type Refused = Vec<UserError>;
 
 /// `[error]`, for rules that end with one.
@@ -159,6 +162,9 @@ fn update(shop: &mut Shop, view: View, input: &Value) -> Result<Value, Refused> 
     next.po_number = given("poNumber").unwrap_or(next.po_number);
     if let Some(tags) = input["tags"].as_array() {
         next.tags = tidy_tags(tags);
+        if next.tags.len() > TAGS_MAX {
+            return refuse(&["tags"], "Tags exceed the maximum of 250");
+        }
     }
     if let Some(list) = input["customAttributes"].as_array() {
         next.attributes =
@@ -178,21 +184,25 @@ fn add_tags(shop: &mut Shop, view: View, arguments: &Arguments) -> Result<Value,
         return refuse(&["tags"], "Tags can't be blank");
     }
     let now = view.now;
-    let add = |known: &mut Vec<String>| {
+    let add = |known: &mut Vec<String>| -> Result<(), Refused> {
         let new = tags.iter().filter(|tag| !known.iter().any(|old| old.eq_ignore_ascii_case(tag)));
         let new: Vec<String> = new.cloned().collect();
+        if known.len() + new.len() > TAGS_MAX {
+            return refuse(&["tags"], "Tags exceed the maximum of 250");
+        }
         known.extend(new);
+        Ok(())
     };
     if let Some(order) = order_mut(shop, view, id) {
-        add(&mut order.tags);
+        add(&mut order.tags)?;
         let id = order.id;
         changed(shop, id, &["orders/updated"], now);
     } else if let Some(draft) = id_of("DraftOrder", text(id)).and_then(|id| shop.drafts.get_mut(&id)) {
-        add(&mut draft.tags);
+        add(&mut draft.tags)?;
         draft.updated = now;
         queries::index_draft(draft, now);
     } else if let Some(customer) = id_of("Customer", text(id)).and_then(|id| shop.customers.get_mut(&id)) {
-        add(&mut customer.tags);
+        add(&mut customer.tags)?;
     } else {
         return refuse(&["id"], "Record not found");
     }

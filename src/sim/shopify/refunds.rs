@@ -36,6 +36,9 @@ pub(crate) fn create(shop: &mut Shop, view: View, input: &Value, key: Option<&st
     answer
 }
 
+/// Refunds of one order.
+const REFUNDS_MAX: usize = 100;
+
 fn refused(errors: Refused) -> Value {
     let mut refused = payload("refund", Err(errors));
     refused["order"] = Value::Null;
@@ -49,6 +52,9 @@ fn made(shop: &mut Shop, view: View, input: &Value) -> Result<(u64, u64), Refuse
     let Some(order) = order_mut(shop, view, &input["orderId"]) else {
         return refuse(&["orderId"], "Order does not exist");
     };
+    if order.refunds.len() >= REFUNDS_MAX {
+        return refuse(&["orderId"], "Order has too many refunds");
+    }
     let lines = read_lines(order, &input["refundLineItems"])?;
     let shipping = read_shipping(order, &input["shipping"])?;
     let transactions = read_transactions(order, input, ids.1, view.now)?;

@@ -24,7 +24,10 @@ pub(crate) struct Notice {
     pub(crate) news: News,
 }
 
-const STATUSES: [&str; 11] = [
+/// Reports about one parcel.
+const EVENTS_MAX: usize = 200;
+
+pub(crate) const STATUSES: [&str; 11] = [
     "ATTEMPTED_DELIVERY",
     "CARRIER_PICKED_UP",
     "CONFIRMED",
@@ -71,6 +74,9 @@ pub(crate) fn advance(shop: &mut Shop, name: &str, news: &News, now: Time) -> Re
     }
     let (id, used) = (order.id, 2 + order.lines.len() as u64);
     if let Some(parcel) = order.fulfillments.last_mut() {
+        if parcel.events.len() >= EVENTS_MAX {
+            return Err(format!("the parcel of order {name} has {EVENTS_MAX} reports already"));
+        }
         let (city, message) = (news.city.clone(), news.message.clone());
         parcel.events.push(Event { id: first + 1, status: news.status.clone(), happened: now, message, city });
         (parcel.display, parcel.updated) = (news.status.clone(), now);

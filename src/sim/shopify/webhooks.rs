@@ -60,6 +60,7 @@ pub(crate) fn start(shared: &Arc<Shared>, url: String, queue: mpsc::Receiver<Hoo
 }
 
 async fn deliver_all(shared: Weak<Shared>, url: String, mut queue: mpsc::Receiver<Hook>) {
+    let client = awc::Client::new();
     while let Some(hook) = queue.recv().await {
         let Some((swap, twice)) = shared.upgrade().map(|shared| {
             let faults = &shared.world().faults;
@@ -73,8 +74,8 @@ async fn deliver_all(shared: Weak<Shared>, url: String, mut queue: mpsc::Receive
         }
         for hook in batch {
             for _ in 0..if twice { 2 } else { 1 } {
-                if !attempt(&shared, &url, &hook, 0).await {
-                    actix_rt::spawn(try_again(shared.clone(), url.clone(), hook.clone()));
+                if !attempt(&shared, &client, &url, &hook, 0).await {
+                    actix_rt::spawn(try_again(shared.clone(), client.clone(), url.clone(), hook.clone()));
                 }
             }
         }
@@ -82,18 +83,18 @@ async fn deliver_all(shared: Weak<Shared>, url: String, mut queue: mpsc::Receive
 }
 
 /// Later and later; always the body and the address of the first time.
-async fn try_again(shared: Weak<Shared>, url: String, hook: Hook) {
+async fn try_again(shared: Weak<Shared>, client: awc::Client, url: String, hook: Hook) {
     for retry in 1..=RETRIES {
         let Some(base) = shared.upgrade().map(|shared| shared.options.webhook_retry) else { return };
         tokio::time::sleep(base.saturating_mul(1 << (retry - 1))).await;
-        if attempt(&shared, &url, &hook, retry).await {
+        if attempt(&shared, &client, &url, &hook, retry).await {
             return;
         }
     }
 }
 
 /// Whether the subscriber took it, or there is nobody left to tell.
-async fn attempt(shared: &Weak<Shared>, url: &str, hook: &Hook, retry: u32) -> bool {
+async fn attempt(shared: &Weak<Shared>, client: &awc::Client, url: &str, hook: &Hook, retry: u32) -> bool {
     let Some((domain, signature)) = shared.upgrade().map(|shared| {
         let secret = &shared.options.webhook_secret;
         let mut world = shared.world();
@@ -103,7 +104,7 @@ async fn attempt(shared: &Weak<Shared>, url: &str, hook: &Hook, retry: u32) -> b
     }) else {
         return true;
     };
-    let request = awc::Client::new()
+    let request = client
         .post(url)
         .timeout(ANSWER_WITHIN)
         .insert_header(("content-type", "application/json"))

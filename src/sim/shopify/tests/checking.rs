@@ -7,129 +7,107 @@ fn every_type_that_is_named_is_declared() {
     assert_eq!(Schema::built_in().unwrap().dangling(), Vec::<String>::new());
 }
 
+/// A query (`ORDER` stands for a field with its id), the code and a part of the message.
+const MISFITS: &[(&str, &str, &str)] = &[
+    ("{ ORDER { orderNumber } }", "undefinedField", "Field 'orderNumber' doesn't exist on type 'Order'"),
+    ("{ nothing }", "undefinedField", "Field 'nothing' doesn't exist on type 'QueryRoot'"),
+    // Fulfilments are a plain list, line items a connection.
+    (
+        "{ ORDER { fulfillments(first: 1) { nodes { id } } } }",
+        "undefinedField",
+        "'nodes' doesn't exist on type 'Fulfillment'",
+    ),
+    ("{ ORDER { refunds { edges { node { id } } } } }", "undefinedField", "'edges' doesn't exist on type 'Refund'"),
+    (
+        "{ ORDER { lineItems(first: 1) { title } } }",
+        "undefinedField",
+        "'title' doesn't exist on type 'LineItemConnection'",
+    ),
+    ("{ ORDER { totalPriceSet { amount } } }", "undefinedField", "'amount' doesn't exist on type 'MoneyBag'"),
+    ("{ ORDER { customer } }", "selectionMismatch", "Field must have selections (field 'customer'"),
+    ("{ ORDER { name { text } } }", "selectionMismatch", "Selections can't be made on scalars"),
+    ("{ order { id } }", "missingRequiredArguments", "Field 'order' is missing required arguments: id"),
+    ("{ orders(first: 1, phone: \"1\") { nodes { id } } }", "argumentNotAccepted", "doesn't accept argument 'phone'"),
+    ("{ orders(first: \"1\") { nodes { id } } }", "argumentLiteralsIncompatible", "(\"1\"). Expected type 'Int'"),
+    ("{ orders(first: 1, sortKey: NEWEST) { nodes { id } } }", "argumentLiteralsIncompatible", "type 'OrderSortKeys'"),
+    ("{ orders(first: 1, sortKey: \"ID\") { nodes { id } } }", "argumentLiteralsIncompatible", "type 'OrderSortKeys'"),
+    ("{ order(id: \"1001\") { id } }", "argumentLiteralsIncompatible", "Invalid global id '1001'"),
+    (
+        "query($id: ID) { order(id: $id) { id } }",
+        "variableMismatch",
+        "Nullability mismatch on variable $id and argument id (ID / ID!)",
+    ),
+    ("query($n: String) { orders(first: $n) { nodes { id } } }", "variableMismatch", "argument first (String / Int)"),
+    ("query($t: String!) { node(id: $t) { id } }", "variableMismatch", "Type mismatch"),
+    (
+        "mutation($t: String!) { tagsAdd(id: \"gid://shopify/Order/1\", tags: $t) { node { id } } }",
+        "variableMismatch",
+        "List dimension mismatch",
+    ),
+    ("query($x: Int) { ORDER { id } }", "variableNotUsed", "Variable $x is declared by query but not used"),
+    ("{ orders(first: $n) { nodes { id } } }", "variableNotDefined", "Variable $n is used by query but not declared"),
+    (
+        "query($x: Wrong) { orders(first: 1, query: $x) { nodes { id } } }",
+        "variableRequiresValidType",
+        "Wrong isn't a defined input type",
+    ),
+    ("{ ORDER { ...f } }", "useAndDefineFragment", "Fragment f was used, but not defined"),
+    ("{ ORDER { ...f } } fragment f on Order { id ...f }", "infiniteLoop", "Fragment f contains an infinite loop"),
+    (
+        "{ ORDER { ... on Customer { id } } }",
+        "cannotSpreadFragment",
+        "Fragment on Customer can't be spread inside Order",
+    ),
+    ("{ ORDER { id: name id } }", "fieldConflict", "Field 'id' has a field conflict: name or id?"),
+    ("{ ORDER { id @once } }", "undefinedDirective", "Directive @once is not defined"),
+    (
+        "mutation { refundCreate(input: {orderId: \"gid://shopify/Order/1\", lines: []}) { refund { id } } }",
+        "argumentNotAccepted",
+        "InputObject 'RefundInput' doesn't accept argument 'lines'",
+    ),
+    (
+        "mutation { refundCreate(input: {note: \"x\"}) { refund { id } } }",
+        "missingRequiredInputObjectAttribute",
+        "Argument 'orderId' on InputObject 'RefundInput' is required. Expected type ID!",
+    ),
+    (
+        "mutation { orderCancel(orderId: \"gid://shopify/Order/1\", restock: true) { job { id } } }",
+        "missingRequiredArguments",
+        "missing required arguments: reason",
+    ),
+];
+
 #[test]
 fn a_query_that_does_not_fit_the_schema_is_told_what_is_wrong() {
-    let order = r#"order(id: "gid://shopify/Order/1")"#;
-    let rows: Vec<(String, &str, &str)> = vec![
-        (
-            format!("{{ {order} {{ orderNumber }} }}"),
-            "undefinedField",
-            "Field 'orderNumber' doesn't exist on type 'Order'",
-        ),
-        ("{ nothing }".into(), "undefinedField", "Field 'nothing' doesn't exist on type 'QueryRoot'"),
-        // Fulfilments are a plain list, line items a connection.
-        (
-            format!("{{ {order} {{ fulfillments(first: 1) {{ nodes {{ id }} }} }} }}"),
-            "undefinedField",
-            "'nodes' doesn't exist on type 'Fulfillment'",
-        ),
-        (
-            format!("{{ {order} {{ refunds {{ edges {{ node {{ id }} }} }} }} }}"),
-            "undefinedField",
-            "'edges' doesn't exist on type 'Refund'",
-        ),
-        (
-            format!("{{ {order} {{ lineItems(first: 1) {{ title }} }} }}"),
-            "undefinedField",
-            "'title' doesn't exist on type 'LineItemConnection'",
-        ),
-        (
-            format!("{{ {order} {{ totalPriceSet {{ amount }} }} }}"),
-            "undefinedField",
-            "'amount' doesn't exist on type 'MoneyBag'",
-        ),
-        (format!("{{ {order} {{ customer }} }}"), "selectionMismatch", "Field must have selections (field 'customer'"),
-        (format!("{{ {order} {{ name {{ text }} }} }}"), "selectionMismatch", "Selections can't be made on scalars"),
-        ("{ order { id } }".into(), "missingRequiredArguments", "Field 'order' is missing required arguments: id"),
-        (
-            "{ orders(first: 1, phone: \"1\") { nodes { id } } }".into(),
-            "argumentNotAccepted",
-            "doesn't accept argument 'phone'",
-        ),
-        (
-            "{ orders(first: \"1\") { nodes { id } } }".into(),
-            "argumentLiteralsIncompatible",
-            "invalid value (\"1\"). Expected type 'Int'",
-        ),
-        (
-            "{ orders(first: 1, sortKey: NEWEST) { nodes { id } } }".into(),
-            "argumentLiteralsIncompatible",
-            "Expected type 'OrderSortKeys'",
-        ),
-        (
-            "{ orders(first: 1, sortKey: \"ID\") { nodes { id } } }".into(),
-            "argumentLiteralsIncompatible",
-            "Expected type 'OrderSortKeys'",
-        ),
-        ("{ order(id: \"1001\") { id } }".into(), "argumentLiteralsIncompatible", "Invalid global id '1001'"),
-        (
-            "query($id: ID) { order(id: $id) { id } }".into(),
-            "variableMismatch",
-            "Nullability mismatch on variable $id and argument id (ID / ID!)",
-        ),
-        (
-            "query($n: String) { orders(first: $n) { nodes { id } } }".into(),
-            "variableMismatch",
-            "Type mismatch on variable $n and argument first (String / Int)",
-        ),
-        ("query($t: String!) { node(id: $t) { id } }".into(), "variableMismatch", "Type mismatch"),
-        (
-            "mutation($t: String!) { tagsAdd(id: \"gid://shopify/Order/1\", tags: $t) { node { id } } }".into(),
-            "variableMismatch",
-            "List dimension mismatch",
-        ),
-        (
-            format!("query($x: Int) {{ {order} {{ id }} }}"),
-            "variableNotUsed",
-            "Variable $x is declared by query but not used",
-        ),
-        (
-            "{ orders(first: $n) { nodes { id } } }".into(),
-            "variableNotDefined",
-            "Variable $n is used by query but not declared",
-        ),
-        (
-            "query($x: Wrong) { orders(first: 1, query: $x) { nodes { id } } }".into(),
-            "variableRequiresValidType",
-            "Wrong isn't a defined input type",
-        ),
-        (format!("{{ {order} {{ ...f }} }}"), "useAndDefineFragment", "Fragment f was used, but not defined"),
-        (
-            format!("{{ {order} {{ ...f }} }} fragment f on Order {{ id ...f }}"),
-            "infiniteLoop",
-            "Fragment f contains an infinite loop",
-        ),
-        (
-            format!("{{ {order} {{ ... on Customer {{ id }} }} }}"),
-            "cannotSpreadFragment",
-            "Fragment on Customer can't be spread inside Order",
-        ),
-        (format!("{{ {order} {{ id: name id }} }}"), "fieldConflict", "Field 'id' has a field conflict: name or id?"),
-        (format!("{{ {order} {{ id @once }} }}"), "undefinedDirective", "Directive @once is not defined"),
-        (
-            "mutation { refundCreate(input: {orderId: \"gid://shopify/Order/1\", lines: []}) { refund { id } } }"
-                .into(),
-            "argumentNotAccepted",
-            "InputObject 'RefundInput' doesn't accept argument 'lines'",
-        ),
-        (
-            "mutation { refundCreate(input: {note: \"x\"}) { refund { id } } }".into(),
-            "missingRequiredInputObjectAttribute",
-            "Argument 'orderId' on InputObject 'RefundInput' is required. Expected type ID!",
-        ),
-        (
-            "mutation { orderCancel(orderId: \"gid://shopify/Order/1\", restock: true) { job { id } } }".into(),
-            "missingRequiredArguments",
-            "missing required arguments: reason",
-        ),
-    ];
-    for (query, code, message) in rows {
+    for (query, code, message) in MISFITS {
+        let query = query.replace("ORDER", r#"order(id: "gid://shopify/Order/1")"#);
         let answer = Bench::new().ask(&query, json!({}));
         let first = &answer["errors"][0];
-        assert_eq!(first["extensions"]["code"], code, "{query}: {answer}");
+        assert_eq!(first["extensions"]["code"], *code, "{query}: {answer}");
         assert!(first["message"].as_str().unwrap().contains(message), "{query}: {answer}");
         assert!(first["locations"][0]["line"].is_u64() && first["path"].is_array(), "{answer}");
         assert!(answer.get("data").is_none() && answer["extensions"]["cost"].is_object(), "{answer}");
+    }
+}
+
+#[test]
+fn a_seed_that_does_not_fit_together_is_refused_with_the_reason() {
+    let built_in = include_str!("../../../../sandbox/shop.toml");
+    for (from, to, told) in [
+        ("sku = \"QUI-DBL\" }]", "sku = \"NO-SUCH\" }]", "no product has the SKU 'NO-SUCH'"),
+        ("customer = \"ravi\"", "customer = \"nobody\"", "no customer has the key 'nobody'"),
+        ("payment = \"cod\"", "payment = \"shells\"", "payment 'shells' is none of"),
+        ("status = \"OUT_FOR_DELIVERY\"", "status = \"LOST\"", "'LOST' is no status of a parcel"),
+        ("cancelled = \"CUSTOMER\"", "cancelled = \"mood\"", "cancelled 'mood' is none of"),
+        ("number = 1002", "number = 1001", "its number 1001 is another's"),
+        ("price = \"349.00\"", "price = \"349 Rs\"", "'349 Rs' is no price"),
+        ("province_code = \"DL\"", "province_code = \"Delhi\"", "'Delhi' is no state of India"),
+        ("days_ago = 0.5", "days = 1", "unknown field `days`"),
+    ] {
+        assert!(built_in.contains(from), "{from}");
+        let opened = Seed::parse(&built_in.replacen(from, to, 1)).and_then(|seed| seed.open(Utc::now()));
+        let error = opened.map(drop).unwrap_err();
+        assert!(error.contains(told), "{told}: {error}");
     }
 }
 

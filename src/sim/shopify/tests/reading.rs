@@ -191,6 +191,10 @@ fn what_an_app_may_not_see_is_null_with_an_error_and_the_rest_is_there() {
     bench.grant.scopes.push("read_customers".to_owned());
     let answer = bench.ask("{ customer(id: \"gid://shopify/Customer/7001\") { displayName } }", json!({}));
     assert_eq!(answer["data"], json!({"customer": null}));
+    bench.grant.scopes.retain(|scope| scope != "read_orders" && scope != "write_orders");
+    let query = "query($id: ID!) { node(id: $id) { id } }";
+    assert_eq!(code(&bench.ask(query, json!({"id": order_id(1001)}))), "ACCESS_DENIED");
+    assert!(bench.ask(query, json!({"id": "gid://shopify/Product/8001"}))["data"]["node"].is_object());
     bench.grant.scopes.clear();
     let answer = bench.ask("{ orders(first: 1) { nodes { id } } }", json!({}));
     assert_eq!((&answer["data"], code(&answer)), (&Value::Null, "ACCESS_DENIED"));
