@@ -11,6 +11,8 @@ pub(crate) type Time = DateTime<Utc>;
 
 /// Effects kept with their time; they go on being counted.
 const EFFECTS_KEPT: usize = 2000;
+/// Of one line; with the largest price and the most lines a sum still fits.
+pub(crate) const QUANTITY_MAX: i64 = 10_000;
 /// Ids whose attempts are counted.
 const ATTEMPTS_KEPT: usize = 10_000;
 /// Search documents of an object kept while the index is behind.
@@ -417,7 +419,8 @@ impl Line {
 
     /// What `quantity` of it costs, its part of the discount taken off.
     pub(crate) fn share(&self, quantity: i64) -> i64 {
-        if self.quantity == 0 { 0 } else { self.total() * quantity / self.quantity }
+        let part = i128::from(self.total()) * i128::from(quantity) / i128::from(self.quantity.max(1));
+        i64::try_from(part).unwrap_or(i64::MAX)
     }
 }
 

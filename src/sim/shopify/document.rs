@@ -13,6 +13,9 @@ use super::problem::Problem;
 use super::schema::Schema;
 use super::values;
 
+/// Brackets inside of one another. The parser limits selections only; lists of lists would end its stack.
+const NESTING_MAX: usize = 150;
+
 /// One operation with what belongs to it.
 pub(crate) struct Document {
     pub(crate) operation: Positioned<OperationDefinition>,
@@ -26,6 +29,9 @@ pub(crate) struct Document {
 /// # Errors
 /// It is no GraphQL, or does not say which of its operations is meant.
 pub(crate) fn read(query: &str, wanted: Option<&str>) -> Result<Document, Problem> {
+    if nesting(query) > NESTING_MAX {
+        return Err(Problem::new(format!("syntax error: nested deeper than {NESTING_MAX}")));
+    }
     let parsed = parse_query(query).map_err(|error| refused(&error))?;
     let (name, operation) = match parsed.operations {
         DocumentOperations::Single(operation) => (None, operation),
@@ -45,6 +51,20 @@ pub(crate) fn read(query: &str, wanted: Option<&str>) -> Result<Document, Proble
     let kind = operation.node.ty.to_string();
     let title = name.map_or_else(|| kind.clone(), |name| format!("{kind} {name}"));
     Ok(Document { operation, title, fragments: parsed.fragments })
+}
+
+/// How deep brackets stand in one another; those inside of texts are counted too, which costs no honest query anything.
+fn nesting(query: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in query.bytes() {
+        match byte {
+            b'{' | b'[' | b'(' => depth += 1,
+            b'}' | b']' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 fn refused(error: &Error) -> Problem {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use serde_json::Value;
 
-use super::data::{Draft, Line, Order, Shop, Time, Transaction, gid, id_of, link};
+use super::data::{Draft, Line, Order, QUANTITY_MAX, Shop, Time, Transaction, gid, id_of, link};
 use super::mutations::{Refused, TAGS_MAX, changed, is_email, is_phone, read_address, refuse, text, tidy_tags};
 use super::queries::{self, Arguments, given};
 use super::values::decimal;
@@ -88,8 +88,8 @@ fn read_lines(shop: &mut Shop, input: &Value) -> Result<Vec<Line>, Refused> {
     let mut lines = Vec::new();
     for item in &items {
         let quantity = item["quantity"].as_i64().unwrap_or_default();
-        if quantity < 1 {
-            return refuse(&["lineItems", "quantity"], "Quantity must be greater than or equal to 1");
+        if !(1..=QUANTITY_MAX).contains(&quantity) {
+            return refuse(&["lineItems", "quantity"], "Quantity must be greater than or equal to 1 and at most 10000");
         }
         let price = item["originalUnitPriceWithCurrency"]["amount"].as_str().and_then(decimal);
         let mut line = match item["variantId"].as_str() {
@@ -108,7 +108,7 @@ fn read_lines(shop: &mut Shop, input: &Value) -> Result<Vec<Line>, Refused> {
                 None => return refuse(&["lineItems", "variantId"], "Product with that ID is no longer available"),
             },
             None => match (item["title"].as_str().filter(|title| !title.is_empty()), price) {
-                (Some(title), Some(price)) => Line {
+                (Some(title), Some(price)) if price >= 0 => Line {
                     id: 0,
                     variant: None,
                     title: title.to_owned(),

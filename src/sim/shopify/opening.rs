@@ -197,6 +197,9 @@ fn lines(shop: &mut Shop, seeds: &[LineSeed]) -> Result<Vec<Line>, String> {
         let (product, variant) = variants
             .find(|(_, variant)| variant.sku == seed.sku)
             .ok_or_else(|| format!("no product has the SKU '{}'", seed.sku))?;
+        if !(1..=data::QUANTITY_MAX).contains(&seed.quantity) {
+            return Err(format!("quantity {} of '{}' is not 1 to {}", seed.quantity, seed.sku, data::QUANTITY_MAX));
+        }
         lines.push(Line {
             id,
             variant: Some(variant.id),

@@ -116,12 +116,15 @@ fn scalar(name: &str, value: &Value) -> Result<(), String> {
     if fits { Ok(()) } else { Err(format!("Could not coerce value {} to {name}", shown(value))) }
 }
 
+/// Below a thousand million, so that no sum of an order's lines overflows.
+const DIGITS_MAX: usize = 9;
+
 /// A decimal string in hundredths: `"499"`, `"499.0"`, `"499.50"`.
 pub(crate) fn decimal(text: &str) -> Option<i64> {
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let (sign, digits) = whole.strip_prefix('-').map_or((1, whole), |digits| (-1, digits));
     let all_digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if digits.is_empty() || digits.len() > 12 || !all_digits(digits) || !all_digits(part) {
+    if digits.is_empty() || digits.len() > DIGITS_MAX || !all_digits(digits) || !all_digits(part) {
         return None;
     }
     // Beyond hundredths only zeros mean nothing.

@@ -102,6 +102,7 @@ fn a_seed_that_does_not_fit_together_is_refused_with_the_reason() {
         ("number = 1002", "number = 1001", "its number 1001 is another's"),
         ("price = \"349.00\"", "price = \"349 Rs\"", "'349 Rs' is no price"),
         ("province_code = \"DL\"", "province_code = \"Delhi\"", "'Delhi' is no state of India"),
+        ("quantity = 4", "quantity = 0", "quantity 0 of 'MUG-BLU'"),
         ("days_ago = 0.5", "days = 1", "unknown field `days`"),
     ] {
         assert!(built_in.contains(from), "{from}");
@@ -161,6 +162,7 @@ fn variables_are_checked_by_value_and_the_place_is_told() {
 fn what_is_no_graphql_or_too_deep_is_refused_and_the_shop_lives_on() {
     let mut bench = Bench::new();
     let deep = format!("{}{}", "{ a ".repeat(5000), "}".repeat(5000));
+    let lists = format!("{{ orders(first: {}1{}) {{ nodes {{ id }} }} }}", "[".repeat(100_000), "]".repeat(100_000));
     let wide = format!("{{ {} }}", "shop { name } ".repeat(6000));
     let doubling: String =
         (0..40).map(|n| format!("fragment f{n} on Shop {{ ...f{} ...f{} }} ", n + 1, n + 1)).collect();
@@ -169,7 +171,8 @@ fn what_is_no_graphql_or_too_deep_is_refused_and_the_shop_lives_on() {
         ("{ shop { name }", "syntax error"),
         ("", "syntax error"),
         ("query A { shop { name } } query B { shop { id } }", "An operation name is required"),
-        (deep.as_str(), ""),
+        (deep.as_str(), "nested deeper"),
+        (lists.as_str(), "nested deeper"),
         (wide.as_str(), "too many selections"),
         (bomb.as_str(), "too many selections"),
         ("subscription { shop { name } }", "not configured for subscriptions"),
@@ -218,5 +221,34 @@ fn versions_tokens_and_refusals_answer_as_the_real_shop_does() {
         let reply = bench.post("t", r#"{"query":"{ shop { name } }"}"#);
         assert_eq!(reply.status, status);
         assert!(json_of(&reply)["errors"].is_string());
+    }
+}
+
+/// Queries and mutations that use most of the schema, to be cut up at random.
+const WHOLE: &[&str] = &[
+    "query Q($id: ID!) { order(id: $id) { ...f lineItems(first: 5, after: null) { edges { cursor node { title } } } } } fragment f on Order { name tags }",
+    "{ orders(first: 3, query: \"name:1001 OR tag:'a b' -email:x*\", sortKey: CREATED_AT, reverse: true) { nodes { id } } }",
+    "mutation($i: OrderInput!) { orderUpdate(input: $i) { order { id } userErrors { field message } } }",
+    "mutation { draftOrderCreate(input: {lineItems: [{title: \"x\", quantity: 10000, originalUnitPriceWithCurrency: {amount: \"999999999.99\", currencyCode: INR}}], tags: [\"a\"]}) { draftOrder { totalPriceSet { shopMoney { amount } } } } }",
+    "mutation { refundCreate(input: {orderId: \"gid://shopify/Order/5001001\", shipping: {amount: \"1.5\"}}) @idempotent(key: \"a\") { userErrors { message } } }",
+];
+
+proptest::proptest! {
+    #[test]
+    fn no_query_however_mangled_stops_the_shop(
+        which in 0..WHOLE.len(), cuts in proptest::collection::vec((0..400_usize, 0..6_usize, "[ -~]{0,6}"), 0..5), id in "[ -~]{0,20}",
+    ) {
+        let mut query: Vec<u8> = WHOLE[which].bytes().collect();
+        for (at, length, put) in cuts {
+            let at = at.min(query.len());
+            let end = (at + length).min(query.len());
+            query.splice(at..end, put.bytes());
+        }
+        let mut bench = Bench::new();
+        let variables = json!({"id": order_id(1001), "i": {"id": id, "tags": [id, id]}});
+        let answer = bench.ask(&String::from_utf8_lossy(&query), variables);
+        proptest::prop_assert!(answer.get("data").is_some() || answer["errors"][0]["message"].is_string(), "{}", answer);
+        let alive = bench.ask("{ shop { name } }", json!({}))["data"].is_object();
+        proptest::prop_assert!(alive);
     }
 }
