@@ -4,6 +4,7 @@
 
 mod calendar;
 mod own;
+mod shop;
 pub mod templates;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 8] = [
+pub const BUILT_IN_TOOLS: [&str; 15] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -28,6 +29,13 @@ pub const BUILT_IN_TOOLS: [&str; 8] = [
     "my_appointments",
     "move_appointment",
     "cancel_appointment",
+    "find_orders",
+    "order_status",
+    "cancel_order",
+    "change_address",
+    "start_return",
+    "find_products",
+    "draft_order",
 ];
 
 /// Where clients are that do not say so.
@@ -70,6 +78,8 @@ struct Settings {
     menu: BTreeMap<String, Choice>,
     #[serde(default)]
     calendar: Option<calendar::Written>,
+    #[serde(default)]
+    shop: Option<shop::Written>,
     #[serde(default)]
     intents: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -257,6 +267,7 @@ pub fn read(
         language,
         languages,
         calendar: settings.calendar.map(|written| calendar::read(written, zone)).transpose()?.map(Arc::new),
+        shop: settings.shop.as_ref().map(shop::read).transpose()?,
         intents: Arc::new(own::intents(&settings.intents)?),
         products: Arc::new(own::products(&settings.products)?),
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
@@ -346,7 +357,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
     let name_fits = (1..=64).contains(&endpoint.name.len())
         && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // A client's own tool may bear the name of one for calendars: then it is the one that is offered.
+    // A client's own tool may bear the name of one for calendars or shops: then it is the one that is offered.
     if !name_fits || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
         return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
     }
@@ -461,6 +472,9 @@ mod tests {
             (json!({"languages": ["hi", "fr"]}), "languages: expected a language"),
             (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
             (json!({"tools": ["fly"]}), "fly"),
+            (json!({"shop": {"proof": "trust"}}), "shop: proof: expected number"),
+            (json!({"shop": {"write_limit": -1}}), "shop"),
+            (json!({"shop": {"limit": 5}}), "shop"),
             (json!({"menu": {"0": "nobody"}}), "menu"),
             (json!({"barge_in": "never"}), "barge_in: expected off"),
             (json!({"menu": {"0#": "person"}}), "menu: expected 1 to 8 keys"),

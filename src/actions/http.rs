@@ -91,25 +91,29 @@ impl HttpActions {
         snapshot.client(&request.facts.client_slug).map(|client| client.secrets.http_secret.clone())
     }
 
-    /// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
     async fn checked_address(&self, url: &Url) -> Result<SocketAddr, ActionError> {
-        let refused = |why: &str| ActionError::Refused(format!("its address is not allowed: {why}"));
-        let port = url.port_or_known_default().ok_or_else(|| refused("no port"))?;
-        let host = url.host().ok_or_else(|| refused("no host"))?;
-        let trusted = self.trusted.iter().any(|known| *known == format!("{host}:{port}"));
-        if url.scheme() != "https" && !trusted {
-            return Err(refused("https is required"));
-        }
-        let addresses: Vec<SocketAddr> = match host {
-            Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
-            Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
-            Host::Domain(name) => tokio::net::lookup_host((name, port))
-                .await
-                .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
-                .collect(),
-        };
-        pinned(&addresses, trusted)
+        let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
+        checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
     }
+}
+
+/// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
+pub(super) async fn checked_address(url: &Url, trusted: bool) -> Result<SocketAddr, ActionError> {
+    let refused = |why: &str| ActionError::Refused(format!("its address is not allowed: {why}"));
+    let port = url.port_or_known_default().ok_or_else(|| refused("no port"))?;
+    let host = url.host().ok_or_else(|| refused("no host"))?;
+    if url.scheme() != "https" && !trusted {
+        return Err(refused("https is required"));
+    }
+    let addresses: Vec<SocketAddr> = match host {
+        Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
+        Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
+        Host::Domain(name) => tokio::net::lookup_host((name, port))
+            .await
+            .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
+            .collect(),
+    };
+    pinned(&addresses, trusted)
 }
 
 /// The address a request goes to, whatever its name means a moment later.

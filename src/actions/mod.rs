@@ -6,15 +6,17 @@
 //! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
 //! | `request_callback` | notes when to ring back; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
+//! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`] |
 
 pub mod appointments;
 pub mod http;
+pub mod shopify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::Agent;
+use caly_actors::domain::{Agent, CallFacts, IntentKind};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, Step,
     ToolSpec,
@@ -26,6 +28,7 @@ use serde_json::{Value, json};
 
 use self::appointments::Diary;
 use self::http::HttpActions;
+use self::shopify::Shopify;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 
@@ -33,30 +36,37 @@ const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 pub struct Catalogue {
     http: Arc<HttpActions>,
     diary: Arc<dyn Diary>,
+    shop: Arc<Shopify>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>) -> Self {
-        Self { http: Arc::new(http), diary }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, shop: Arc<Shopify>) -> Self {
+        Self { http: Arc::new(http), diary, shop }
     }
 }
 
 impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
         let own = |name: &str| agent.http_tools.iter().any(|tool| &*tool.name == name);
-        let calendar = |name: &str| if own(name) { None } else { appointments::spec(name, agent) };
-        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| calendar(name)));
+        let room = |name: &str| appointments::spec(name, agent).or_else(|| shopify::spec(name, agent));
+        let room = |name: &str| if own(name) { None } else { room(name) };
+        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| room(name)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
-        let (http, diary) = (Arc::clone(&self.http), Arc::clone(&self.diary));
+        let (http, diary, shop) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.shop));
         Box::pin(async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
+            {
+                return outcome;
+            }
+            if tool.is_none()
+                && let Some(outcome) = shopify::run(&shop, &request).await
             {
                 return outcome;
             }
@@ -71,6 +81,13 @@ impl ActionRunner for Catalogue {
                 (_, Some(tool)) => http.run(&tool, &request).await,
                 (name, None) => Err(ActionError::Refused(format!("there is no action {name}"))),
             }
+        })
+    }
+
+    fn prefetch(&self, facts: &Arc<CallFacts>, intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
+        let (shop, facts) = (Arc::clone(&self.shop), Arc::clone(facts));
+        shopify::worth_a_look(&facts, intent).then(|| -> LocalBoxFuture<'static, ()> {
+            Box::pin(async move { shop.prefetch(&facts).await })
         })
     }
 }

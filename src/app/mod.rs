@@ -4,6 +4,7 @@ mod diary;
 mod lost_ends;
 mod restart;
 mod sandbox;
+mod shops;
 mod signals;
 
 use std::process::ExitCode;
@@ -22,6 +23,7 @@ use url::Url;
 
 use crate::actions::Catalogue;
 use crate::actions::http::HttpActions;
+use crate::actions::shopify::Shopify;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs, Provider};
@@ -42,6 +44,8 @@ use crate::store::recorder::{Recorder, RecorderOptions, Write};
 use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
+
+pub use shops::options as shop_options;
 
 /// For what the recorder has not written at the end.
 const RECORDER_STOP: Duration = Duration::from_secs(5);
@@ -87,6 +91,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         watch: Watch::new(signals::overload(&config)),
         alarms: alarms(ports.recordings.clone()),
         api: http::api::State::default(),
+        shop: shops::door(ports.shop),
     });
     let admitting = Arc::clone(&calls);
     app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
@@ -220,6 +225,7 @@ fn recording_hosts(config: &Config) -> anyhow::Result<RecordingHosts> {
 
 struct Outside {
     ports: Ports,
+    shop: Arc<Shopify>,
     recordings: Option<Arc<WavRecordings>>,
 }
 
@@ -230,6 +236,7 @@ fn ports(
     (store, recorder): (&Store, &Arc<Recorder>),
 ) -> anyhow::Result<Outside> {
     let outbound = Outbound::new(None)?;
+    let shop = Arc::new(shops::open(config, outbound.clone(), directory.clone())?);
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
     let recordings = match config.recording.enabled {
         true => {
@@ -245,12 +252,12 @@ fn ports(
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http, Arc::new(diary::StoredDiary(store.clone())))),
+        actions: Arc::new(Catalogue::new(http, Arc::new(diary::StoredDiary(store.clone())), Arc::clone(&shop))),
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),
     };
-    Ok(Outside { ports, recordings })
+    Ok(Outside { ports, shop, recordings })
 }
 
 /// A recording that stops or goes on is a mark in its call's journal.

@@ -160,8 +160,17 @@ async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> 
     let mut probes = check::probes(&config, &outbound.client());
     let database = config.clone();
     probes.push(check::Probe::new("database", move || async move { try_database(&database).await }));
+    let shops = (config.clone(), outbound.clone());
+    probes.push(check::Probe::new("shops", move || async move { try_shops(&shops.0, shops.1).await }));
     let sound = check::run(&config, probes, json, &mut out).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn try_shops(config: &Config, outbound: crate::outbound::Outbound) -> check::Finding {
+    match (connect(config).await, crate::app::shop_options(config)) {
+        (Ok(store), Ok(options)) => check::try_shops(store, outbound, options).await,
+        (Err(error), _) | (_, Err(error)) => check::Finding::Unused(format!("{error:#}")),
+    }
 }
 
 async fn try_database(config: &Config) -> check::Finding {

@@ -245,6 +245,7 @@ pub fn agent() -> Agent {
         intents: Default::default(),
         products: Default::default(),
         calendar: None,
+        shop: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
