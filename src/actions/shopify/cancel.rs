@@ -41,6 +41,8 @@ fn refund(order: &Order) -> String {
             format!("{} goes back the way it was paid", paid.said())
         }
         "AUTHORIZED" => "the reserved money is set free".to_owned(),
+        // Of an order that is cancelled already: how much it was is not told with it any more.
+        "REFUNDED" => "the money goes back the way it was paid".to_owned(),
         _ => "nothing was paid, so nothing goes back".to_owned(),
     }
 }
@@ -111,7 +113,8 @@ impl Asked<'_> {
             }
             let over = job.as_ref().is_some_and(|(_, done)| *done);
             match self.anew(&order.id).await {
-                Ok(Some(now)) if now.cancelled.is_some() => return Ok(self.cancelled(&now)),
+                // As it was before: what was paid stands on that one.
+                Ok(Some(now)) if now.cancelled.is_some() => return Ok(self.cancelled(order)),
                 Ok(_) if over => return Err(refused("the shop did not cancel it: offer a person")),
                 Ok(_) | Err(_) => {}
             }

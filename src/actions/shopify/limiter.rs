@@ -171,7 +171,8 @@ mod tests {
         let mut limiter = Limiter::new(now);
         limiter.close(ms(2000), now);
         assert_eq!(limiter.reserve("orders", now + ms(500)), Err(ms(1500)));
-        assert!(limiter.reserve("orders", now + ms(2000)).is_ok());
+        let reserved = limiter.reserve("orders", now + ms(2000)).unwrap();
+        limiter.over(reserved);
         limiter.learn("orders", (Some(752.0), Some(Status { available: 2.0, ..STATUS })), 0.0, now);
         assert_eq!(limiter.throttled("orders"), ms(7500), "(752 - 2) / 100");
     }
