@@ -1,4 +1,4 @@
-//! `caly sim carrier` and `caly sim engine`: the sandbox's two halves as servers of their own.
+//! `caly sim carrier`, `caly sim engine` and `caly sim shopify`: the simulated vendors as servers of their own.
 #![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
 
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use anyhow::Context as _;
 
 use crate::sim::carrier::{self, CarrierOptions, Knobs, Scenario};
 use crate::sim::engine::{self, EngineOptions, Script};
+use crate::sim::shopify::{self, Faults, Seed, ShopOptions, ShopServer};
 
 /// The simulated vendors as servers of their own.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -19,6 +20,8 @@ pub enum SimCommand {
     Carrier(CarrierArgs),
     /// A simulated OpenAI Realtime service
     Engine(EngineArgs),
+    /// A simulated Shopify shop: Admin GraphQL API and webhooks
+    Shopify(ShopifyArgs),
 }
 
 /// `caly sim carrier`
@@ -115,6 +118,47 @@ pub struct EngineArgs {
     pub fault_sessions: Option<u32>,
 }
 
+/// `caly sim shopify`
+#[derive(Clone, Debug, clap::Args)]
+pub struct ShopifyArgs {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8093")]
+    pub bind: SocketAddr,
+    /// Listen on this port, at the address of --bind
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// What the shop has: a TOML file like sandbox/shop.toml
+    #[arg(long)]
+    pub seed: Option<PathBuf>,
+    /// The only access token accepted
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Access scopes granted, with commas between; read_all_orders shows orders older than 60 days
+    #[arg(long, value_delimiter = ',')]
+    pub scopes: Vec<String>,
+    /// Do not show names, phones, mail and street addresses, as to an app that was not approved for them
+    #[arg(long)]
+    pub no_protected_data: bool,
+    /// Points in the bucket of costs
+    #[arg(long, default_value_t = 2000)]
+    pub bucket: u32,
+    /// Points that come back in a second
+    #[arg(long, default_value_t = 100)]
+    pub restore_rate: u32,
+    /// Told of changes
+    #[arg(long, value_name = "URL")]
+    pub webhook: Option<String>,
+    /// What webhooks are signed with
+    #[arg(long)]
+    pub webhook_secret: Option<String>,
+    /// What goes wrong: NAME=VALUE with commas between, or JSON; see docs/operations.md
+    #[arg(long, default_value = "")]
+    pub faults: String,
+    /// For machines
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Runs the command until it is interrupted. Needs an actix system or a tokio `LocalSet` around it.
 ///
 /// # Errors
@@ -123,6 +167,7 @@ pub async fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
     match command {
         SimCommand::Carrier(args) => run_carrier(args).await,
         SimCommand::Engine(args) => run_engine(args).await,
+        SimCommand::Shopify(args) => run_shopify(args).await,
     }
 }
 
@@ -188,6 +233,58 @@ async fn run_carrier(args: CarrierArgs) -> anyhow::Result<ExitCode> {
     }
     let code = told(&server.violations());
     Ok(if reports.iter().all(|report| report.ok) { code } else { ExitCode::FAILURE })
+}
+
+async fn run_shopify(args: ShopifyArgs) -> anyhow::Result<ExitCode> {
+    let json = args.json;
+    let options = shop_options(args)?;
+    let bind = options.bind;
+    let server = shopify::serve(options)
+        .await
+        .with_context(|| format!("cannot open the shop at {bind}: choose another address with --port"))?;
+    println!("{}", if json { described(&server).to_string() } else { introduced(&server) });
+    tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
+    server.stop().await;
+    if json {
+        println!("{}", server.state());
+        return Ok(if server.violations().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    println!("{}", server.state()["counts"]);
+    Ok(told(&server.violations()))
+}
+
+fn shop_options(args: ShopifyArgs) -> anyhow::Result<ShopOptions> {
+    let mut options = ShopOptions::sandbox().map_err(anyhow::Error::msg)?;
+    if let Some(path) = &args.seed {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        options.seed = Seed::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
+    }
+    options.bind = args.bind;
+    options.bind.set_port(args.port.unwrap_or(args.bind.port()));
+    options.token = args.token.unwrap_or(options.token);
+    options.webhook_secret = args.webhook_secret.unwrap_or(options.webhook_secret);
+    if !args.scopes.is_empty() {
+        options.scopes = args.scopes;
+    }
+    options.protected_data = !args.no_protected_data;
+    (options.bucket, options.restore_per_second, options.webhook_url) = (args.bucket, args.restore_rate, args.webhook);
+    options.faults = Faults::parse(&args.faults).map_err(|error| super::Usage(format!("--faults: {error}")))?;
+    Ok(options)
+}
+
+fn described(server: &ShopServer) -> serde_json::Value {
+    serde_json::json!({"url": server.url, "graphql": format!("{}/admin/api/2026-10/graphql.json", server.url),
+        "token": server.token, "webhook_secret": server.webhook_secret})
+}
+
+fn introduced(server: &ShopServer) -> String {
+    let (url, token, secret) = (&server.url, &server.token, &server.webhook_secret);
+    format!(
+        "use it: shop address {url}, access token {token}, webhook secret {secret}  (a simulated Shopify; end with ctrl-c)\n\
+         ask it: curl -H 'X-Shopify-Access-Token: {token}' -H 'Content-Type: application/json' \\\n  \
+         -d '{{\"query\":\"{{ shop {{ name }} }}\"}}' {url}/admin/api/2026-10/graphql.json\n\
+         what it did: {url}/sim/state   what goes wrong: {url}/sim/faults   a parcel moves: POST {url}/sim/shipments"
+    )
 }
 
 /// Prints violations; any makes the exit code 1.

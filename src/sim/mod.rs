@@ -1,6 +1,7 @@
-//! The sandbox: a simulated carrier and a simulated speech engine, to run, try and test Caly without keys or network.
+//! The sandbox: a simulated carrier, a simulated speech engine and a simulated shop, to run, try and test Caly without
+//! keys or network.
 //!
-//! Both speak their vendor's wire from hand-written JSON, and complain: what the other side does wrong is counted and
+//! They speak their vendors' wires from hand-written JSON, and complain: what the other side does wrong is counted and
 //! told in a sentence. They know nothing of Caly: no domain type, no wire struct, not even its G.711. A field
 //! that the product misspells therefore fails here instead of agreeing with itself.
 
@@ -8,6 +9,7 @@ pub mod audio;
 pub mod carrier;
 pub mod engine;
 pub mod library;
+pub mod shopify;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
