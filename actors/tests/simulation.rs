@@ -67,6 +67,7 @@ fn actions() -> TestActions {
                 1 => Box::pin(async { Err(ActionError::Unavailable("busy".into())) }),
                 _ => done(r#"{"booked":true}"#, None),
             }),
+            entry("confirmed", true, |_| done(r#"{"cancelled":true}"#, None)),
             entry("slow", false, |_| {
                 Box::pin(async {
                     tokio::time::sleep(SECOND * 7).await;
@@ -135,8 +136,10 @@ impl Script {
         let long = self.dice.percent(60);
         let (length, late) =
             (if long { self.dice.ms(700, 2_500) } else { self.dice.ms(80, 600) }, self.dice.ms(50, 1_500));
-        let words = ["haan", "nahi ruko", "mera order kahan hai", "theek hai", ""][self.dice.between(0, 4) as usize];
+        let words =
+            ["haan", "haan", "nahi ruko", "mera order kahan hai", "theek hai", ""][self.dice.between(0, 5) as usize];
         let (lost, failed) = (self.dice.percent(10), self.dice.percent(5));
+        let (truth, began) = (Rc::clone(&self.truth), tokio::time::Instant::now());
         self.note(format!("{item} speaks for {length:?}: {words:?} after {late:?}"));
         actix::spawn(async move {
             session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: 0 });
@@ -147,6 +150,7 @@ impl Script {
             if failed {
                 session.say(EngineEvent::CallerTranscriptFailed { item });
             } else if !lost {
+                truth.borrow_mut().said.push((began, tokio::time::Instant::now(), words));
                 session.say(EngineEvent::CallerTranscript { item, text: words.into() });
             }
         });
@@ -282,8 +286,39 @@ impl Script {
                 ));
             }
         }
+        drop(runs);
+        self.judge_confirmed(&entries, &mut truth);
         std::mem::take(&mut truth.violations)
     }
+
+    /// What needs the caller's yes was begun only after one, once.
+    fn judge_confirmed(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let planned = self.world.actions.planned.lock().expect("not poisoned");
+        let begun = self.world.actions.begun.lock().expect("not poisoned");
+        let runs = self.world.actions.runs.lock().expect("not poisoned");
+        for (key, planned) in planned.iter() {
+            let Some(at) = begun.get(key) else { continue };
+            CONFIRMED.with(|count| count.set(count.get() + 1));
+            if !truth.agreed(*planned, *at) {
+                truth.violations.push(format!("{key} was begun and nobody had agreed to it"));
+            }
+            if runs.get(key) != Some(&1) {
+                truth.violations.push(format!("{key} was agreed to once and begun {:?} times", runs.get(key)));
+            }
+            let on_record = |entry: &&JournalEntry| {
+                matches!(entry, JournalEntry::Action { action, .. }
+                    if action.idempotency_key == *key && action.state == ActionState::Confirmed)
+            };
+            if entries.iter().filter(on_record).count() != 1 {
+                truth.violations.push(format!("{key} is not on record as confirmed once"));
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// Actions that were agreed to and begun, in all calls.
+    static CONFIRMED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
 /// Serves every session that is opened.
@@ -346,6 +381,8 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
         }
     }
     let _ = std::panic::take_hook();
+    let confirmed = CONFIRMED.with(std::cell::Cell::get);
+    assert!(count < SEEDS || confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
     assert!(
         bad.is_empty(),
         "seeds {bad:?}; to see one: CALY_SEED={} cargo test -p caly-actors --features planned-panics --test simulation -- --nocapture",

@@ -3,4 +3,4 @@ ALTER TABLE actions DROP CONSTRAINT actions_state_check;
 ALTER TABLE actions ADD CONSTRAINT actions_state_check CHECK (state IN
     ('proposed', 'confirmed', 'withdrawn', 'running', 'done', 'failed', 'unknown'));
 -- What is to be asked about is looked for every few seconds.
-CREATE INDEX actions_unknown ON actions (created_at, id) WHERE state IN ('unknown', 'confirmed');
+CREATE INDEX actions_unanswered ON actions (changed_at) WHERE state IN ('unknown', 'confirmed', 'running');

@@ -27,4 +27,4 @@ CREATE INDEX actions_by_call ON actions (call_id, id);
 CREATE INDEX actions_by_time ON actions (created_at, id);
 CREATE INDEX actions_by_client ON actions (client_id, created_at, id);
 -- What is to be asked about is looked for every few seconds.
-CREATE INDEX actions_unknown ON actions (created_at, id) WHERE state IN ('unknown', 'confirmed');
+CREATE INDEX actions_unanswered ON actions (changed_at) WHERE state IN ('unknown', 'confirmed', 'running');

@@ -74,7 +74,6 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let actions = Arc::clone(&ports.ports.actions);
     let calls = Calls::new(ports.ports, audio(&config), limits);
     calls.set_remember(config.calls.remember);
-    let secret = config.token_secret().map_err(anyhow::Error::msg)?;
     let app = web::Data::new(App {
         config: Arc::clone(&config),
         started: Instant::now(),
@@ -82,7 +81,8 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         recorder: Arc::clone(&recorder),
         directory: directory.clone(),
         calls: Arc::clone(&calls),
-        tokens: Tokens::new(secret.expose_secret().as_bytes()),
+        actions,
+        tokens: tokens(&config)?,
         limits: RateLimits::new(&config.limits),
         metrics,
         recording_hosts: recording_hosts(&config)?,
@@ -100,7 +100,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let serving = actix_rt::spawn(listening.server);
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
-    restart::prepare_database(&app, &actions, sandbox, address.port()).await;
+    restart::prepare_database(&app, sandbox, address.port()).await;
     actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
@@ -124,6 +124,11 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     store.close().await;
     tracing::info!("stopped");
     Ok(code)
+}
+
+fn tokens(config: &Config) -> anyhow::Result<Tokens> {
+    let secret = config.token_secret().map_err(anyhow::Error::msg)?;
+    Ok(Tokens::new(secret.expose_secret().as_bytes()))
 }
 
 /// Holds the data directory for this process: two would close each other's calls and mix their journals. The lock goes with

@@ -2,6 +2,7 @@
 //!
 //! Owns status codes, routes and credentials. Decides nothing about a call and writes no SQL.
 
+pub mod acting;
 pub mod anteroom;
 pub mod api;
 pub mod body;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use caly_actors::ports::ActionRunner;
 use caly_actors::supervisor::Calls;
 
 use crate::carriers::exotel::webhook::RecordingHosts;
@@ -52,6 +54,8 @@ pub struct App {
     pub directory: Directory,
     /// Calls.
     pub calls: Arc<Calls>,
+    /// Runs actions whose call is over.
+    pub actions: Arc<dyn ActionRunner>,
     /// Signs the URLs Caly hands out.
     pub tokens: Tokens,
     /// Rates.

@@ -2,6 +2,7 @@
 
 use caly_actors::domain::{AgentId, CallId, Carrier, CarrierCallId, ClientId};
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::Store;
 use super::cursor::{Cursor, limit, page};
@@ -17,6 +18,7 @@ const ACTIONS: &str = "SELECT * FROM actions WHERE call_id = $1 ORDER BY id";
 const EVENTS: &str = "SELECT * FROM call_events WHERE call_id = $1 ORDER BY id";
 const RECORDINGS: &str = "SELECT * FROM recordings WHERE carrier = $1 AND carrier_call_id = $2 AND client_id = $3 \
     ORDER BY received_at, id";
+const ACTION_BY_ID: &str = "SELECT * FROM actions WHERE id = $1";
 const ACTION_BY_KEY: &str = "SELECT * FROM actions WHERE idempotency_key = $1";
 /// Which calls to list.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -48,7 +50,7 @@ pub struct ActionFilter {
     pub name: Option<String>,
     /// Of this client.
     pub client: Option<ClientId>,
-    /// `running`, `done`, `failed` or `unknown`.
+    /// A word of `ActionState`.
     pub state: Option<String>,
 }
 
@@ -122,6 +124,14 @@ impl Store {
             Ok(detail)
         })
         .await
+    }
+
+    /// One action.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn action(&self, id: Uuid) -> Result<ActionRow, StoreError> {
+        self.optional(ACTION_BY_ID, args![id]).await?.ok_or(StoreError::NotFound)
     }
 
     /// Actions, newest first.

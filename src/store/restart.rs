@@ -20,11 +20,11 @@ const NOTE_INTERRUPTED: &str =
 /// Nobody is left to hear the answer; whoever starts asks for it by the key. What nobody had agreed to is not done.
 const ABANDON_ACTIONS: &str = "UPDATE actions SET state = CASE state WHEN 'running' THEN 'unknown' ELSE 'withdrawn' END, \
     changed_at = $2 WHERE call_id = $1 AND state IN ('running', 'proposed')";
-/// Actions of interrupted calls that were never answered, or agreed to and not begun. One that was asked about again has an
-/// output.
-const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN call_events e ON e.call_id = a.call_id AND e.kind = 'interrupted' \
-    WHERE (a.state = 'confirmed' OR (a.state = 'unknown' AND a.output IS NULL)) AND a.created_at >= $1 \
-    ORDER BY a.id LIMIT 500";
+/// Actions whose outcome is not known; and, of calls that are over, those agreed to and not begun, and those begun by
+/// somebody who is gone.
+const UNANSWERED: &str = "SELECT a.* FROM actions a JOIN calls c ON c.id = a.call_id \
+    WHERE a.state IN ('unknown', 'confirmed', 'running') AND a.changed_at >= $1 AND (a.state = 'unknown' \
+    OR (c.state = 'ended' AND (a.state = 'confirmed' OR a.changed_at < $2))) ORDER BY a.id LIMIT 500";
 
 /// Calls that are over here and, as far as anybody has told, not for the carrier.
 const NO_CARRIER_END: &str = "SELECT * FROM calls WHERE carrier_ended_at IS NULL AND ended_at >= $1 AND ended_at <= $2 \
@@ -103,11 +103,16 @@ impl Store {
         })
     }
 
-    /// Actions of interrupted calls whose outcome was never heard, begun at `since` or later, oldest first, at most 500.
+    /// Actions whose outcome is not known and that changed at `since` or later, oldest first, at most 500. Of calls that are
+    /// over also those agreed to and not begun, and those begun before `left`.
     ///
     /// # Errors
     /// As every query.
-    pub async fn unanswered_actions(&self, since: DateTime<Utc>) -> Result<Vec<ActionRow>, StoreError> {
-        self.all(UNANSWERED, args![since]).await
+    pub async fn unanswered_actions(
+        &self,
+        since: DateTime<Utc>,
+        left: DateTime<Utc>,
+    ) -> Result<Vec<ActionRow>, StoreError> {
+        self.all(UNANSWERED, args![since, left]).await
     }
 }

@@ -14,6 +14,8 @@ on_both_engines!(
     only_an_interrupted_call_can_be_taken_up,
     what_a_call_has_cost_is_there_before_its_end,
     actions_left_half_done_are_found_until_their_outcome_is_known,
+    what_was_agreed_to_is_begun_after_a_crash_and_what_was_not_is_withdrawn,
+    an_action_begun_after_its_call_is_asked_about_once_it_is_overdue,
     an_action_that_failed_cleanly_may_be_done_later,
 );
 
@@ -79,18 +81,55 @@ async fn actions_left_half_done_are_found_until_their_outcome_is_known(world: &W
     recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
     recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Running));
     assert!(recorder.flush(SOON).await);
-    assert!(world.store.unanswered_actions(day_ago).await.unwrap().is_empty(), "its call is still up");
+    let left = || world.store.unanswered_actions(day_ago, Utc::now() - TimeDelta::minutes(1));
+    assert!(left().await.unwrap().is_empty(), "it is running, its call is still up");
     world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
     for _ in 0..2 {
-        let left = world.store.unanswered_actions(day_ago).await.unwrap();
-        assert_eq!((left.len(), left[0].state.as_str()), (1, "unknown"), "also after a second crash");
-        assert!(world.store.unanswered_actions(Utc::now()).await.unwrap().is_empty(), "too old");
+        let found = left().await.unwrap();
+        assert_eq!((found.len(), found[0].state.as_str()), (1, "unknown"), "also after a second crash");
+        let now = Utc::now();
+        assert!(world.store.unanswered_actions(now, now).await.unwrap().is_empty(), "too old");
         world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
     }
     recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Done));
     assert!(recorder.flush(SOON).await);
-    assert!(world.store.unanswered_actions(day_ago).await.unwrap().is_empty());
+    assert!(left().await.unwrap().is_empty());
     assert_eq!(world.store.call_detail(facts.call).await.unwrap().actions[0].state, "done");
+}
+
+/// What the caller agreed to and nobody began is found when its call is over; what they did not agree to is withdrawn.
+async fn what_was_agreed_to_is_begun_after_a_crash_and_what_was_not_is_withdrawn(world: &World) {
+    let client = world.client("shop").await;
+    let recorder = world.recorder();
+    for (sid, state, expected) in
+        [("yes", ActionState::Confirmed, "confirmed"), ("asked", ActionState::Proposed, "withdrawn")]
+    {
+        let facts = journal::facts(client, sid);
+        recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+        recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Proposed));
+        recorder.record(SystemTime::now(), journal::action(&facts, state));
+        assert!(recorder.flush(SOON).await);
+        world.store.interrupt_open_calls(Utc::now(), &[]).await.unwrap();
+        let action = &world.store.call_detail(facts.call).await.unwrap().actions[0];
+        assert_eq!(action.state, expected);
+    }
+    let now = Utc::now();
+    let left = world.store.unanswered_actions(now - TimeDelta::hours(1), now - TimeDelta::minutes(1)).await.unwrap();
+    assert_eq!(left.iter().map(|row| row.state.as_str()).collect::<Vec<_>>(), ["confirmed"]);
+}
+
+/// An action begun for an operator has no call to end it: whoever ran it may be gone.
+async fn an_action_begun_after_its_call_is_asked_about_once_it_is_overdue(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "late");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    recorder.record(SystemTime::now(), journal::ended(&facts, EndReason::AgentEnded));
+    recorder.record(SystemTime::now(), journal::action(&facts, ActionState::Running));
+    assert!(recorder.flush(SOON).await);
+    let (now, hour) = (Utc::now(), TimeDelta::hours(1));
+    let left = |before| world.store.unanswered_actions(now - hour, before);
+    assert!(left(now - hour).await.unwrap().is_empty());
+    assert_eq!(left(now + hour).await.unwrap().len(), 1);
 }
 
 async fn an_action_that_failed_cleanly_may_be_done_later(world: &World) {

@@ -39,7 +39,12 @@ pub enum Consent {
         item: Arc<str>,
     },
     /// They said yes.
-    Given(CallTime),
+    Given {
+        /// When it was understood.
+        at: CallTime,
+        /// When they began to say it.
+        started: CallTime,
+    },
 }
 
 /// A turn of the caller whose meaning is awaited.
@@ -52,23 +57,20 @@ pub(super) struct Reply {
 }
 
 impl Consent {
-    fn open_since(&self) -> Option<CallTime> {
-        match self {
-            Self::Asked { since, .. } => Some(*since),
-            Self::Given(_) | Self::Untold | Self::Telling(_) => None,
-        }
-    }
-
     /// Whether there is a yes that still holds.
     #[must_use]
     pub fn holds(&self, now: CallTime) -> bool {
-        matches!(self, Self::Given(at) if now.saturating_sub(*at) <= YES_HOLDS)
+        matches!(self, Self::Given { at, .. } if now.saturating_sub(*at) <= YES_HOLDS)
     }
 
-    /// Whether an answer that began then is one to this.
+    /// Whether a turn of the caller that began then bears on it: as the answer, or as second thoughts.
     #[must_use]
-    pub fn may_be_answered_by(&self, started: CallTime) -> bool {
-        self.open_since().is_some_and(|since| started >= since)
+    pub fn bears(&self, turn: CallTime) -> bool {
+        match self {
+            Self::Asked { since, .. } => turn >= *since,
+            Self::Given { started, .. } => turn > *started,
+            Self::Untold | Self::Telling(_) => false,
+        }
     }
 }
 
@@ -119,11 +121,9 @@ impl Ledger {
     ) -> Vec<(Action, Vec<Arc<str>>)> {
         let mut withdrawn = Vec::new();
         for entry in self.proposed() {
-            let asked = entry.consent.may_be_answered_by(started);
-            let given = matches!(entry.consent, Consent::Given(_));
             match said(entry) {
-                Yes::Said if asked => entry.consent = Consent::Given(now),
-                Yes::Refused if asked || given => {
+                Yes::Said if entry.consent.bears(started) => entry.consent = Consent::Given { at: now, started },
+                Yes::Refused if entry.consent.bears(started) => {
                     entry.action.state = ActionState::Withdrawn;
                     entry.action.changed = now;
                     entry.consent = Consent::Untold;
@@ -135,10 +135,17 @@ impl Ledger {
         withdrawn
     }
 
-    /// Proposals that tool calls wait for, and whether there is a yes to each.
-    fn held(&self, now: CallTime) -> Vec<(ActionId, bool)> {
+    /// What the caller said in a turn that began then is lost: whatever it bore on is to be read back again.
+    fn lose_answer(&mut self, started: CallTime) {
+        for entry in self.proposed().filter(|entry| entry.consent.bears(started)) {
+            entry.consent = Consent::Untold;
+        }
+    }
+
+    /// Proposals that tool calls wait for.
+    fn held(&self) -> Vec<(ActionId, Consent)> {
         let held = |entry: &&Entry| entry.action.state == ActionState::Proposed && !entry.waiting.is_empty();
-        self.entries().filter(held).map(|entry| (entry.action.id, entry.consent.holds(now))).collect()
+        self.entries().filter(held).map(|entry| (entry.action.id, entry.consent.clone())).collect()
     }
 
     /// Nobody will say yes any more. Gives what was withdrawn.
@@ -197,7 +204,7 @@ impl CallState {
             "2" => (Yes::Refused, "no"),
             _ => return None,
         };
-        self.ledger.entries().any(|entry| entry.consent.may_be_answered_by(now)).then_some(())?;
+        self.ledger.entries().any(|entry| entry.consent.bears(now)).then_some(())?;
         self.caller_answered(now, |_| said, now, out);
         self.settle_held(false, now, out);
         Some(told)
@@ -226,26 +233,39 @@ impl CallState {
 
     /// Tool calls wait for the caller's answer: it is known, or, at the end of patience, will not be.
     pub(super) fn settle_held(&mut self, patience_over: bool, now: CallTime, out: &mut Vec<Effect>) {
-        for (id, yes) in self.ledger.held(now) {
-            if yes {
+        for (id, consent) in self.ledger.held() {
+            let pending = self.answer_pending().filter(|started| consent.bears(*started));
+            if pending.is_some() && !patience_over {
+                continue;
+            }
+            if pending.is_none() && consent.holds(now) {
                 self.ledger.confirm(id, now);
                 self.run_action(id, out);
                 continue;
             }
-            let pending = self.answer_pending();
-            let entry = self.ledger.get(id);
-            let open = |entry: &Entry| pending.is_some_and(|started| entry.consent.may_be_answered_by(started));
-            if !patience_over && entry.is_some_and(open) {
-                continue;
-            }
+            pending.into_iter().for_each(|started| self.ledger.lose_answer(started));
             let waiting = self.ledger.release(id);
             self.note("action_not_confirmed", &json!({ "heard": !patience_over }), now, out);
             metrics::counter!("caly_actions_not_confirmed_total").increment(1);
             self.answer_held(waiting, &not_confirmed(), now, out);
         }
-        if self.ledger.held(now).is_empty() {
+        if self.ledger.held().is_empty() {
             self.timers.clear(Timer::Consent);
         }
+    }
+
+    /// The session is gone, and with it the words of turns it had heard.
+    pub(super) fn lose_answers(&mut self) {
+        let lost: Vec<CallTime> = self.turns.caller_pending().collect();
+        lost.into_iter().for_each(|started| self.ledger.lose_answer(started));
+    }
+
+    /// Whoever understands turns is gone, and with it what they meant.
+    pub(super) fn lose_meanings(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        for reply in std::mem::take(&mut self.replies) {
+            self.ledger.lose_answer(reply.started);
+        }
+        self.settle_held(false, now, out);
     }
 
     /// The engine acts on an answer whose words are still on their way.

@@ -107,6 +107,7 @@ impl Scene {
                 self.hear(lost());
                 self.hear(engine(EngineEvent::Ready));
             }
+            ("deaf", _) => self.hear(CallEvent::ChildCrashed(Child::Intent)),
             ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),
             ("hangup", _) => self.hear(hung_up()),
             other => panic!("no such step: {other:?}"),
@@ -191,6 +192,26 @@ fn nothing_is_done_without_a_yes_and_it_is_done_once_with_one() {
             1,
         ),
         ("the session is replaced after the yes", "call t1; planned; read; heard; says haan; lost; call t2", 1),
+        (
+            "second thoughts that are being said",
+            "call t1; planned; read; heard; says haan; caller; call t2; stops; words nahi ruko; meant",
+            0,
+        ),
+        (
+            "… and were none",
+            "call t1; planned; read; heard; says haan; caller; call t2; stops; words aur jaldi karna; meant",
+            1,
+        ),
+        (
+            "second thoughts that are lost with the session",
+            "call t1; planned; read; heard; says haan; caller; lost; call t2",
+            0,
+        ),
+        (
+            "what they said is lost with who understands it",
+            "call t1; planned; read; heard; caller; stops; words haan; deaf; call t2",
+            0,
+        ),
         ("the actor is replaced in the plan", "call t1; crash; planned; read; heard; says haan; call t2", 1),
     ] {
         let (done, states, _) = played(BargeIn::Normal, script);

@@ -238,6 +238,7 @@ impl CallState {
         let owed = self.responses.lost();
         self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || self.caller_speaking;
         self.outputs_owed = false;
+        self.lose_answers();
         self.ledger.session_lost();
         self.turns.session_lost();
         self.session_items.clear();

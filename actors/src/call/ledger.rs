@@ -240,11 +240,11 @@ impl Entry {
                 self.waiting.push(Arc::clone(tool_call));
                 Asked::Wait
             }
-            (ActionState::Proposed, _) if self.consent.holds(now) => self.again(ActionState::Confirmed, now, tool_call),
-            (ActionState::Proposed, _) if answer_pending.is_some_and(|at| self.consent.may_be_answered_by(at)) => {
+            (ActionState::Proposed, _) if answer_pending.is_some_and(|turn| self.consent.bears(turn)) => {
                 self.waiting.push(Arc::clone(tool_call));
                 Asked::Hold
             }
+            (ActionState::Proposed, _) if self.consent.holds(now) => self.again(ActionState::Confirmed, now, tool_call),
             (ActionState::Proposed, _) => {
                 metrics::counter!("caly_actions_not_confirmed_total").increment(1);
                 Asked::Answer(not_confirmed())

@@ -388,7 +388,8 @@ impl CallState {
             }
             Child::Action => self.reconcile(now, out),
             Child::Media => self.answer_what_was_cut(now, out),
-            Child::Supervisor | Child::Call | Child::Intent => {}
+            Child::Intent => self.lose_meanings(now, out),
+            Child::Supervisor | Child::Call => {}
         }
     }
 
@@ -402,6 +403,9 @@ impl CallState {
             }
             Child::Intent | Child::Action => {
                 self.degraded.push(child.as_str());
+                if child == Child::Intent {
+                    self.lose_meanings(now, out);
+                }
                 if child == Child::Action {
                     let begun = self.ledger.running().chain(self.ledger.planning());
                     let begun: Vec<ActionId> = begun.map(|entry| entry.action.id).collect();

@@ -84,6 +84,7 @@ impl CallState {
         self.note("engine_renewed", &json!({ "why": why }), now, out);
         let context = self.context();
         let _ = self.responses.lost();
+        self.lose_answers();
         self.ledger.session_lost();
         self.turns.session_lost();
         self.session_items.clear();

@@ -25,6 +25,10 @@ pub struct Engine {
     made: u64,
     active: Option<Arc<str>>,
     cancelled: bool,
+    /// Tool calls made: which, and with what.
+    called: Vec<(Arc<str>, &'static str, Arc<str>)>,
+    /// One that is to be called again once the caller has agreed, as far as this engine cares.
+    proposed: Option<(&'static str, Arc<str>)>,
 }
 
 impl Engine {
@@ -34,7 +38,9 @@ impl Engine {
         truth.borrow_mut().note(format!("session {number} listens"));
         session.say(EngineEvent::Ready);
         current.replace(Some((number, session.clone())));
-        let mut engine = Self { session, dice, truth, current, number, made: 0, active: None, cancelled: false };
+        let (made, active, cancelled) = (0, None, false);
+        let (called, proposed) = (Vec::new(), None);
+        let mut engine = Self { session, dice, truth, current, number, made, active, cancelled, called, proposed };
         let mut commands = engine.session.commands.clone();
         while let Some(command) = commands.next().await {
             if !engine.hear(command, &mut commands).await {
@@ -79,7 +85,10 @@ impl Engine {
                     truth.violated(format!("truncated {item} at {heard_ms} of {made:?} ms"));
                 }
             }
-            EngineCommand::ToolOutput { tool_call, .. } => {
+            EngineCommand::ToolOutput { tool_call, output } => {
+                let call = self.called.iter().find(|call| call.0 == tool_call).filter(|_| output.contains("read_back"));
+                self.proposed =
+                    call.map(|(_, name, arguments)| (*name, Arc::clone(arguments))).or(self.proposed.take());
                 if !truth.asked.contains(&tool_call) {
                     truth.violated(format!("an answer to {tool_call}, which was never called"));
                 }
@@ -140,6 +149,12 @@ impl Engine {
                 self.call_tools(&response);
                 Some(ResponseOutcome::Completed)
             }
+            // Often before anybody agreed, or after they refused.
+            31..=60 if self.proposed.is_some() => {
+                let (name, arguments) = self.proposed.clone().expect("it is there");
+                self.call_tool(&response, 0, name, arguments);
+                Some(ResponseOutcome::Completed)
+            }
             _ => self.speak(&response, commands).await,
         };
         self.active = None;
@@ -151,17 +166,19 @@ impl Engine {
 
     fn call_tools(&mut self, response: &Arc<str>) {
         for n in 0..self.dice.between(1, 2) {
-            let name = ["look", "book", "slow", "fly"][self.dice.between(0, 3) as usize];
-            let tool_call: Arc<str> = format!("{response}t{n}").into();
-            self.truth.borrow_mut().asked.insert(Arc::clone(&tool_call));
+            let name = ["look", "book", "slow", "fly", "confirmed", "confirmed", "confirmed"]
+                [self.dice.between(0, 6) as usize];
             let arguments = format!("{{\"id\":{}}}", self.dice.between(1, 3)).into();
-            self.session.say(EngineEvent::ToolCalled {
-                response: Arc::clone(response),
-                tool_call,
-                name: name.into(),
-                arguments,
-            });
+            self.call_tool(response, n, name, arguments);
         }
+    }
+
+    fn call_tool(&mut self, response: &Arc<str>, n: u64, name: &'static str, arguments: Arc<str>) {
+        let tool_call: Arc<str> = format!("{response}t{n}").into();
+        self.truth.borrow_mut().asked.insert(Arc::clone(&tool_call));
+        self.called.push((Arc::clone(&tool_call), name, Arc::clone(&arguments)));
+        let response = Arc::clone(response);
+        self.session.say(EngineEvent::ToolCalled { response, tool_call, name: name.into(), arguments });
     }
 
     /// Speaks faster than anybody listens; `None` if the session ends meanwhile.

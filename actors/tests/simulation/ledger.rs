@@ -4,6 +4,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Length of a word and of the pieces its sound comes in.
 pub const WORD_MS: u64 = 200;
@@ -26,12 +29,14 @@ pub struct Truth {
     /// Tool calls of the engine, and those answered.
     pub asked: BTreeSet<Arc<str>>,
     pub answered: BTreeSet<Arc<str>>,
-    /// How often each action was carried out, by its key.
-    pub done: BTreeMap<Arc<str>, u32>,
+    /// When the first sound of each item was heard.
+    pub began: BTreeMap<Arc<str>, Instant>,
+    /// What the caller said: when they began, when their words were known, and these.
+    pub said: Vec<(Instant, Instant, &'static str)>,
     /// How often the ear was told to forget what it had not heard.
     pub clears: u64,
     pub violations: Vec<String>,
-    epoch: Option<tokio::time::Instant>,
+    epoch: Option<Instant>,
     /// What happened, for whoever looks at a seed.
     pub log: Vec<String>,
 }
@@ -44,7 +49,7 @@ impl Truth {
     }
 
     pub fn note(&mut self, what: String) {
-        let epoch = *self.epoch.get_or_insert_with(tokio::time::Instant::now);
+        let epoch = *self.epoch.get_or_insert_with(Instant::now);
         if self.log.len() < 2_000 {
             self.log.push(format!("{:>9.3} {what}", epoch.elapsed().as_secs_f64()));
         }
@@ -65,6 +70,7 @@ impl Truth {
     pub fn ear(&mut self, value: u8, samples: u64) {
         let Some((item, place)) = self.pieces.get(&value).cloned() else { return };
         *self.heard.entry(Arc::clone(&item)).or_default() += samples;
+        self.began.entry(Arc::clone(&item)).or_insert_with(Instant::now);
         let (last, clears) = self.last.entry(Arc::clone(&item)).or_insert((place, self.clears));
         // After a hold it may go on a little before where the ear was: a late mark hides how far that is.
         let back = if self.clears > *clears { REPEATED_MS_MAX / PIECE_MS } else { 0 };
@@ -73,6 +79,19 @@ impl Truth {
             self.violations.push(format!("{item}: piece {place} is heard after piece {last}"));
         }
         *last = place;
+    }
+
+    /// Whether something planned and begun then was agreed to in between: the agent was heard, the caller spoke after it,
+    /// their words were a yes, and no later words of theirs were a no.
+    pub fn agreed(&self, planned: Instant, begun: Instant) -> bool {
+        let read_back = self.began.values().copied().filter(|at| *at > planned && *at < begun).min();
+        // What goes to the carrier is heard that much later.
+        let Some(asked) = read_back.map(|heard| heard - Duration::from_millis(REPEATED_MS_MAX)) else { return false };
+        let known = |said: &&(Instant, Instant, &str)| said.0 >= asked && said.1 <= begun;
+        let answers: Vec<_> = self.said.iter().filter(known).collect();
+        let yes = answers.iter().filter(|said| matches!(said.2, "haan" | "theek hai")).map(|said| said.1).max();
+        let no = answers.iter().filter(|said| said.2 == "nahi ruko").map(|said| said.1).max();
+        yes.is_some_and(|yes| no.is_none_or(|no| no <= yes))
     }
 
     /// Heard of an item, in ms.

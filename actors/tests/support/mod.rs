@@ -187,6 +187,9 @@ pub type Doing = fn(u32) -> LocalBoxFuture<'static, Result<ActionOutput, ActionE
 pub struct TestActions {
     pub entries: Vec<(&'static str, bool, Duration, Doing)>,
     pub runs: Mutex<HashMap<Arc<str>, u32>>,
+    /// When each key was planned last, and when it was begun first.
+    pub planned: Mutex<HashMap<Arc<str>, tokio::time::Instant>>,
+    pub begun: Mutex<HashMap<Arc<str>, tokio::time::Instant>>,
 }
 
 impl ActionRunner for TestActions {
@@ -206,7 +209,13 @@ impl ActionRunner for TestActions {
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
-        *self.runs.lock().expect("not poisoned").entry(Arc::clone(&request.idempotency_key)).or_default() += 1;
+        let (key, now) = (Arc::clone(&request.idempotency_key), tokio::time::Instant::now());
+        if request.step == Step::Plan {
+            self.planned.lock().expect("not poisoned").insert(key, now);
+            return done("{}", None);
+        }
+        self.begun.lock().expect("not poisoned").entry(Arc::clone(&key)).or_insert(now);
+        *self.runs.lock().expect("not poisoned").entry(key).or_default() += 1;
         let doing = self.entries.iter().find(|entry| entry.0 == &*request.name).expect("in the catalogue").3;
         doing(request.attempt)
     }

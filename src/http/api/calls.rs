@@ -1,4 +1,4 @@
-//! Calls, what was done because of them, and hanging up.
+//! Calls, and hanging up.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use caly_actors::call::Heard;
@@ -13,13 +13,12 @@ use super::super::problem::Problem;
 use super::auth::Caller;
 use super::openapi::{ListRefusals, OneRefusals, SteerRefusals};
 use super::query::{self, Query};
-use crate::store::rows::{ActionRow, CallDetail, CallRow, Page};
-use crate::store::{ActionFilter, CallFilter};
+use crate::store::CallFilter;
+use crate::store::rows::{CallDetail, CallRow, Page};
 
 const CALL_STATES: [&str; 3] = ["admitted", "live", "ended"];
 const DIRECTIONS: [&str; 2] = ["inbound", "outbound"];
 const FILTERS: [&str; 9] = ["client", "state", "end_reason", "direction", "caller", "called", "agent", "from", "to"];
-const ACTION_STATES: [&str; 4] = ["running", "done", "failed", "unknown"];
 
 /// Calls, newest first.
 #[utoipa::path(get, path = "/api/v1/calls", tag = "calls", security(("key" = [])),
@@ -115,26 +114,4 @@ pub async fn hang_up(caller: Caller, app: web::Data<App>, id: web::Path<String>)
     caller.audit("call_hang_up", "ok", Some(client), serde_json::json!({ "call": call.0 }));
     tracing::info!(call = %call, key = %caller.key.id, "an operator hung up");
     Ok(HttpResponse::Accepted().json(Ending { call: call.0, ending: true }))
-}
-
-/// What was done because of calls, newest first; wishes to be called back are those named `request_callback`.
-#[utoipa::path(get, path = "/api/v1/actions", tag = "calls", security(("key" = [])),
-    params(
-        ("name" = Option<String>, Query, description = "Name in the catalogue, as `request_callback`"),
-        ("client" = Option<String>, Query, description = "Slug or id"),
-        ("state" = Option<String>, Query, description = "`running`, `done`, `failed` or `unknown`"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 200, description = "Rows of a page; 50 if not given"),
-        ("cursor" = Option<String>, Query, description = "`next` of the page before"),
-    ),
-    responses((status = 200, body = Page<ActionRow>), ListRefusals))]
-pub async fn list_actions(
-    caller: Caller,
-    app: web::Data<App>,
-    request: HttpRequest,
-) -> Result<web::Json<Page<ActionRow>>, Problem> {
-    let query = Query::read(&request, &["name", "client", "state"])?;
-    let limit = query.limit()?;
-    let (name, state) = (query.text("name").map(str::to_owned), query.word("state", &ACTION_STATES)?);
-    let filter = ActionFilter { name, client: query.client(&caller, &app).await?, state };
-    Ok(web::Json(caller.ask(app.store.list_actions(&filter, query.cursor(), limit)).await?))
 }

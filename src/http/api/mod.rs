@@ -3,6 +3,7 @@
 //! Reads the store and the registry of calls on behalf of whoever holds a key; decides nothing about a call.
 //! Every answer is `no-store`; every refusal is `application/problem+json`.
 
+mod actions;
 mod agents;
 mod analytics;
 mod appointments;
@@ -83,7 +84,11 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("/calls", at("/calls", "GET").route(web::get().to(calls::list_calls))),
         ("/calls/{id}", at("/calls/{id}", "GET").route(web::get().to(calls::get_call))),
         ("/calls/{id}/hangup", at("/calls/{id}/hangup", "POST").route(web::post().to(calls::hang_up))),
-        ("/actions", at("/actions", "GET").route(web::get().to(calls::list_actions))),
+        ("/actions", at("/actions", "GET").route(web::get().to(actions::list_actions))),
+        ("/actions/{id}", at("/actions/{id}", "GET").route(web::get().to(actions::get_action))),
+        ("/actions/{id}/approve", at("/actions/{id}/approve", "POST").route(web::post().to(actions::approve_action))),
+        ("/actions/{id}/retry", at("/actions/{id}/retry", "POST").route(web::post().to(actions::retry_action))),
+        ("/actions/{id}/cancel", at("/actions/{id}/cancel", "POST").route(web::post().to(actions::cancel_action))),
         (
             "/clients",
             at("/clients", "GET, POST")

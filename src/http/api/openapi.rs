@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{agents, analytics, appointments, audit, calls, clients, events, keys, numbers};
+use super::{actions, agents, analytics, appointments, audit, calls, clients, events, keys, numbers};
 use crate::http::health;
 
 /// Where the document lies.
@@ -35,7 +35,11 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         calls::list_calls,
         calls::get_call,
         calls::hang_up,
-        calls::list_actions,
+        actions::list_actions,
+        actions::get_action,
+        actions::approve_action,
+        actions::retry_action,
+        actions::cancel_action,
         clients::list_clients,
         clients::get_client,
         clients::create_client,

@@ -1,6 +1,7 @@
 //! The admin API and the health views over a real database and a registry whose calls touch nothing outside.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod acting;
 mod changes;
 mod described;
 mod doors;

@@ -36,12 +36,20 @@ impl Engine for Nothing {
     }
 }
 
-impl ActionRunner for Nothing {
+/// Notes down that it was asked, and in which attempt.
+#[derive(Default)]
+struct Notes(std::sync::Mutex<Vec<u32>>);
+
+impl ActionRunner for Notes {
     fn catalogue(&self, _: &Agent) -> Vec<ActionSpec> {
-        Vec::new()
+        let tool = ToolSpec { name: "note_down".into(), description: "".into(), schema: "{}".into() };
+        let retry = RetryRule { attempts: 1, backoff: Duration::ZERO };
+        let (same, deadline) = (SameAction::PerArguments, Duration::from_secs(5));
+        vec![ActionSpec { tool, deadline, retry, same, writes: true, confirm: true, wish: None }]
     }
-    fn run(&self, _: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
-        Box::pin(async { Err(ActionError::Refused("nothing to do".to_owned())) })
+    fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
+        self.0.lock().unwrap().push(request.attempt);
+        Box::pin(async { Ok(ActionOutput { output: r#"{"noted":true}"#.into(), change: None }) })
     }
 }
 
@@ -76,6 +84,7 @@ pub struct World {
     pub shop: ClientId,
     pub other: ClientId,
     pub arbiter: actix_rt::Arbiter,
+    notes: Arc<Notes>,
     _directory: tempfile::TempDir,
 }
 
@@ -98,16 +107,18 @@ impl World {
         let made = |slug| store.create_client(NewClient::named(slug, slug));
         let shop = ClientId(made("shop").await.unwrap().client.id);
         let other = ClientId(made("other").await.unwrap().client.id);
-        let (app, arbiter) = app(store, &directory, settings);
+        let notes = Arc::new(Notes::default());
+        let (app, arbiter) = app(store, &directory, settings, &notes);
         app.directory.reload(&app.store).await.unwrap();
-        Self { app, shop, other, arbiter, _directory: directory }
+        Self { app, shop, other, arbiter, notes, _directory: directory }
     }
 
     /// A database that nobody has migrated.
     pub async fn unmigrated() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let (app, arbiter) = app(database(&directory).await, &directory, &[]);
-        Self { app, shop: ClientId::new(), other: ClientId::new(), arbiter, _directory: directory }
+        let notes = Arc::new(Notes::default());
+        let (app, arbiter) = app(database(&directory).await, &directory, &[], &notes);
+        Self { app, shop: ClientId::new(), other: ClientId::new(), arbiter, notes, _directory: directory }
     }
 
     pub async fn key(&self, role: Role, client: Option<ClientId>) -> String {
@@ -123,11 +134,47 @@ impl World {
         call
     }
 
+    /// Attempts at actions that were made.
+    pub fn noted(&self) -> Vec<u32> {
+        self.notes.0.lock().unwrap().clone()
+    }
+
+    /// An action of a call that is over or up, in a state.
+    pub async fn action(&self, client: ClientId, state: ActionState, over: bool) -> uuid::Uuid {
+        self.app.store.add_agent(client, "test", json!({}), true).await.unwrap();
+        self.app.directory.reload(&self.app.store).await.unwrap();
+        let facts = facts(client, if client == self.shop { "shop" } else { "other" });
+        let call = facts.call;
+        let catalogue: Vec<Arc<ActionSpec>> =
+            self.app.actions.catalogue(&facts.agent).into_iter().map(Arc::new).collect();
+        let mut ledger = caly_actors::call::ledger::Ledger::default();
+        let _ = ledger.ask(CallTime::ZERO, call, &catalogue, &"t".into(), "note_down", r#"{"what":"milk"}"#, None);
+        let action = Action { state, ..ledger.entries().next().unwrap().action.clone() };
+        let id = action.id.0;
+        let at = CallTime::ZERO;
+        let ended = JournalEntry::Ended {
+            call,
+            reason: EndReason::CallerHungUp,
+            at,
+            usage: Usage::default(),
+            degraded: Vec::new(),
+        };
+        let admitted = JournalEntry::Admitted(Arc::new(facts));
+        let entries = [admitted, JournalEntry::Action { call, client, action }];
+        for entry in entries.into_iter().chain(over.then_some(ended)) {
+            self.app.recorder.record(SystemTime::now(), entry);
+        }
+        assert!(self.app.recorder.flush(SOON).await);
+        id
+    }
+
     /// A fresh thing of the kind a path is about, so that a request that removes it takes it from no other test row.
     pub async fn thing(&self, path: &str, client: Option<ClientId>) -> uuid::Uuid {
         let (store, owner) = (&self.app.store, client.unwrap_or(self.shop));
         match path.split('/').nth(1).unwrap() {
             "calls" => self.stored_call(owner).await.0,
+            "actions" if path.ends_with("/retry") => self.action(owner, ActionState::Unknown, true).await,
+            "actions" => self.action(owner, ActionState::Proposed, true).await,
             "clients" => owner.0,
             "numbers" => store.add_number(owner, &fresh_number(), None).await.unwrap().id,
             "agents" => store.add_agent(owner, "test", json!({}), false).await.unwrap().id,
@@ -164,7 +211,12 @@ async fn database(directory: &tempfile::TempDir) -> Store {
     Store::connect(&url, StoreOptions::default()).await.unwrap()
 }
 
-fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -> (web::Data<App>, actix_rt::Arbiter) {
+fn app(
+    store: Store,
+    directory: &tempfile::TempDir,
+    settings: &[(&str, &str)],
+    notes: &Arc<Notes>,
+) -> (web::Data<App>, actix_rt::Arbiter) {
     let file = directory.path().join("empty.toml");
     std::fs::write(&file, "").unwrap();
     let generous = [("CALY__LIMITS__API_PER_KEY_PER_SECOND", "1000"), ("CALY__CALLS__TEARDOWN", "500ms")];
@@ -179,7 +231,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         fallback_engine: None,
         engine: Arc::new(Nothing),
         greetings: Arc::new(Nothing),
-        actions: Arc::new(Nothing),
+        actions: Arc::<Notes>::clone(notes),
         journal: Arc::clone(&recorder) as Arc<dyn Journal>,
         phrases: Arc::new(Nothing),
         recordings: Arc::new(Nothing),
@@ -193,6 +245,7 @@ fn app(store: Store, directory: &tempfile::TempDir, settings: &[(&str, &str)]) -
         recorder,
         directory: Directory::new(config.calls.limits),
         calls,
+        actions: Arc::<Notes>::clone(notes),
         tokens: Tokens::new(&[7; 32]),
         limits: RateLimits::new(&config.limits),
         metrics: metrics(),
