@@ -58,9 +58,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let config = Config::load(load)?;
     let logs = telemetry::init_logs(&config.log).map_err(anyhow::Error::msg)?;
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     caly_actors::understand::prepare();
     let config = Arc::new(config);
     let told = signals::Told::listen().context("signals cannot be heard")?;

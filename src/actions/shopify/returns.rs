@@ -12,6 +12,8 @@ use super::wire;
 
 /// Names of things that are looked for.
 const ITEMS_MAX: usize = 20;
+/// For the shop's people. Where the reason is another than the shop knows, it wants a note.
+const NOTE: &str = "Asked for in a call to the assistant";
 
 /// Those of the goods that are named; all if none is. Else which there are.
 fn chosen(goods: &[Returnable], names: &[&str]) -> Result<Vec<Returnable>, String> {
@@ -77,7 +79,7 @@ impl Asked<'_> {
         let ours = self.text("reason").unwrap_or("other");
         let reason = REASONS.iter().find(|(word, _)| *word == ours).map_or("OTHER", |(_, theirs)| theirs);
         let line = |one: &Returnable| {
-            json!({ "fulfillmentLineItemId": one.id, "quantity": one.quantity, "returnReason": reason })
+            json!({ "fulfillmentLineItemId": one.id, "quantity": one.quantity, "returnReason": reason, "customerNote": NOTE })
         };
         let lines: Vec<Value> = goods.iter().map(line).collect();
         let variables = json!({ "input": { "orderId": order.id, "returnLineItems": lines } });

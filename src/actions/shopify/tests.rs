@@ -1,9 +1,10 @@
-//! The tools against a shop of hand-written answers.
+//! The tools against a shop of hand-written answers, and against the simulated one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod asking;
 mod proving;
 mod server;
+mod simulated;
 mod writing;
 
 use std::sync::Arc;
@@ -122,7 +123,12 @@ impl Desk {
     }
 
     fn with(server: &Server, agent: Agent, request_timeout: Duration) -> Self {
-        let base_url = Some(server.address.parse().unwrap());
+        Self::of(&server.address, agent, request_timeout)
+    }
+
+    /// Of the shop at this address.
+    fn of(address: &str, agent: Agent, request_timeout: Duration) -> Self {
+        let base_url = Some(address.parse().unwrap());
         let options = ShopOptions { base_url, version: "2026-10".to_owned(), request_timeout };
         let doors = |_: &CallFacts| {
             Some(Credentials { domain: "a-shop.myshopify.com".to_owned(), token: TOKEN.to_owned().into() })

@@ -274,7 +274,8 @@ async fn a_return_names_what_comes_back_and_why() {
     desk.ask(MEERA, "start_return", arguments.clone()).await.unwrap();
     let heard = world.server.heard();
     let sent = heard.iter().find(|heard| heard.field == "returnRequest").unwrap();
-    let line = json!({ "fulfillmentLineItemId": "gid://shopify/FulfillmentLineItem/2", "quantity": 1, "returnReason": "DEFECTIVE" });
+    let line = json!({ "fulfillmentLineItemId": "gid://shopify/FulfillmentLineItem/2", "quantity": 1,
+        "returnReason": "DEFECTIVE", "customerNote": "Asked for in a call to the assistant" });
     assert_eq!(sent.variables["input"]["returnLineItems"], json!([line]));
     let twice = refusal(desk.plan(MEERA, "start_return", arguments).await);
     assert_eq!(twice, "a return was asked for already for this order");
