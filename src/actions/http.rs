@@ -245,8 +245,10 @@ fn sign(secret: &str, text: &str, now: SystemTime) -> String {
 }
 
 fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError {
-    use awc::error::SendRequestError as E;
+    use awc::error::{ConnectError, SendRequestError as E};
     match error {
+        // The line broke after the request had left, which the client calls a failure to connect as well.
+        E::Connect(ConnectError::Disconnected) if tool.writes => ActionError::Unknown("it did not answer".to_owned()),
         // The connection was never made: nothing happened.
         E::Connect(_) | E::Url(_) => ActionError::Unavailable("it could not be reached".to_owned()),
         _ if !tool.writes => ActionError::Unavailable("it did not answer".to_owned()),
@@ -360,5 +362,9 @@ mod tests {
         assert!(matches!(judge(&tool(true), 429, Some(b"")), Err(ActionError::Unavailable(_))));
         assert!(matches!(judge(&tool(true), 404, Some(b"")), Err(ActionError::Refused(_))));
         assert_eq!(&*judge(&tool(true), 200, Some(b"{\"a\": 1}")).unwrap().output, "{\"a\":1}");
+        use awc::error::{ConnectError, SendRequestError as E};
+        assert!(matches!(failed(&tool(true), &E::Connect(ConnectError::Timeout)), ActionError::Unavailable(_)));
+        assert!(matches!(failed(&tool(true), &E::Connect(ConnectError::Disconnected)), ActionError::Unknown(_)));
+        assert!(matches!(failed(&tool(false), &E::Connect(ConnectError::Disconnected)), ActionError::Unavailable(_)));
     }
 }

@@ -86,9 +86,8 @@ impl ActionRunner for Catalogue {
 
     fn prefetch(&self, facts: &Arc<CallFacts>, intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
         let (shop, facts) = (Arc::clone(&self.shop), Arc::clone(facts));
-        shopify::worth_a_look(&facts, intent).then(|| -> LocalBoxFuture<'static, ()> {
-            Box::pin(async move { shop.prefetch(&facts).await })
-        })
+        shopify::worth_a_look(&facts, intent)
+            .then(|| -> LocalBoxFuture<'static, ()> { Box::pin(async move { shop.prefetch(&facts).await }) })
     }
 }
 

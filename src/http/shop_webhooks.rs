@@ -138,8 +138,8 @@ fn take(app: &App, client: &Arc<Client>, topic: &str, id: Option<&str>) -> &'sta
 /// What a topic such as `orders/updated` is about.
 fn news_of(topic: &str) -> Option<ShopNews> {
     match topic.split('/').next().unwrap_or_default() {
-        "orders" | "fulfillments" | "fulfillment_events" | "fulfillment_orders" | "refunds" | "returns" | "customers"
-        | "draft_orders" | "order_transactions" => Some(ShopNews::Orders),
+        "orders" | "fulfillments" | "fulfillment_events" | "fulfillment_orders" | "refunds" | "returns"
+        | "customers" | "draft_orders" | "order_transactions" => Some(ShopNews::Orders),
         "products" | "inventory_levels" | "inventory_items" | "variants" => Some(ShopNews::Products),
         _ => None,
     }

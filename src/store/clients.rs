@@ -299,7 +299,8 @@ impl Store {
         let (user, password) = change.basic.flatten().map(|basic| (basic.user, hash_secret(&basic.password))).unzip();
         let signature = change.signature_secret.is_some();
         let shop = change.shop.is_some();
-        let (shop_domain, shop_token, shop_webhook_secret) = change.shop.flatten().map(Shop::values).unwrap_or_default();
+        let (shop_domain, shop_token, shop_webhook_secret) =
+            change.shop.flatten().map(Shop::values).unwrap_or_default();
         let values = args![
             client.0,
             Utc::now(),

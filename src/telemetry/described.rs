@@ -97,11 +97,7 @@ const COUNTERS: [(&str, Unit, &str); 64] = [
     ("caly_recordings_failed_total", Unit::Count, "Times a recording could not be opened or written, by reason"),
     ("caly_shop_breaker_opened_total", Unit::Count, "Times a shop that did not answer was left alone for a while"),
     ("caly_shop_cache_hits_total", Unit::Count, "Questions to shops answered from memory"),
-    (
-        "caly_shop_proofs_refused_total",
-        Unit::Count,
-        "Orders asked for with further details after too many wrong ones",
-    ),
+    ("caly_shop_proofs_refused_total", Unit::Count, "Orders asked for with further details after too many wrong ones"),
     ("caly_shop_requests_total", Unit::Count, "Questions and changes sent to shops, by operation and outcome"),
     ("caly_shop_throttled_total", Unit::Count, "Times a shop said that it is asked too much"),
     ("caly_shop_webhooks_total", Unit::Count, "Webhooks of shops with the right signature, by outcome"),

@@ -6,7 +6,9 @@ mod calendar;
 mod intent;
 mod parties;
 
-pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection};
+pub use agent::{
+    Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection,
+};
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use intent::{Entity, IntentKind, Understanding, Yes};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};

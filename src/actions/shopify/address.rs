@@ -127,7 +127,9 @@ impl Asked<'_> {
                 Some(order) => Ok(changed(&order, &new)),
                 None => Err(ActionError::Unknown("the shop did not say whether the address was changed".to_owned())),
             },
-            Err(Fault::NotAccepted(_)) => Err(refused("the shop does not accept this address: check it with the caller")),
+            Err(Fault::NotAccepted(_)) => {
+                Err(refused("the shop does not accept this address: check it with the caller"))
+            }
             Err(fault) => Err(unread(fault)),
         }
     }
@@ -172,7 +174,10 @@ mod tests {
     fn what_is_not_told_stays_and_what_is_missing_is_asked_for() {
         let wished = Wished { address1: "7 FC Road", city: "Pune", zip: "411 004", ..Wished::default() };
         let new = merged(&old(), &wished).unwrap();
-        assert_eq!((new.zip.as_str(), new.province_code.as_str(), new.phone.as_str()), ("411004", "MH", "+919876543210"));
+        assert_eq!(
+            (new.zip.as_str(), new.province_code.as_str(), new.phone.as_str()),
+            ("411004", "MH", "+919876543210")
+        );
         assert_eq!((new.first_name.as_str(), new.last_name.as_str(), new.address2.as_str()), ("Meera", "Shah", ""));
         let other = Wished { name: "Ravi K Rao", ..wished.clone() };
         let other = merged(&old(), &other).unwrap();
@@ -196,7 +201,8 @@ mod tests {
 
     #[test]
     fn an_address_is_known_again_however_it_is_spelt() {
-        let wished = merged(&old(), &Wished { address1: "7 FC Road", city: "Pune", zip: "411004", ..Wished::default() });
+        let wished =
+            merged(&old(), &Wished { address1: "7 FC Road", city: "Pune", zip: "411004", ..Wished::default() });
         let wished = wished.unwrap();
         let order = |address: Address| Order { address: Some(address), ..Order::default() };
         let spelt = Address { address1: "7  fc road ".into(), zip: "411 004".into(), ..wished.clone() };

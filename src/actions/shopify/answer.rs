@@ -115,7 +115,8 @@ impl Denied {
 
 /// `Retry-After` in seconds, which Shopify writes with a decimal point.
 pub(super) fn retry_after(header: Option<&str>) -> Duration {
-    let seconds = header.and_then(|text| text.trim().parse::<f64>().ok()).filter(|seconds| (0.0..=3600.0).contains(seconds));
+    let seconds =
+        header.and_then(|text| text.trim().parse::<f64>().ok()).filter(|seconds| (0.0..=3600.0).contains(seconds));
     seconds.map_or(WAIT, Duration::from_secs_f64)
 }
 
@@ -316,7 +317,14 @@ mod tests {
 
     #[test]
     fn the_wait_that_is_asked_for_is_bounded() {
-        for (header, seconds) in [(Some("2.0"), 2.0), (Some(" 0.5 "), 0.5), (Some("-1"), 2.0), (Some("soon"), 2.0), (None, 2.0), (Some("inf"), 2.0)] {
+        for (header, seconds) in [
+            (Some("2.0"), 2.0),
+            (Some(" 0.5 "), 0.5),
+            (Some("-1"), 2.0),
+            (Some("soon"), 2.0),
+            (None, 2.0),
+            (Some("inf"), 2.0),
+        ] {
             assert_eq!(retry_after(header), Duration::from_secs_f64(seconds), "{header:?}");
         }
     }

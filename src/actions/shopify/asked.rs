@@ -107,7 +107,9 @@ impl Asked<'_> {
     fn unknown(&self) -> ActionError {
         let next = match self.policy.read {
             OrderProof::Number => "only orders placed with the number they ring from can be told: offer a person",
-            OrderProof::NumberOrFacts => "ask for the order number and the e-mail address or PIN code it was placed with",
+            OrderProof::NumberOrFacts => {
+                "ask for the order number and the e-mail address or PIN code it was placed with"
+            }
         };
         refused(format!("no such order was found for this caller: {next}"))
     }
@@ -150,9 +152,8 @@ impl Asked<'_> {
         let opens = |order: &&Order| judge(order, &self.claim, &self.policy, Purpose::Read, open).is_ok();
         let exact = orders.iter().filter(|order| is_named(order, number)).find(opens);
         // A number that is only alike is theirs by the number that rings, or not at all.
-        let rings = |order: &&Order| {
-            judge(order, &self.claim, &self.policy, Purpose::Read, false) == Ok(Proven::ByNumber)
-        };
+        let rings =
+            |order: &&Order| judge(order, &self.claim, &self.policy, Purpose::Read, false) == Ok(Proven::ByNumber);
         exact.or_else(|| orders.iter().filter(|order| is_like(order, number)).find(rings)).cloned()
     }
 
@@ -160,7 +161,9 @@ impl Asked<'_> {
     pub(super) async fn own(&self) -> Result<Vec<Order>, ActionError> {
         let Some(number) = &self.claim.number else {
             return Err(match self.policy.read {
-                OrderProof::Number => refused("the caller's number is withheld, so no order can be told: offer a person"),
+                OrderProof::Number => {
+                    refused("the caller's number is withheld, so no order can be told: offer a person")
+                }
                 OrderProof::NumberOrFacts => refused(
                     "the caller's number is withheld: ask for the order number and the e-mail address or PIN code",
                 ),

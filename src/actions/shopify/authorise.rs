@@ -122,8 +122,7 @@ fn same_email(one: &str, other: &str) -> bool {
 }
 
 fn same_code(one: &str, other: &str) -> bool {
-    let fold =
-        |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_uppercase();
+    let fold = |text: &str| text.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_uppercase();
     fold(one).len() >= 4 && fold(one) == fold(other)
 }
 

@@ -72,7 +72,17 @@ mod tests {
             ("five open it", vec![Fail(0), Fail(0), Fail(0), Fail(0), Fail(0), Ask(0, false), Ask(4, false)]),
             (
                 "one trial at a time",
-                vec![Fail(0), Fail(0), Fail(0), Fail(0), Fail(0), Ask(5, true), Ask(5, false), Ask(9, false), Ask(10, true)],
+                vec![
+                    Fail(0),
+                    Fail(0),
+                    Fail(0),
+                    Fail(0),
+                    Fail(0),
+                    Ask(5, true),
+                    Ask(5, false),
+                    Ask(9, false),
+                    Ask(10, true),
+                ],
             ),
             (
                 "a trial that fails makes it rest longer",

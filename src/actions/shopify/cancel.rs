@@ -26,8 +26,9 @@ fn obstacle(order: &Order) -> Option<String> {
         return Some("a return is under way for this order: offer a person".to_owned());
     }
     let state = order.state();
-    (!order.is_untouched())
-        .then(|| format!("it is {state}, so it cannot be cancelled any more: a return can be asked for once it is delivered"))
+    (!order.is_untouched()).then(|| {
+        format!("it is {state}, so it cannot be cancelled any more: a return can be asked for once it is delivered")
+    })
 }
 
 /// What becomes of the money.

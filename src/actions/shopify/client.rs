@@ -206,9 +206,16 @@ impl Api {
                 tracing::error!(shop = shop.domain, operation = operation.name, fix = why.fix(), "{}", why.seen());
             }
             Err(Fault::NotAccepted(told)) => {
-                tracing::warn!(shop = shop.domain, operation = operation.name, told, "the shop did not accept a change");
+                tracing::warn!(
+                    shop = shop.domain,
+                    operation = operation.name,
+                    told,
+                    "the shop did not accept a change"
+                );
             }
-            Err(fault) => tracing::warn!(shop = shop.domain, operation = operation.name, ?fault, "the shop did not answer"),
+            Err(fault) => {
+                tracing::warn!(shop = shop.domain, operation = operation.name, ?fault, "the shop did not answer")
+            }
             Ok(_) => {}
         }
         answer
@@ -373,8 +380,10 @@ fn note(shop: &Shop, status: u16) {
 }
 
 fn unsent(error: &awc::error::SendRequestError) -> Unsent {
-    use awc::error::SendRequestError as E;
+    use awc::error::{ConnectError, SendRequestError as E};
     match error {
+        // The line broke after the request had left: that is no failure to connect.
+        E::Connect(ConnectError::Disconnected) => Unsent::Perhaps,
         E::Connect(_) | E::Url(_) => Unsent::Never,
         _ => Unsent::Perhaps,
     }

@@ -60,7 +60,11 @@ fn meant<'a>(products: &'a [Product], name: &str, variant: Option<&str>) -> Resu
             return Err(format!("which {}? There are: {}", plain(&product.title), titles.join(", ")));
         }
     };
-    if one.available { Ok((product, one)) } else { Err(format!("{} is out of stock", plain(&titled(&product.title, &one.title)))) }
+    if one.available {
+        Ok((product, one))
+    } else {
+        Err(format!("{} is out of stock", plain(&titled(&product.title, &one.title))))
+    }
 }
 
 /// A tag holds forty characters at most.

@@ -109,11 +109,7 @@ pub(super) fn worth_a_look(facts: &CallFacts, intent: IntentKind) -> bool {
     let agent = &facts.agent;
     let offered = agent.tools.iter().any(|tool| &**tool == "order_status");
     let own = agent.http_tools.iter().any(|tool| &*tool.name == "order_status");
-    intent == IntentKind::OrderStatus
-        && agent.shop.is_some()
-        && offered
-        && !own
-        && facts.caller.number().is_some()
+    intent == IntentKind::OrderStatus && agent.shop.is_some() && offered && !own && facts.caller.number().is_some()
 }
 
 /// Carries one out. `None`: it is no tool of this room, or the agent has no shop.

@@ -78,9 +78,7 @@ impl Asked<'_> {
         let (order, goods) = self.coming_back().await?;
         let ours = self.text("reason").unwrap_or("other");
         let reason = REASONS.iter().find(|(word, _)| *word == ours).map_or("OTHER", |(_, theirs)| theirs);
-        let line = |one: &Returnable| {
-            json!({ "fulfillmentLineItemId": one.id, "quantity": one.quantity, "returnReason": reason, "customerNote": NOTE })
-        };
+        let line = |one: &Returnable| json!({ "fulfillmentLineItemId": one.id, "quantity": one.quantity, "returnReason": reason, "customerNote": NOTE });
         let lines: Vec<Value> = goods.iter().map(line).collect();
         let variables = json!({ "input": { "orderId": order.id, "returnLineItems": lines } });
         match self.shop.api.write(&self.door, wire::ASK_RETURN, &variables, self.soon()).await {

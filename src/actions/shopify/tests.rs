@@ -93,7 +93,8 @@ fn reading(orders: &[Value], heard: &Heard) -> Reply {
             Reply::Data(json!({ "orders": { "nodes": orders.iter().filter(fits).collect::<Vec<_>>() } }))
         }
         "customerByIdentifier" => {
-            let phone = |order: &&Value| order["customer"]["defaultPhoneNumber"]["phoneNumber"] == heard.variables["phone"];
+            let phone =
+                |order: &&Value| order["customer"]["defaultPhoneNumber"]["phoneNumber"] == heard.variables["phone"];
             let own: Vec<&Value> = orders.iter().filter(phone).collect();
             let customer = if own.is_empty() { Value::Null } else { json!({ "orders": { "nodes": own } }) };
             Reply::Data(json!({ "customerByIdentifier": customer }))

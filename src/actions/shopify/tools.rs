@@ -9,15 +9,8 @@ use serde_json::{Value, json};
 use crate::actions::ONCE;
 
 /// The tools of this room, in the order they are offered.
-pub const TOOLS: [&str; 7] = [
-    "find_orders",
-    "order_status",
-    "cancel_order",
-    "change_address",
-    "start_return",
-    "find_products",
-    "draft_order",
-];
+pub const TOOLS: [&str; 7] =
+    ["find_orders", "order_status", "cancel_order", "change_address", "start_return", "find_products", "draft_order"];
 /// What reads is told within this time, or not at all.
 const READ: Duration = Duration::from_secs(8);
 /// What changes something may have to wait for the shop to carry it out.
@@ -101,9 +94,11 @@ fn described(name: &str) -> Option<(&'static str, Value, Vec<&'static str>)> {
             })),
             vec!["order_number"],
         ),
-        "find_products" => {
-            ("What the shop sells, with price and stock.", json!({ "words": text("a few words of its name") }), vec!["words"])
-        }
+        "find_products" => (
+            "What the shop sells, with price and stock.",
+            json!({ "words": text("a few words of its name") }),
+            vec!["words"],
+        ),
         "draft_order" => (
             "Note an order for the shop, which sends the bill. It answers what to read back before anything is noted.",
             json!({ "items": { "type": "array", "items": { "type": "object", "properties": {

@@ -63,11 +63,8 @@ pub(super) const ORDERS_OF_CALLER: Operation = read(
         order_fields!()
     ),
 );
-pub(super) const ORDER: Operation = read(
-    "order",
-    About::Orders,
-    concat!("query($id: ID!) { order(id: $id) { ...OrderFields } }", order_fields!()),
-);
+pub(super) const ORDER: Operation =
+    read("order", About::Orders, concat!("query($id: ID!) { order(id: $id) { ...OrderFields } }", order_fields!()));
 pub(super) const CANCEL: Operation = write(
     "order_cancel",
     About::Orders,
@@ -307,7 +304,8 @@ fn text(value: Option<String>) -> String {
 
 impl WireOrder {
     fn order(self) -> Result<Order, String> {
-        let customer = self.customer.unwrap_or(WireCustomer { default_phone_number: None, default_email_address: None });
+        let customer =
+            self.customer.unwrap_or(WireCustomer { default_phone_number: None, default_email_address: None });
         let address = self.shipping_address.map(WireAddress::address);
         let shipping = address.as_ref().map(|address| address.phone.clone());
         let phone = customer.default_phone_number.and_then(|phone| phone.phone_number);
@@ -370,7 +368,8 @@ impl WireFulfilment {
     fn parcel(self) -> Parcel {
         let tracking = self.tracking_info.into_iter().next();
         let (courier, number) = tracking.map(|tracking| (tracking.company, tracking.number)).unwrap_or_default();
-        let step = |event: WireEvent| Step { status: text(event.status), at: event.happened_at, place: text(event.city) };
+        let step =
+            |event: WireEvent| Step { status: text(event.status), at: event.happened_at, place: text(event.city) };
         Parcel {
             status: text(self.status),
             stage: text(self.display_status),

@@ -58,7 +58,8 @@ async fn the_latest_order_that_is_not_over_is_meant() {
     assert_eq!((&status["order"], &status["other_orders"]), (&json!("#1043"), &json!(["#1044", "#1042"])));
     assert_eq!(status["payment"], "cash on delivery, ₹1,299 due");
     let found = desk.ask(MEERA, "find_orders", json!({})).await.unwrap();
-    let states: Vec<&str> = found["orders"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
+    let states: Vec<&str> =
+        found["orders"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["delivered", "not shipped yet", "cancelled"]);
     let one = desk.ask(MEERA, "order_status", json!({ "order_number": "# 1042" })).await.unwrap();
     assert_eq!((&one["state"], &one["cancelled_on"]), (&json!("cancelled"), &json!("Saturday 21 November")));
@@ -68,9 +69,11 @@ async fn the_latest_order_that_is_not_over_is_meant() {
 async fn goods_are_told_with_their_price_and_without_their_ids() {
     let server = Server::open(|heard| {
         assert_eq!(heard.variables, json!({ "query": "title:*blue* title:*kurta* status:active" }));
-        Reply::Data(json!({ "shop": { "currencyCode": "INR" }, "products": { "nodes": [{ "title": "Blue Kurta", "variants": {
+        Reply::Data(
+            json!({ "shop": { "currencyCode": "INR" }, "products": { "nodes": [{ "title": "Blue Kurta", "variants": {
             "nodes": [{ "id": "gid://shopify/ProductVariant/1", "title": "M", "price": "1299.00", "availableForSale": true }]
-        } }] } }))
+        } }] } }),
+        )
     });
     let told = Desk::at(&server).ask(None, "find_products", json!({ "words": "blue kurta" })).await.unwrap();
     let variants = json!([{ "price": "₹1,299", "available": true, "variant": "M" }]);
@@ -148,11 +151,8 @@ async fn a_shop_that_does_not_answer_is_left_alone() {
 async fn a_token_is_sent_to_no_inner_address() {
     let server = library(vec![]);
     let mut desk = Desk::at(&server);
-    let options = ShopOptions {
-        base_url: None,
-        version: "2026-10".to_owned(),
-        request_timeout: Duration::from_millis(500),
-    };
+    let options =
+        ShopOptions { base_url: None, version: "2026-10".to_owned(), request_timeout: Duration::from_millis(500) };
     // Whatever a name may resolve to; this one is the machine itself.
     let doors = |_: &CallFacts| Some(Credentials { domain: "localhost".to_owned(), token: TOKEN.to_owned().into() });
     desk.shop = Shopify::new(Outbound::new(None).unwrap(), options, Box::new(doors));
@@ -165,7 +165,8 @@ async fn a_token_is_sent_to_no_inner_address() {
 async fn a_client_without_a_shop_is_told_to_nobody_but_its_operator() {
     let server = library(vec![]);
     let mut desk = Desk::at(&server);
-    let options = ShopOptions { base_url: None, version: "2026-10".to_owned(), request_timeout: Duration::from_secs(1) };
+    let options =
+        ShopOptions { base_url: None, version: "2026-10".to_owned(), request_timeout: Duration::from_secs(1) };
     desk.shop = Shopify::new(Outbound::new(None).unwrap(), options, Box::new(|_| None));
     assert!(refusal(desk.ask(MEERA, "order_status", json!({})).await).contains("offer a person"));
 }
@@ -185,12 +186,15 @@ fn tools_are_offered_only_with_a_shop_and_changes_need_a_yes() {
         })
         .filter(|(_, writes, _)| *writes)
         .collect();
-    assert_eq!(asked, [
-        ("cancel_order", true, Some(IntentKind::CancelOrder)),
-        ("change_address", true, Some(IntentKind::AddressChange)),
-        ("start_return", true, Some(IntentKind::ReturnRefund)),
-        ("draft_order", true, None),
-    ]);
+    assert_eq!(
+        asked,
+        [
+            ("cancel_order", true, Some(IntentKind::CancelOrder)),
+            ("change_address", true, Some(IntentKind::AddressChange)),
+            ("start_return", true, Some(IntentKind::ReturnRefund)),
+            ("draft_order", true, None),
+        ]
+    );
 }
 
 #[actix_rt::test]

@@ -27,7 +27,8 @@ async fn ten_persuasive_ways_open_nothing() {
     ] {
         for (caller, who) in [(ARJUN, "another number"), (None, "a withheld number")] {
             for name in ["find_orders", "order_status", "cancel_order", "change_address", "start_return"] {
-                let mut arguments = json!({ "order_number": "1042", "address1": "1 Elsewhere", "city": "Pune", "zip": "411002" });
+                let mut arguments =
+                    json!({ "order_number": "1042", "address1": "1 Elsewhere", "city": "Pune", "zip": "411002" });
                 for (key, value) in more.as_object().unwrap() {
                     arguments[key] = value.clone();
                 }
@@ -116,7 +117,8 @@ async fn after_three_wrong_proofs_in_a_call_right_ones_count_no_more() {
 async fn many_proofs_at_once_are_counted_one_by_one() {
     let server = library(vec![order("#1042", MEERA.unwrap(), json!({}))]);
     let desk = Desk::at(&server);
-    let guess = |pin: u32| desk.ask(None, "order_status", json!({ "order_number": "1042", "pin_code": pin.to_string() }));
+    let guess =
+        |pin: u32| desk.ask(None, "order_status", json!({ "order_number": "1042", "pin_code": pin.to_string() }));
     let told = futures_util::future::join_all((410_990..411_010).map(guess)).await;
     let looked_at = told.iter().filter(|told| !format!("{told:?}").contains("too many wrong details")).count();
     assert!(told.iter().all(Result::is_err) && looked_at == 3, "{looked_at}");

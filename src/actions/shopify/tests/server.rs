@@ -49,9 +49,7 @@ impl Server {
     pub(super) fn open(answer: impl FnMut(&Heard) -> Reply + Send + 'static) -> Self {
         let inner = Arc::new(Inner { heard: Mutex::default(), answer: Mutex::new(Box::new(answer)) });
         let kept = Arc::clone(&inner);
-        let app = move || {
-            App::new().app_data(web::Data::from(Arc::clone(&kept))).default_service(web::post().to(told))
-        };
+        let app = move || App::new().app_data(web::Data::from(Arc::clone(&kept))).default_service(web::post().to(told));
         let server = HttpServer::new(app).workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
         let address = format!("http://{}", server.addrs()[0]);
         actix_rt::spawn(server.run());

@@ -107,9 +107,7 @@ fn goods() -> Reply {
 }
 
 fn returnable() -> Reply {
-    let line = |id: &str, title: &str| {
-        json!({ "quantity": 1, "fulfillmentLineItem": { "id": id, "lineItem": { "title": title, "variantTitle": null } } })
-    };
+    let line = |id: &str, title: &str| json!({ "quantity": 1, "fulfillmentLineItem": { "id": id, "lineItem": { "title": title, "variantTitle": null } } });
     let lines = json!({ "nodes": [line("gid://shopify/FulfillmentLineItem/1", "Kurta"), line("gid://shopify/FulfillmentLineItem/2", "Jhumka")] });
     Reply::Data(json!({ "returnableFulfillments": { "nodes": [{ "returnableFulfillmentLineItems": lines }] } }))
 }
@@ -260,7 +258,13 @@ async fn what_is_not_to_change_of_an_address_is_sent_with_it() {
     let arguments = json!({ "order_number": "1042", "address1": "7 FC Road", "city": "Pune", "zip": "411004" });
     desk(&world).ask(MEERA, "change_address", arguments).await.unwrap();
     let address = world.seen("shippingAddress");
-    let kept = [&address["firstName"], &address["lastName"], &address["phone"], &address["countryCodeV2"], &address["provinceCode"]];
+    let kept = [
+        &address["firstName"],
+        &address["lastName"],
+        &address["phone"],
+        &address["countryCodeV2"],
+        &address["provinceCode"],
+    ];
     assert_eq!(kept, ["Meera", "Shah", MEERA.unwrap(), "IN", "MH"]);
 }
 
@@ -288,7 +292,13 @@ async fn an_order_is_noted_for_whoever_can_be_reached_and_within_the_limit() {
     let items = |quantity: i64| json!({ "items": [{ "product": "blue kurta", "quantity": quantity }] });
     assert!(refusal(desk.plan(None, "draft_order", items(1)).await).contains("withheld"));
     assert!(refusal(desk.plan(MEERA, "draft_order", items(4)).await).contains("worth"));
-    for wrong in [json!({ "items": [] }), json!({ "items": "kurta" }), items(0), items(21), json!({ "items": [{ "quantity": 1 }] })] {
+    for wrong in [
+        json!({ "items": [] }),
+        json!({ "items": "kurta" }),
+        items(0),
+        items(21),
+        json!({ "items": [{ "quantity": 1 }] }),
+    ] {
         refusal(desk.plan(MEERA, "draft_order", wrong).await);
     }
     desk.ask(MEERA, "draft_order", items(2)).await.unwrap();
