@@ -4,6 +4,7 @@
 
 mod calendar;
 mod own;
+mod remembering;
 mod shop;
 pub mod templates;
 
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 15] = [
+pub const BUILT_IN_TOOLS: [&str; 18] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -29,6 +30,9 @@ pub const BUILT_IN_TOOLS: [&str; 15] = [
     "my_appointments",
     "move_appointment",
     "cancel_appointment",
+    "remember_about_caller",
+    "what_is_known",
+    "forget_caller",
     "find_orders",
     "order_status",
     "cancel_order",
@@ -80,6 +84,8 @@ struct Settings {
     calendar: Option<calendar::Written>,
     #[serde(default)]
     shop: Option<shop::Written>,
+    #[serde(default)]
+    customers: Option<remembering::Written>,
     #[serde(default)]
     intents: BTreeMap<String, Vec<String>>,
     #[serde(default)]
@@ -151,6 +157,8 @@ struct Endpoint {
     writes: Option<bool>,
     #[serde(default)]
     confirm: Option<bool>,
+    #[serde(default = "yes")]
+    repeatable: bool,
 }
 
 /// Seconds; what is absent follows the configuration.
@@ -177,6 +185,9 @@ fn default_language() -> String {
 }
 fn default_time_zone() -> String {
     DEFAULT_TIME_ZONE.name().to_owned()
+}
+fn yes() -> bool {
+    true
 }
 fn half() -> f32 {
     0.5
@@ -268,6 +279,7 @@ pub fn read(
         languages,
         calendar: settings.calendar.map(|written| calendar::read(written, zone)).transpose()?.map(Arc::new),
         shop: settings.shop.as_ref().map(shop::read).transpose()?,
+        remember_callers: settings.customers.map(remembering::read).transpose()?,
         intents: Arc::new(own::intents(&settings.intents)?),
         products: Arc::new(own::products(&settings.products)?),
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
@@ -357,7 +369,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
     let name_fits = (1..=64).contains(&endpoint.name.len())
         && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // A client's own tool may bear the name of one for calendars or shops: then it is the one that is offered.
+    // A client's own tool may bear the name of one for calendars, customers or shops: then it is the one that is offered.
     if !name_fits || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
         return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
     }
@@ -384,6 +396,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         // What is not said to only read may write: a lost answer then is an unknown one.
         writes: endpoint.writes.unwrap_or(true),
         // What is said to write is read back first, unless it is said not to.
+        repeatable: endpoint.repeatable,
         confirm: endpoint.confirm.unwrap_or(endpoint.writes == Some(true)),
     })
 }
@@ -420,78 +433,4 @@ fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsE
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn agent(settings: Value) -> Result<Agent, SettingsError> {
-        read(AgentId::new(), 1, "shop", &settings, &CallLimits::default())
-    }
-
-    #[test]
-    fn nothing_set_gives_a_usable_agent() {
-        let agent = agent(json!({})).expect("defaults fit");
-        assert_eq!(
-            (agent.language, agent.barge_in, agent.tools.len()),
-            (Language::Hinglish, BargeIn::Normal, BUILT_IN_TOOLS.len())
-        );
-        assert_eq!(agent.limits, CallLimits::default());
-    }
-
-    #[test]
-    fn what_every_caller_must_hear_is_a_part_of_the_greeting() {
-        let greeting = |settings: Value| agent(settings).map(|agent| (agent.greeting, agent.notices.len()));
-        let whole = json!({"greeting": "Namaste!", "disclosure": "I am a machine.", "recording_notice": "We record."});
-        assert_eq!(greeting(whole).unwrap(), (Some("Namaste! I am a machine. We record.".into()), 2));
-        assert_eq!(greeting(json!({"disclosure": "I am a machine."})).unwrap(), (Some("I am a machine.".into()), 1));
-        assert_eq!(greeting(json!({"greeting": " ", "disclosure": ""})).unwrap(), (None, 0));
-    }
-
-    #[test]
-    fn keys_may_stand_for_choices_and_sentences_may_be_switched_off() {
-        let settings = json!({"menu": {"0": "person", "9": "end", "1": {"tell": "Where is my order?"}},
-            "limits": {"filler_after_s": 0, "reprompts": 0, "time_warning_s": 30}});
-        let agent = agent(settings).expect("they fit");
-        let choice = |keys: &str| agent.menu.iter().find(|(known, _)| **known == *keys).map(|(_, choice)| choice);
-        assert_eq!(choice("0"), Some(&MenuChoice::Person));
-        assert_eq!(choice("9"), Some(&MenuChoice::End));
-        assert_eq!(choice("1"), Some(&MenuChoice::Tell("Where is my order?".into())));
-        assert_eq!((agent.limits.filler_after, agent.limits.reprompts), (Duration::ZERO, 0));
-        assert_eq!(agent.limits.time_warning, Duration::from_secs(30));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named() {
-        for (settings, named) in [
-            (json!({"voise": "x"}), "voise"),
-            (json!({"language": "fr"}), "language"),
-            (json!({"intents": {"Points": ["x"]}}), "intents: Points: 1 to 64"),
-            (json!({"intents": {"refill": []}}), "intents: refill: expected 1 to"),
-            (json!({"intents": {"payment": ["x"]}}), "intents: payment: 1 to 64"),
-            (json!({"products": [""]}), "products: expected"),
-            (json!({"languages": ["hi", "fr"]}), "languages: expected a language"),
-            (json!({"handoff_numbers": ["12"]}), "handoff_numbers"),
-            (json!({"tools": ["fly"]}), "fly"),
-            (json!({"shop": {"proof": "trust"}}), "shop: proof: expected number"),
-            (json!({"shop": {"write_limit": -1}}), "shop"),
-            (json!({"shop": {"limit": 5}}), "shop"),
-            (json!({"menu": {"0": "nobody"}}), "menu"),
-            (json!({"barge_in": "never"}), "barge_in: expected off"),
-            (json!({"menu": {"0#": "person"}}), "menu: expected 1 to 8 keys"),
-            (json!({"menu": {"1": {"tell": ""}}}), "menu: tell: expected"),
-            (json!({"limits": {"reprompts": 11}}), "limits.reprompts"),
-            (json!({"limits": {"filler_after_s": -1}}), "limits.filler_after_s"),
-            (json!({"instructions": "For {{ costumer }}"}), "instructions: line 1: undefined value"),
-            (json!({"greeting": "Good {{ time.part"}), "greeting: line 1: syntax error"),
-            (json!({"time_zone": "Kolkata"}), "time_zone: expected a name such as Asia/Kolkata"),
-            (json!({"turn_detection": {"type": "server_vad", "threshold": 2.0}}), "threshold"),
-            (json!({"turn_detection": {"type": "semantic_vad", "eagerness": "wild"}}), "eagerness"),
-            (json!({"http_tools": [{"name": "A", "description": "", "schema": {}, "url": "https://x"}]}), "http_tools"),
-            (json!({"http_tools": [{"name": "a", "description": "", "schema": {}, "url": "ftp://x"}]}), "url"),
-            (json!({"limits": {"max_duration_s": 0}}), "max_duration_s"),
-        ] {
-            let error = agent(settings).expect_err(named).to_string();
-            assert!(error.contains(named), "{error}");
-        }
-    }
-}
+mod tests;

@@ -36,6 +36,8 @@ mod command_line;
 mod conversations;
 #[path = "program/crowds.rs"]
 mod crowds;
+#[path = "program/customers.rs"]
+mod customers;
 #[path = "program/database.rs"]
 mod database;
 #[path = "program/ending.rs"]

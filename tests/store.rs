@@ -49,6 +49,8 @@ async fn run(postgres: bool, test: impl AsyncFn(&World)) {
 mod analytics;
 #[path = "store/appointments.rs"]
 mod appointments;
+#[path = "store/customers.rs"]
+mod customers;
 #[path = "store/recorder.rs"]
 mod recorder;
 #[path = "store/restart.rs"]

@@ -105,6 +105,7 @@ fn agent() -> Agent {
             days_ahead: 30,
         })),
         shop: None,
+        remember_callers: None,
         intents: Default::default(),
         products: Default::default(),
         utc_offset: 19_800,

@@ -41,7 +41,7 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
         },
         deadline: tool.deadline,
         // Only what surely did not happen is tried again; the key makes a repeat harmless for an endpoint that heeds it.
-        retry: RetryRule { attempts: 3, backoff: Duration::from_millis(200) },
+        retry: RetryRule { attempts: if tool.repeatable { 3 } else { 1 }, backoff: Duration::from_millis(200) },
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
@@ -61,6 +61,11 @@ impl HttpActions {
     /// # Errors
     /// By what is known to have happened: nothing (`Refused`, `Unavailable`) or perhaps something (`Unknown`).
     pub async fn run(&self, tool: &HttpTool, request: &ActionRequest) -> Result<ActionOutput, ActionError> {
+        if !may_send(tool, request.attempt) {
+            return Err(ActionError::Unknown(
+                "it may have been done, and must not be sent twice: look there".to_owned(),
+            ));
+        }
         let url = fill_url(&tool.url, &request.arguments)
             .ok_or_else(|| ActionError::Refused("its address is misconfigured".to_owned()))?;
         let address = self.checked_address(&url).await?;
@@ -95,6 +100,11 @@ impl HttpActions {
         let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
         checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
     }
+}
+
+/// What writes and does not heed its key is sent once.
+fn may_send(tool: &HttpTool, attempt: u32) -> bool {
+    attempt <= 1 || !tool.writes || tool.repeatable
 }
 
 /// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
@@ -344,9 +354,8 @@ mod tests {
         assert_ne!(signed, sign("secret", "{}", at + Duration::from_secs(1)));
     }
 
-    #[test]
-    fn an_answer_is_judged_by_what_may_have_happened() {
-        let tool = |writes| HttpTool {
+    fn tool(writes: bool) -> HttpTool {
+        HttpTool {
             name: "t".into(),
             description: "".into(),
             schema: "{}".into(),
@@ -356,7 +365,23 @@ mod tests {
             deadline: Duration::from_secs(1),
             writes,
             confirm: false,
-        };
+            repeatable: true,
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_repeated_is_sent_once() {
+        for (writes, repeatable, attempt, sent) in
+            [(true, true, 2, true), (true, false, 1, true), (true, false, 2, false), (false, false, 2, true)]
+        {
+            let tool = HttpTool { repeatable, ..tool(writes) };
+            assert_eq!(may_send(&tool, attempt), sent, "{writes} {repeatable} {attempt}");
+            assert_eq!(spec(&tool).retry.attempts > 1, repeatable);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_what_may_have_happened() {
         assert!(matches!(judge(&tool(true), 500, Some(b"")), Err(ActionError::Unknown(_))));
         assert!(matches!(judge(&tool(false), 500, Some(b"")), Err(ActionError::Unavailable(_))));
         assert!(matches!(judge(&tool(true), 429, Some(b"")), Err(ActionError::Unavailable(_))));

@@ -7,9 +7,11 @@
 //! | `request_callback` | notes when to ring back; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
+//! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`] |
 
 pub mod appointments;
+pub mod customers;
 pub mod http;
 pub mod shopify;
 
@@ -27,6 +29,7 @@ use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use self::appointments::Diary;
+use self::customers::Book;
 use self::http::HttpActions;
 use self::shopify::Shopify;
 
@@ -37,31 +40,40 @@ pub struct Catalogue {
     http: Arc<HttpActions>,
     diary: Arc<dyn Diary>,
     shop: Arc<Shopify>,
+    customers: Arc<dyn Book>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, shop: Arc<Shopify>) -> Self {
-        Self { http: Arc::new(http), diary, shop }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>, shop: Arc<Shopify>) -> Self {
+        Self { http: Arc::new(http), diary, customers, shop }
     }
 }
 
 impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
         let own = |name: &str| agent.http_tools.iter().any(|tool| &*tool.name == name);
-        let room = |name: &str| appointments::spec(name, agent).or_else(|| shopify::spec(name, agent));
-        let room = |name: &str| if own(name) { None } else { room(name) };
-        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| room(name)));
+        let kept = |name: &str| {
+            let spec = appointments::spec(name, agent).or_else(|| customers::spec(name, agent));
+            if own(name) { None } else { spec.or_else(|| shopify::spec(name, agent)) }
+        };
+        let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
-        let (http, diary, shop) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.shop));
+        let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
+        let shop = Arc::clone(&self.shop);
         Box::pin(async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
+            {
+                return outcome;
+            }
+            if tool.is_none()
+                && let Some(outcome) = customers::run(book, &request).await
             {
                 return outcome;
             }

@@ -1,6 +1,8 @@
 //! The composition root: the only place where rooms meet. Starts the server and, written once, stops it.
 
+mod customers;
 mod diary;
+mod forgetting;
 mod lost_ends;
 mod restart;
 mod sandbox;
@@ -22,6 +24,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::actions::Catalogue;
+use crate::actions::customers::Book;
 use crate::actions::http::HttpActions;
 use crate::actions::shopify::Shopify;
 use crate::carriers::exotel::webhook::RecordingHosts;
@@ -99,7 +102,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, sandbox, address.port()).await;
-    actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
+    work_beside_calls(&app)?;
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -127,6 +130,13 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
 fn tokens(config: &Config) -> anyhow::Result<Tokens> {
     let secret = config.token_secret().map_err(anyhow::Error::msg)?;
     Ok(Tokens::new(secret.expose_secret().as_bytes()))
+}
+
+/// What goes on for as long as the process does, whether there are calls or not.
+fn work_beside_calls(app: &web::Data<App>) -> anyhow::Result<()> {
+    actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
+    actix_rt::spawn(forgetting::sweep_for_ever(app.clone()));
+    Ok(())
 }
 
 /// Holds the data directory for this process: two would close each other's calls and mix their journals. The lock goes with
@@ -251,11 +261,14 @@ fn ports(
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
     let greetings = greetings(config, &engine);
+    let customers = Arc::new(customers::StoredCustomers(store.clone()));
+    let diary = Arc::new(diary::StoredDiary(store.clone()));
     let ports = Ports {
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http, Arc::new(diary::StoredDiary(store.clone())), Arc::clone(&shop))),
+        actions: Arc::new(Catalogue::new(http, diary, Arc::clone(&customers) as Arc<dyn Book>, Arc::clone(&shop))),
+        customers,
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),

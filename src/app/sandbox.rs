@@ -63,6 +63,10 @@ async fn create(store: &Store) -> anyhow::Result<String> {
         "greeting": "Namaste! Demo shop mein aapka swagat hai. Main aapki kya madad kar sakti hoon?",
         "language": "hi-Latn",
         "handoff_numbers": ["+919876500000"],
+        // Every day, so that tomorrow can be booked on any day.
+        "calendar": { "services": [{ "name": "Consultation", "minutes": 30 }], "people": ["Asha", "Ravi", "Meera", "Kabir"],
+            "hours": { "mon": ["10:00-19:00"], "tue": ["10:00-19:00"], "wed": ["10:00-19:00"], "thu": ["10:00-19:00"],
+                "fri": ["10:00-19:00"], "sat": ["10:00-19:00"], "sun": ["10:00-19:00"] } },
     });
     // All or nothing: a start that is cut off here must not leave a client without a number.
     let made = store.create_whole_client(NewClient::named(SLUG, "Demo shop"), vec![number], settings).await?;

@@ -64,6 +64,21 @@ pub fn redact_speech(text: &str, asked: Option<Asked>) -> Cow<'_, str> {
     record(text, Known { asked, told: &[] }, &mut Vec::new())
 }
 
+/// What of a value with a name may be kept beyond the call it was told in; `None` if it is nothing but a secret.
+#[must_use]
+pub fn rememberable(name: &str, value: &str) -> Option<String> {
+    if scan::is_secret_name(name) {
+        return None;
+    }
+    // Digits under the name of a code are one, whatever they look like; a `pin` of six is an address.
+    let pin = (name == "pin" || name.ends_with("_pin")) && value.chars().filter(|c| c.is_numeric()).count() == 4;
+    let asked = Asked::in_words(&name.replace('_', " ")).or(pin.then_some(Asked::Code));
+    let kept = redact_speech(value, asked).into_owned();
+    let rest = speech::LABELS.iter().fold(kept.clone(), |rest, label| rest.replace(label, ""));
+    let says_something = rest.chars().any(char::is_alphanumeric);
+    says_something.then_some(kept)
+}
+
 fn record<'a>(text: &'a str, known: Known<'_>, new: &mut Vec<Told>) -> Cow<'a, str> {
     let (scanned, _) = scan::scan(text, Kept::Record);
     match speech::masked(&scanned, Kept::Record, known, new) {

@@ -14,6 +14,8 @@ const CODE: &str = "[code]";
 const PAN: &str = "[pan]";
 const UPI: &str = "[upi]";
 const PHONE: &str = "[phone]";
+/// All that stands where something was.
+pub(super) const LABELS: [&str; 7] = [CARD, AADHAAR, CODE, PAN, UPI, PHONE, super::scan::MASK];
 
 /// How far back from a number a word that asks for it is looked for, in words.
 const CUE_REACH: usize = 12;

@@ -148,6 +148,32 @@ fn what_a_caller_tells_in_confidence_is_masked_in_the_record() {
 }
 
 #[test]
+fn what_may_be_remembered_of_a_caller_is_no_secret_whatever_it_is_called() {
+    for (name, value, kept) in [
+        ("preferred_stylist", "Asha", Some("Asha")),
+        ("pin_code", "560001", Some("560001")),
+        ("pin", "560001", Some("560001")),
+        ("phone", "9876543210", Some("9876543210")),
+        ("order", "1042", Some("1042")),
+        ("note", "pays by 4111 1111 1111 1111, mornings", Some("pays by [card], mornings")),
+        ("payment", "4111111111111111", None),
+        ("card_number", "4111 1111", None),
+        ("otp", "4821", None),
+        ("one_time_password", "blue horse", None),
+        ("atm_pin", "4821", None),
+        ("pin", "4821", None),
+        ("aadhaar", "2341 2341 2346", None),
+        ("id", "two three four one two three four one two three four six", None),
+        ("pan", "ABCPE1234F", None),
+        ("upi", "ravi at the rate okaxis", None),
+        ("api_key", "x", None),
+        ("empty", " … ", None),
+    ] {
+        assert_eq!(rememberable(name, value).as_deref(), kept, "{name}: {value}");
+    }
+}
+
+#[test]
 fn what_a_call_is_about_stays_in_the_record() {
     for text in [
         "my order number is 1042",

@@ -12,6 +12,7 @@ mod audit;
 mod calls;
 mod clients;
 mod cursor;
+mod customers;
 mod db;
 mod error;
 mod facts;
@@ -45,6 +46,9 @@ pub use self::analytics::{Analytics, CallSums, Counted, CountedAction, Latency, 
 pub use self::appointments::{AppointmentFilter, Booking};
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
+pub use self::customers::{
+    CustomerChange, CustomerFilter, FACT_NAME_MAX, FACT_VALUE_MAX, FACTS_MAX, Swept, Telling, is_fact_name,
+};
 use self::db::{Arg, Db, Row};
 pub use self::error::{Away, StoreError};
 pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};

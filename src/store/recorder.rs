@@ -13,6 +13,7 @@
 mod apply;
 mod discretion;
 mod entry;
+mod met;
 mod queue;
 mod spool;
 mod suspicion;

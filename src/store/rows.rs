@@ -151,6 +151,49 @@ pub struct AppointmentRow {
     pub changed_at: DateTime<Utc>,
 }
 
+/// Somebody who rang, for a client that remembers its callers.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct CustomerRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    /// The number they ring from.
+    pub e164: String,
+    pub name: Option<String>,
+    /// What they spoke last: `en`, `hi` or `hi-Latn`.
+    pub language: Option<String>,
+    /// Answered calls, one that is up included.
+    pub calls: i64,
+    pub first_call_at: Option<DateTime<Utc>>,
+    pub last_call_at: Option<DateTime<Utc>>,
+    pub last_call_id: Option<Uuid>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// Forgotten then, unless they ring before.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Something a caller told of themselves, or an operator wrote.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct CustomerFactRow {
+    /// `[a-z0-9_]`, unique among the customer's.
+    pub name: String,
+    pub value: String,
+    /// The call it was told in; `null` where an operator wrote it.
+    pub call_id: Option<Uuid>,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// Forgotten then.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A customer and what is known of them.
+#[derive(Clone, PartialEq, Debug, Serialize, ToSchema)]
+pub struct CustomerDetail {
+    pub customer: CustomerRow,
+    /// What was told last first.
+    pub facts: Vec<CustomerFactRow>,
+}
+
 /// One version of how a client's calls are conducted.
 #[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
 pub struct AgentRow {

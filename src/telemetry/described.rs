@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 64] = [
+const COUNTERS: [(&str, Unit, &str); 66] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -50,11 +50,17 @@ const COUNTERS: [(&str, Unit, &str); 64] = [
     ),
     ("caly_api_wrong_keys_total", Unit::Count, "Requests to the admin API with a wrong key"),
     ("caly_caller_audio_dropped_total", Unit::Count, "Caller frames dropped because the engine did not keep up"),
+    ("caly_callers_looked_up_total", Unit::Count, "Calls in whose beginning it was asked who rings, by outcome"),
     ("caly_calls_admitted_total", Unit::Count, "Calls admitted"),
     ("caly_calls_ended_total", Unit::Count, "Calls ended, by reason; each limit and deadline of a call has one"),
     ("caly_calls_refused_total", Unit::Count, "Calls refused at admission, by reason"),
     ("caly_child_restarts_total", Unit::Count, "Children of calls started again after a panic, by kind"),
     ("caly_children_given_up_total", Unit::Count, "Children that failed too often, by kind"),
+    (
+        "caly_customers_expired_total",
+        Unit::Count,
+        "What was known of callers and forgotten because its time was over, by what it was",
+    ),
     ("caly_engine_agent_audio_dropped_total", Unit::Count, "Agent audio dropped because the call did not take it"),
     ("caly_engine_audio_bytes_total", Unit::Bytes, "Audio exchanged with engines, by direction"),
     ("caly_engine_bytes_total", Unit::Bytes, "Bytes exchanged with engines, by direction"),

@@ -96,6 +96,43 @@ async fn wrong_usage_is_exit_code_two_and_a_failure_one() {
 }
 
 #[actix_rt::test]
+async fn the_simulated_shop_tells_where_it_is_and_at_its_end_what_was_wrong() {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let server = not_started(Settings::default()).await;
+    let mut command = server.command(&["sim", "shopify", "--port", "0", "--json", "--token", "shpat_x"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let (line, mut out) = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        (line, out)
+    })
+    .await
+    .unwrap();
+    let told: Value = serde_json::from_str(&line).unwrap();
+    let query = serde_json::json!({"query": "{ shop { name title } }"});
+    let client = awc::Client::new();
+    let request = client.post(told["graphql"].as_str().unwrap()).insert_header(("X-Shopify-Access-Token", "shpat_x"));
+    let answer: Value = request.send_json(&query).await.unwrap().json().await.unwrap();
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "undefinedField");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let (rest, status) = tokio::task::spawn_blocking(move || {
+        let mut rest = String::new();
+        out.read_to_string(&mut rest).unwrap();
+        (rest, child.wait().unwrap())
+    })
+    .await
+    .unwrap();
+    let state: Value = serde_json::from_str(&rest).unwrap();
+    assert_eq!(state["violations"].as_array().unwrap().len(), 1, "{}", state["violations"]);
+    assert_eq!(status.code(), Some(1));
+    let output = server.cli(&["sim", "shopify", "--faults", "delay=5"]).await;
+    assert_eq!(output.status.code(), Some(2), "{:?}", shown(&output));
+    assert!(shown(&output).1.contains("delay_ms"), "the names that there are: {:?}", shown(&output));
+}
+
+#[actix_rt::test]
 async fn understand_answers_each_line_with_one_json_line() {
     let server = not_started(Settings::default()).await;
     let mut command = server.command(&["understand"]);

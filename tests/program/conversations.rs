@@ -110,6 +110,35 @@ async fn a_wish_to_be_called_back_is_listed_on_postgres() {
     callback(Database::Postgres).await;
 }
 
+/// Booked and moved, each after what was read back and agreed to; the states on record tell so.
+async fn appointment(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let report = server.place("appointment").await;
+    assert!(report.ok, "{report:#?}");
+    let detail = server.ended_call(&report.call_sid).await;
+    assert_eq!(detail["call"]["end_reason"], "agent_ended", "{detail:#}");
+    let done: Vec<_> =
+        rows(&detail, "actions").iter().map(|row| (row["name"].as_str(), row["state"].as_str())).collect();
+    let expected = ["book_appointment", "move_appointment"].map(|name| (Some(name), Some("done")));
+    assert_eq!(done[..2], expected, "{detail:#}");
+    let listed = server.api("/appointments").await;
+    let booked = listed["items"].as_array().unwrap();
+    assert_eq!(booked.len(), 1, "{listed}");
+    assert!(booked[0]["starts_at"].as_str().unwrap().contains("T11:30:00"), "five in the evening in India: {listed}");
+    assert!(rows(&detail, "intents").iter().any(|row| row["intent"] == "appointment_book"), "{detail:#}");
+    assert_recorded(&server, &detail);
+}
+
+#[actix_rt::test]
+async fn an_appointment_is_booked_and_moved_after_a_yes_to_each_on_sqlite() {
+    appointment(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn an_appointment_is_booked_and_moved_after_a_yes_to_each_on_postgres() {
+    appointment(Database::Postgres).await;
+}
+
 #[actix_rt::test]
 async fn twenty_calls_at_a_time_leave_forty_whole_records_and_nothing_else() {
     let server = Server::start(Settings::default()).await;
@@ -152,12 +181,12 @@ async fn the_engine_has_nothing_to_complain_about() {
     let engine = serve(EngineOptions::sandbox().unwrap()).await.unwrap();
     let base = engine.url.trim_end_matches("/realtime");
     let server = Server::start(Settings::default().engine(base)).await;
-    let scenarios = ["demo", "callback", "order_status", "hindi", "english", "goodbye", "short"];
+    let scenarios = ["demo", "callback", "order_status", "hindi", "english", "goodbye", "short", "appointment"];
     for report in join_all(scenarios.map(|scenario| server.place(scenario))).await {
         assert!(report.ok, "{report:#?}");
         server.ended_call(&report.call_sid).await;
     }
     assert_eq!(engine.violations(), Vec::<String>::new());
     web::until("no session is left open", SOON, || async { (engine.open_sessions() == 0).then_some(()) }).await;
-    assert_eq!(engine.sessions(), 7, "one session for each call");
+    assert_eq!(engine.sessions(), 8, "one session for each call");
 }

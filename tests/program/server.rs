@@ -209,8 +209,10 @@ impl Server {
     /// Makes a client with a number and an agent; gives back its webhook key. A running server takes it up in seconds.
     pub async fn make_client(&self, slug: &str, number: &str) -> String {
         let file = self.directory.path().join(format!("{slug}.json"));
+        let day = ["10:00-19:00"];
         let agent = json!({"instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn",
-            "handoff_numbers": [PERSON]});
+            "handoff_numbers": [PERSON], "calendar": {"services": [{"name": "Consultation", "minutes": 30}],
+            "hours": {"mon": day, "tue": day, "wed": day, "thu": day, "fri": day, "sat": day, "sun": day}}});
         std::fs::write(&file, agent.to_string()).unwrap();
         let made = self
             .cli_json(&[

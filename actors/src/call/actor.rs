@@ -30,6 +30,8 @@ use crate::supervisor::{LiveCall, Slot};
 const CALLER_LANE: usize = 500;
 /// Agent audio pieces on their way to playout; a piece is 20 to 500 ms.
 const AGENT_LANE: usize = 1024;
+/// Longest wait for who rings.
+const RECOGNISE_DEADLINE: Duration = Duration::from_millis(500);
 /// How long a child may take to show itself.
 const OBSERVE_DEADLINE: Duration = Duration::from_millis(200);
 
@@ -120,6 +122,8 @@ pub struct CallActor {
     /// Decided, not yet carried out. Survives a crash of the actor in between.
     pending: VecDeque<Effect>,
     timer: Option<(CallTime, SpawnHandle, Armed)>,
+    /// It is known whether the caller is known.
+    recognised: bool,
     restarts: [u32; 5],
     span: tracing::Span,
     _slot: Slot,
@@ -157,6 +161,7 @@ impl CallActor {
             children: None,
             pending,
             timer: None,
+            recognised: false,
             restarts: [0; 5],
             span,
             _slot: slot,
@@ -307,6 +312,23 @@ impl CallActor {
         ctx.stop();
     }
 
+    /// Asks who rings, where the client remembers its callers. Nothing waits for the answer, and none that comes late counts.
+    fn recognise(&mut self, ctx: &mut Context<Self>) {
+        let worth_it = self.facts.agent.remember_callers.is_some() && self.facts.caller.number().is_some();
+        if self.recognised || !worth_it {
+            return;
+        }
+        let asked = tokio::time::timeout(RECOGNISE_DEADLINE, self.ports.customers.known(&self.facts));
+        ctx.spawn(asked.into_actor(self).map(|answer, this, ctx| {
+            this.recognised = true;
+            match answer {
+                Ok(Some(known)) => this.hear(CallEvent::CallerRecognised(known), ctx),
+                Ok(None) => {}
+                Err(_) => metrics::counter!("caly_callers_looked_up_total", "outcome" => "late").increment(1),
+            }
+        }));
+    }
+
     /// One timer for the earliest deadline.
     fn arm(&mut self, ctx: &mut Context<Self>) {
         let next = self.state.next_deadline();
@@ -344,6 +366,7 @@ impl Actor for CallActor {
             self.live.adopt(children.clone());
             self.children = Some(children);
         }
+        self.recognise(ctx);
         self.carry_out(ctx);
     }
 }

@@ -105,6 +105,7 @@ impl CallState {
         if let Phase::Closing(_) = self.phase {
             return;
         }
+        self.tell_of_caller(out);
         let untold = std::mem::take(&mut self.untold);
         let anything_new = !untold.is_empty();
         out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
@@ -263,6 +264,7 @@ impl CallState {
         // Taken before the bridge phrase, which means nothing to the engine.
         let context = self.context();
         self.untold.clear();
+        self.known_untold = false;
         if first_failure && self.phase == Phase::Live && !self.playing {
             self.say(Phrase::Bridge, now, out);
             self.fillers += 1;

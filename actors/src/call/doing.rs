@@ -136,6 +136,10 @@ impl CallState {
                 );
                 self.close(EndReason::Transferred, AfterStream::Transfer, &summary, words, now, out);
             }
+            CallChange::CallerForgotten => {
+                self.forget_caller();
+                self.answer_outputs(now, out);
+            }
         }
     }
 

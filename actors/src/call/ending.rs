@@ -229,6 +229,9 @@ impl CallState {
         }
         self.phase = Phase::Ended(reason);
         self.timers.clear_all();
+        if let Some(language) = self.caller_language() {
+            self.meet_caller(Some(language), out);
+        }
         out.push(Effect::CloseEngine);
         out.push(Effect::Record(JournalEntry::Ended {
             call: self.facts.call,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audio::playout::Cut;
-use crate::domain::{ActionId, AfterStream, EndReason, Language, Pcm, Phrase, TurnId, Understanding};
+use crate::domain::{ActionId, AfterStream, EndReason, KnownCaller, Language, Pcm, Phrase, TurnId, Understanding};
 use crate::ports::{
     ActionError, ActionOutput, ActionSpec, ContextItem, EngineCommand, EngineError, EngineEvent, JournalEntry,
 };
@@ -67,6 +67,8 @@ pub enum CallEvent {
         /// How.
         result: Result<ActionOutput, ActionError>,
     },
+    /// The caller is known from earlier calls.
+    CallerRecognised(Arc<KnownCaller>),
     /// A child panicked and is starting again.
     ChildCrashed(Child),
     /// A child will not come back.

@@ -12,6 +12,7 @@ mod greeting;
 mod hearing;
 pub mod ledger;
 pub mod past;
+mod recognition;
 pub mod responses;
 pub mod state;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
 use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
-use crate::ports::{ActionError, ActionSpec, ContextItem, EngineError, JournalEntry, Phrases};
+use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases};
 use crate::supervise::Child;
 
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
@@ -123,6 +123,10 @@ pub struct CallState {
     pub(super) outputs_owed: bool,
     /// Outputs of actions that ended after the context of the session now opening was taken.
     pub(super) untold: Vec<Arc<str>>,
+    /// What the engine is told of a caller who rang before.
+    pub(super) known: Option<Arc<str>>,
+    /// … and the context of the session now opening was taken before.
+    pub(super) known_untold: bool,
     pub(super) tool_chain: u32,
     /// What stored phrases are said in: the caller's, as far as the agent speaks it.
     pub(super) language: Language,
@@ -194,6 +198,8 @@ impl CallState {
             unheard_words: false,
             outputs_owed: false,
             untold: Vec::new(),
+            known: None,
+            known_untold: false,
             tool_chain: 0,
             engine_by: EngineChoice::First,
             fallback_left: false,
@@ -295,6 +301,7 @@ impl CallState {
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);
             }
+            CallEvent::CallerRecognised(known) => self.on_caller_recognised(&known, now, out),
             CallEvent::ChildCrashed(child) => self.on_child_crashed(child, now, out),
             CallEvent::ChildGaveUp(child) => self.on_child_gave_up(child, now, out),
             CallEvent::CarrierEnded => self.end(EndReason::CarrierEnded, now, out),
@@ -322,6 +329,7 @@ impl CallState {
         self.timers.set(Timer::IdleMedia, now + self.facts.agent.limits.idle_media);
         self.restart_speech_timer(now);
         out.push(Effect::Record(JournalEntry::Answered { call: self.facts.call, rate }));
+        self.meet_caller(None, out);
         if self.engine == EngineStage::Dead {
             self.farewell_without_engine(now, out);
         } else {
@@ -419,20 +427,11 @@ impl CallState {
         }
     }
 
-    // ------------------------------------------------------------ journal and context
+    // ------------------------------------------------------------ journal
 
     pub(super) fn note(&self, kind: &'static str, detail: &serde_json::Value, at: CallTime, out: &mut Vec<Effect>) {
         let (call, detail) = (self.facts.call, detail.to_string().into());
         out.push(Effect::Record(JournalEntry::Event { call, kind, detail, at }));
-    }
-
-    /// What a new engine session is told: everything said and done so far, oldest first.
-    pub(super) fn context(&self) -> Vec<ContextItem> {
-        let greeting = self.greeting_context().into_iter().map(|item| (CallTime::ZERO, item));
-        let said = self.turns.history().cloned().chain(self.turns.under_way());
-        let mut items: Vec<(CallTime, ContextItem)> = greeting.chain(said).chain(self.ledger.context()).collect();
-        items.sort_by_key(|(at, _)| *at);
-        items.into_iter().map(|(_, item)| item).collect()
     }
 
     pub(super) fn restart_speech_timer(&mut self, now: CallTime) {

@@ -47,6 +47,7 @@ pub(super) fn agent(people: bool) -> Agent {
         products: Default::default(),
         calendar: None,
         shop: None,
+        remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,

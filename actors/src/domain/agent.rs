@@ -247,6 +247,8 @@ pub struct Agent {
     pub calendar: Option<Arc<Calendar>>,
     /// What callers may do with their orders; `None`: nothing.
     pub shop: Option<ShopPolicy>,
+    /// How long callers are remembered after their last call; `None`: they are neither recognised nor remembered.
+    pub remember_callers: Option<Duration>,
     /// Intents of the client's own, by examples.
     pub intents: Arc<OwnIntents>,
     /// What the client sells, by name.
@@ -298,4 +300,6 @@ pub struct HttpTool {
     pub writes: bool,
     /// Whether the caller must say yes to it first.
     pub confirm: bool,
+    /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
+    pub repeatable: bool,
 }

@@ -3,6 +3,7 @@
 
 mod agent;
 mod calendar;
+mod customer;
 mod intent;
 mod parties;
 
@@ -10,6 +11,7 @@ pub use agent::{
     Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection,
 };
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
+pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 

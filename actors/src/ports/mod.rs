@@ -15,8 +15,8 @@ use futures_util::future::{BoxFuture, LocalBoxFuture};
 
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::domain::{
-    Action, AfterStream, Agent, CallFacts, CallId, CallTime, ClientId, EndReason, IntentKind, Language, Party, Pcm,
-    Phrase, Turn, TurnId, Understanding, Usage,
+    Action, AfterStream, Agent, CallFacts, CallId, CallTime, ClientId, EndReason, IntentKind, KnownCaller, Language,
+    Party, Pcm, PhoneNumber, Phrase, Turn, TurnId, Understanding, Usage,
 };
 
 // ---------------------------------------------------------------- carrier
@@ -159,6 +159,8 @@ pub enum CallChange {
         /// Why, for the person.
         summary: Arc<str>,
     },
+    /// Nothing is known of the caller any more.
+    CallerForgotten,
 }
 
 /// What an action did.
@@ -267,6 +269,20 @@ pub enum JournalEntry {
         /// When, on the call's clock.
         at: CallTime,
     },
+    /// The caller is one whom the client wants remembered: the call counts for them, once however often this is recorded, and
+    /// not at all if they were forgotten since it began.
+    CallerMet {
+        /// Which call.
+        call: CallId,
+        /// Whose.
+        client: ClientId,
+        /// Who rings.
+        number: PhoneNumber,
+        /// What they have turned out to speak; `None` as long as that is not known.
+        language: Option<Language>,
+        /// How long they are remembered from now.
+        keep: Duration,
+    },
     /// What the engine has cost so far, after each answer.
     Spent {
         /// Which call.
@@ -302,6 +318,7 @@ impl JournalEntry {
             | Self::Event { call, .. }
             | Self::Decided { call, .. }
             | Self::TakenUp { call, .. }
+            | Self::CallerMet { call, .. }
             | Self::Spent { call, .. }
             | Self::Ended { call, .. } => *call,
         }
@@ -343,6 +360,12 @@ pub trait Recordings: Send + Sync {
     fn open(&self, facts: &CallFacts, rate: u32) -> Option<Box<dyn RecordingTap>>;
 }
 
+/// Those who rang a client before.
+pub trait Customers: Send + Sync {
+    /// Who rings. `None` where nothing is known of them, and where it cannot be found out; the call sets its own limit.
+    fn known(&self, facts: &Arc<CallFacts>) -> BoxFuture<'static, Option<Arc<KnownCaller>>>;
+}
+
 /// Everything outside that a call needs, handed to it once.
 #[derive(Clone)]
 pub struct Ports {
@@ -354,6 +377,8 @@ pub struct Ports {
     pub greetings: Arc<dyn Greetings>,
     /// Doing.
     pub actions: Arc<dyn ActionRunner>,
+    /// Those who rang before.
+    pub customers: Arc<dyn Customers>,
     /// Remembering.
     pub journal: Arc<dyn Journal>,
     /// Stored speech.

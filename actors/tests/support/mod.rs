@@ -100,6 +100,8 @@ thread_local! {
     static OPENED: Opened = Opened::default();
     /// The greeting that was made before the call, if one was.
     pub static GREETING: RefCell<Option<Pcm>> = const { RefCell::new(None) };
+    /// Who rings, how long it takes to find out, and how often it was asked.
+    pub static CALLER: RefCell<(Option<Arc<KnownCaller>>, Duration, u32)> = const { RefCell::new((None, Duration::ZERO, 0)) };
 }
 
 /// The n-th session opened in this test's thread, whether it listens or not.
@@ -113,6 +115,22 @@ pub struct TestGreetings;
 impl Greetings for TestGreetings {
     fn stored(&self, _: &Arc<Agent>) -> Option<Pcm> {
         GREETING.with(|stored| stored.borrow().clone())
+    }
+}
+
+pub struct TestCustomers;
+
+impl Customers for TestCustomers {
+    fn known(&self, _: &Arc<CallFacts>) -> BoxFuture<'static, Option<Arc<KnownCaller>>> {
+        let (known, after) = CALLER.with(|caller| {
+            let mut caller = caller.borrow_mut();
+            caller.2 += 1;
+            (caller.0.clone(), caller.1)
+        });
+        Box::pin(async move {
+            tokio::time::sleep(after).await;
+            known
+        })
     }
 }
 
@@ -255,6 +273,7 @@ pub fn agent() -> Agent {
         products: Default::default(),
         calendar: None,
         shop: None,
+        remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
@@ -294,6 +313,7 @@ impl World {
             engine: Arc::new(ScriptedEngine { failures: Arc::new(Mutex::new(failures)) }),
             greetings: Arc::new(TestGreetings),
             actions: Arc::clone(&actions) as Arc<dyn ActionRunner>,
+            customers: Arc::new(TestCustomers),
             journal: Arc::clone(&journal) as Arc<dyn Journal>,
             phrases: Arc::new(TonePhrases),
             recordings: Arc::new(NoRecordings),

@@ -5,7 +5,7 @@ use caly_actors::ports::ActionError;
 use serde_json::{Value, json};
 
 use super::answer::Fault;
-use super::asked::{Asked, refused, unread};
+use super::asked::{Asked, refused, unheard, unread};
 use super::order::{Address, Order};
 use super::telling::plain;
 use super::wire;
@@ -135,7 +135,7 @@ impl Asked<'_> {
     }
 
     pub(super) async fn address_again(&self) -> Result<Value, ActionError> {
-        let (order, new) = self.shift().await?;
+        let (order, new) = self.shift().await.map_err(unheard)?;
         match self.settled(&order.id, |order| goes_to(order, &new)).await? {
             Some(order) => Ok(changed(&order, &new)),
             None => Err(refused("it was not done")),

@@ -48,6 +48,12 @@ pub(super) fn unread(fault: Fault) -> ActionError {
     }
 }
 
+/// Of a change whose outcome is asked for: that it cannot be found out does not mean that nothing happened.
+pub(super) fn unheard(error: ActionError) -> ActionError {
+    let (ActionError::Refused(why) | ActionError::Unavailable(why) | ActionError::Unknown(why)) = error;
+    ActionError::Unknown(format!("whether it was done cannot be found out: {why}"))
+}
+
 /// An answer that is not what was asked for. The text says where.
 pub(super) fn misread(why: String) -> ActionError {
     tracing::error!(why, "an answer of the shop could not be read: check shopify.api_version");

@@ -7,7 +7,7 @@ use caly_actors::ports::ActionError;
 use serde_json::{Value, json};
 
 use super::answer::Fault;
-use super::asked::{Asked, refused, unread};
+use super::asked::{Asked, refused, unheard, unread};
 use super::order::{Money, Order};
 use super::telling::{items, plain};
 use super::wire;
@@ -87,7 +87,7 @@ impl Asked<'_> {
 
     /// Asked again after its answer was lost, perhaps when the call is long over: what became of it is told, nothing done.
     pub(super) async fn cancel_again(&self) -> Result<Value, ActionError> {
-        let order = self.to_change().await?;
+        let order = self.to_change().await.map_err(unheard)?;
         let settled = self.settled(&order.id, |order| order.cancelled.is_some()).await?;
         match settled {
             Some(order) => Ok(self.cancelled(&order)),

@@ -4,7 +4,7 @@ use caly_actors::ports::ActionError;
 use serde_json::{Value, json};
 
 use super::answer::Fault;
-use super::asked::{Asked, misread, refused, unread};
+use super::asked::{Asked, misread, refused, unheard, unread};
 use super::order::{Order, Returnable, titled};
 use super::telling::plain;
 use super::tools::REASONS;
@@ -92,7 +92,7 @@ impl Asked<'_> {
     }
 
     pub(super) async fn return_again(&self) -> Result<Value, ActionError> {
-        let order = self.to_change().await?;
+        let order = self.to_change().await.map_err(unheard)?;
         match self.settled(&order.id, Order::being_returned).await? {
             Some(order) => Ok(asked_for(&order)),
             None => Err(refused("it was not done")),

@@ -37,6 +37,7 @@ fn agent() -> Agent {
         language: Language::English,
         languages: vec![],
         calendar: None,
+        remember_callers: None,
         shop: Some(ShopPolicy { read: OrderProof::NumberOrFacts, write: OrderProof::Number, write_limit: 5000 }),
         intents: Default::default(),
         products: Default::default(),

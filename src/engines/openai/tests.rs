@@ -43,6 +43,7 @@ fn agent() -> Agent {
         products: Default::default(),
         calendar: None,
         shop: None,
+        remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,

@@ -12,6 +12,7 @@ pub mod auth;
 mod body;
 mod calls;
 mod clients;
+mod customers;
 mod events;
 mod keys;
 mod numbers;
@@ -80,7 +81,8 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 /// Each path below `/api/v1` once, with what it can do.
 fn resources() -> Vec<(&'static str, Resource)> {
     let at = |path, methods| only(web::resource(path), methods);
-    vec![
+    let mut resources = of_callers();
+    resources.extend([
         ("/calls", at("/calls", "GET").route(web::get().to(calls::list_calls))),
         ("/calls/{id}", at("/calls/{id}", "GET").route(web::get().to(calls::get_call))),
         ("/calls/{id}/hangup", at("/calls/{id}/hangup", "POST").route(web::post().to(calls::hang_up))),
@@ -137,14 +139,30 @@ fn resources() -> Vec<(&'static str, Resource)> {
                 .route(web::delete().to(keys::revoke_key)),
         ),
         ("/analytics", at("/analytics", "GET").route(web::get().to(analytics::analytics))),
+        ("/audit", at("/audit", "GET").route(web::get().to(audit::list_audit))),
+        ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),
+    ]);
+    resources
+}
+
+/// What callers left behind.
+fn of_callers() -> Vec<(&'static str, Resource)> {
+    let at = |path, methods| only(web::resource(path), methods);
+    vec![
         ("/appointments", at("/appointments", "GET").route(web::get().to(appointments::list_appointments))),
         ("/appointments/{id}", at("/appointments/{id}", "GET").route(web::get().to(appointments::get_appointment))),
         (
             "/appointments/{id}/cancel",
             at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),
         ),
-        ("/audit", at("/audit", "GET").route(web::get().to(audit::list_audit))),
-        ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),
+        ("/customers", at("/customers", "GET").route(web::get().to(customers::list_customers))),
+        (
+            "/customers/{id}",
+            at("/customers/{id}", "GET, PATCH, DELETE")
+                .route(web::get().to(customers::get_customer))
+                .route(web::patch().to(customers::change_customer))
+                .route(web::delete().to(customers::forget_customer)),
+        ),
     ]
 }
 

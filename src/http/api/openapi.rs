@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{actions, agents, analytics, appointments, audit, calls, clients, events, keys, numbers};
+use super::{actions, agents, analytics, appointments, audit, calls, clients, customers, events, keys, numbers};
 use crate::http::health;
 
 /// Where the document lies.
@@ -58,6 +58,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         appointments::list_appointments,
         appointments::get_appointment,
         appointments::cancel_appointment,
+        customers::list_customers,
+        customers::get_customer,
+        customers::change_customer,
+        customers::forget_customer,
         keys::list_keys,
         keys::get_key,
         keys::create_key,
@@ -83,7 +87,8 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
                 "A key made by `caly key create` or `POST /api/v1/keys`. Its role: `viewer` reads, `operator` also \
-                 steers calls, `admin` does everything. A key of one client sees and changes only that client; what \
+                 steers calls and looks after appointments and customers, `admin` does everything. \
+                 A key of one client sees and changes only that client; what \
                  belongs to others answers 404.",
             ))
             .build();

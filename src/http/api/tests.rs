@@ -3,6 +3,7 @@
 
 mod acting;
 mod changes;
+mod customers;
 mod described;
 mod doors;
 mod following;

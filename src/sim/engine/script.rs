@@ -31,7 +31,7 @@ pub struct Rule {
     pub say: Option<Say>,
     /// Tool to call, if the session has it.
     pub tool: Option<String>,
-    /// Its arguments; `{words}` and `{digits}` are the caller's.
+    /// Its arguments; `{words}` and `{digits}` are the caller's, `{tomorrow}` is a date in India.
     #[serde(default)]
     pub arguments: Map<String, Value>,
     /// Said when the session lacks the tool.
@@ -49,6 +49,9 @@ pub struct After {
     /// Any of these, in the lower-cased output; empty means any output.
     #[serde(default)]
     pub output_has: Vec<String>,
+    /// What the tool would do is told first, from its own output.
+    #[serde(default)]
+    pub read_back: bool,
     /// Said; absent means silence (the call moves on by itself).
     pub say: Option<Say>,
 }
@@ -67,6 +70,9 @@ pub struct Script {
     pub still_there: Say,
     /// Said when asked to go on without a new turn.
     pub resume: Say,
+    /// Words a caller agrees with: a tool that has told what to read back is then called again as it was.
+    #[serde(default)]
+    pub yes: Vec<String>,
     /// First match counts.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -153,6 +159,11 @@ pub(crate) fn decide(script: &Script, ask: &Ask<'_>) -> Plan {
 
 fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
     let heard = item.words.to_lowercase();
+    if script.yes.iter().any(|yes| heard.starts_with(yes.as_str()))
+        && let Some(again) = proposed(ask.items)
+    {
+        return Plan { pieces: vec![again], fail: None };
+    }
     let Some(rule) = script.rules.iter().find(|rule| rule.when.iter().any(|key| heard.contains(&key.to_lowercase())))
     else {
         let echoed = if item.language.is_some() {
@@ -179,6 +190,16 @@ fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
     Plan { pieces, fail: rule.fail.clone() }
 }
 
+/// The call of a tool that has said what it would do, and was not called since.
+fn proposed(items: &[Item]) -> Option<Piece> {
+    let output = items.iter().rev().find(|item| item.kind() == "function_call_output")?;
+    output.wire["output"].as_str().filter(|output| output.contains("\"read_back\""))?;
+    let made = |item: &&Item| item.kind() == "function_call" && item.wire["call_id"] == output.wire["call_id"];
+    let call = items.iter().rev().find(made)?;
+    let text = |name: &str| call.wire[name].as_str().unwrap_or_default().to_owned();
+    Some(Piece::Call { name: text("name"), arguments: text("arguments") })
+}
+
 /// Speaks from what the tools answered since the last turn.
 fn after_tools(script: &Script, ask: &Ask<'_>, language: &str) -> Vec<Piece> {
     let outputs = ask.items.iter().rev().take_while(|item| item.kind() == "function_call_output");
@@ -196,7 +217,11 @@ fn after_tools(script: &Script, ask: &Ask<'_>, language: &str) -> Vec<Piece> {
                 && (after.output_has.is_empty() || after.output_has.iter().any(|word| lower.contains(word.as_str())))
         });
         match rule {
-            Some(after) => pieces.extend(after.say.as_ref().map(|say| speak(say, language))),
+            Some(after) => {
+                let read_back = serde_json::from_str::<Value>(output).unwrap_or_default()["read_back"].to_string();
+                pieces.extend(after.read_back.then(|| plain_words(spoken_output(&read_back))));
+                pieces.extend(after.say.as_ref().map(|say| speak(say, language)));
+            }
             None => pieces.push(plain_words(format!("The answer is: {}", spoken_output(output)))),
         }
     }
@@ -245,7 +270,10 @@ fn forced_call(ask: &Ask<'_>) -> Option<Piece> {
 fn arguments(from_rule: &Map<String, Value>, schema: &Value, words: &str) -> String {
     let digits: String = words.chars().filter(char::is_ascii_digit).collect();
     let fill = |value: &Value| match value {
-        Value::String(text) => json!(text.replace("{words}", words).replace("{digits}", &digits)),
+        Value::String(text) => {
+            let text = text.replace("{words}", words).replace("{digits}", &digits);
+            json!(text.replace("{tomorrow}", &tomorrow()))
+        }
         other => other.clone(),
     };
     let empty = Map::new();
@@ -260,6 +288,12 @@ fn arguments(from_rule: &Map<String, Value>, schema: &Value, words: &str) -> Str
         }
     }
     Value::Object(built).to_string()
+}
+
+/// The date of tomorrow where the sandbox's callers are.
+fn tomorrow() -> String {
+    let day = chrono::Utc::now() + chrono::TimeDelta::minutes(5 * 60 + 30) + chrono::TimeDelta::days(1);
+    day.format("%Y-%m-%d").to_string()
 }
 
 /// A value of the type a schema asks for.
@@ -380,6 +414,23 @@ mod tests {
         };
         assert!(run(r#"{"error":"no slots"}"#).contains("nahi ho paya"));
         assert!(run(r#"{"status":"recorded"}"#).contains("likh liya"));
+    }
+
+    #[test]
+    fn what_would_be_done_is_read_back_and_asked_for_again_after_a_yes() {
+        let call =
+            json!({"type":"function_call","name":"cancel_appointment","call_id":"c","arguments":"{\"at\":\"5\"}"});
+        let told = json!({"done": false, "next": "read it", "read_back": {"cancel": {"at": "17:00"}}}).to_string();
+        let output = json!({"type":"function_call_output","call_id":"c","output":told});
+        let mut items = vec![user("cancel"), Item::new("a".into(), call), Item::new("b".into(), output)];
+        let spoken = said(&plan(&items, &json!([]), &json!("auto")));
+        assert_eq!(spoken[0], "17:00", "what it would do, and nothing of how");
+        assert!(spoken[1].contains("pakka kar doon"), "{spoken:?}");
+        items.push(user("haan ji"));
+        assert_eq!(said(&plan(&items, &json!([]), &json!("auto"))), [r#"cancel_appointment{"at":"5"}"#]);
+        items.pop();
+        items.push(user("nahi nahi rehne dijiye"));
+        assert!(!said(&plan(&items, &json!([]), &json!("auto")))[0].starts_with("cancel_appointment"));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use async_graphql_parser::Positioned;
 use async_graphql_parser::types::{BaseType, Field, SelectionSet, Type};
 use serde_json::{Map, Value, json};
 
-use super::data::{Shop, id_of};
+use super::data::{Shop, gid, id_of};
 use super::document::{self, Document};
 use super::problem::Problem;
 use super::queries::{self, Arguments, Found, View, given};
@@ -179,6 +179,10 @@ impl<'a> Run<'a> {
             return self.page(ty, name, source, arguments);
         }
         match ty {
+            "QueryRoot" if name == "currentAppInstallation" => {
+                let scopes = self.grant.scopes.iter().map(|scope| json!({"handle": scope, "description": scope}));
+                Ok(json!({"id": gid("AppInstallation", 1), "accessScopes": scopes.collect::<Vec<_>>()}))
+            }
             "QueryRoot" => Ok(queries::single(self.shop, self.view, name, arguments)),
             "Mutation" => {
                 self.points += cost::MUTATION - 1;

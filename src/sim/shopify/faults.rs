@@ -35,7 +35,7 @@ pub struct Faults {
     pub refuse_status: u16,
     /// Polls of a job that hear "not done".
     pub job_polls: u32,
-    /// How far the search index is behind.
+    /// How far the search index is behind; the real one is behind by seconds too.
     pub search_lag_ms: u64,
     /// Every webhook is delivered twice.
     pub webhook_duplicates: bool,
@@ -75,7 +75,7 @@ impl Default for Faults {
             partial_next: 0,
             refuse_status: 0,
             job_polls: 2,
-            search_lag_ms: 0,
+            search_lag_ms: 1000,
             webhook_duplicates: false,
             webhook_out_of_order: false,
             webhook_bad_hmac_next: 0,

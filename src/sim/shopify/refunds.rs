@@ -52,6 +52,16 @@ fn made(shop: &mut Shop, view: View, input: &Value) -> Result<(u64, u64), Refuse
     let Some(order) = order_mut(shop, view, &input["orderId"]) else {
         return refuse(&["orderId"], "Order does not exist");
     };
+    let sent = |key: &str| input[key].as_array().is_some_and(|list| !list.is_empty());
+    if sent("refundMethods") {
+        return refuse(&["refundMethods"], "Store credit is not offered by this shop");
+    }
+    if sent("refundDuties") {
+        return refuse(&["refundDuties"], "Order has no duties");
+    }
+    if input["currency"].as_str().is_some_and(|currency| currency != "INR") {
+        return refuse(&["currency"], "Currency does not match the order's");
+    }
     if order.refunds.len() >= REFUNDS_MAX {
         return refuse(&["orderId"], "Order has too many refunds");
     }

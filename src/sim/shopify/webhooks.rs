@@ -115,8 +115,7 @@ async fn attempt(shared: &Weak<Shared>, client: &awc::Client, url: &str, hook: &
         .insert_header(("X-Shopify-API-Version", "2026-10"))
         .insert_header(("X-Shopify-Webhook-Id", hook.webhook_id.clone()))
         .insert_header(("X-Shopify-Event-Id", hook.event_id.clone()))
-        .insert_header(("X-Shopify-Triggered-At", hook.triggered_at.clone()))
-        .insert_header(("X-Shopify-Name", "caly-sim"));
+        .insert_header(("X-Shopify-Triggered-At", hook.triggered_at.clone()));
     let outcome = request.send_body(hook.body.clone()).await;
     let status = outcome.as_ref().ok().map(|answer| answer.status().as_u16());
     if let Some(shared) = shared.upgrade() {

@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::entry::{ActionBody, Admitted, Body, EndedBody, Entry, TurnBody};
+use super::met::write_meetings;
 use super::told;
 use crate::store::db::{Arg, Db, Tx, args};
 use crate::store::error::StoreError;
@@ -96,6 +97,7 @@ pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Re
         _ => None,
     });
     of_calls(&mut tx, DECIDE_HEAD, rounds(decided)).await?;
+    write_meetings(&mut tx, entries).await?;
     write_ends(&mut tx, entries).await?;
     let (mut carrier, mut recordings) = (Vec::new(), Vec::new());
     for entry in entries {

@@ -64,6 +64,7 @@ impl Discretion {
             Body::Admitted(_)
             | Body::Answered { .. }
             | Body::TakenUp { .. }
+            | Body::Met(_)
             | Body::Spent { .. }
             | Body::Recording(_) => {}
         }

@@ -31,6 +31,7 @@ pub(super) enum Body {
     Event { call: Uuid, name: String, detail: Value, at_ms: i64 },
     Decided { call: Uuid, after: String, summary: String },
     TakenUp { call: Uuid, at_ms: i64 },
+    Met(Box<MetBody>),
     Spent { call: Uuid, usage: [i64; 7] },
     Ended(Box<EndedBody>),
     Carrier(Box<CarrierFact>),
@@ -81,6 +82,15 @@ pub(super) struct ActionBody {
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub(super) struct MetBody {
+    pub(super) call: Uuid,
+    pub(super) client: Uuid,
+    pub(super) e164: String,
+    pub(super) language: Option<String>,
+    pub(super) keep_s: i64,
+}
+
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(super) struct EndedBody {
     pub(super) call: Uuid,
     pub(super) reason: String,
@@ -116,6 +126,7 @@ impl Entry {
             Body::Event { .. } => "event",
             Body::Decided { .. } => "decided",
             Body::TakenUp { .. } => "taken_up",
+            Body::Met(_) => "met",
             Body::Spent { .. } => "spent",
             Body::Ended(_) => "ended",
             Body::Carrier(_) => "carrier",
@@ -130,6 +141,7 @@ impl Entry {
             Body::Admitted(body) => Some(CallId(body.call)),
             Body::Turn(body) => Some(CallId(body.call)),
             Body::Action(body) => Some(CallId(body.call)),
+            Body::Met(body) => Some(CallId(body.call)),
             Body::Ended(body) => Some(CallId(body.call)),
             Body::Answered { call, .. }
             | Body::Intent { call, .. }
@@ -166,6 +178,13 @@ impl From<JournalEntry> for Body {
                 Self::Decided { call: call.0, after: after.as_str().to_owned(), summary: summary.to_string() }
             }
             JournalEntry::TakenUp { call, at } => Self::TakenUp { call: call.0, at_ms: millis(at) },
+            JournalEntry::CallerMet { call, client, number, language, keep } => Self::Met(Box::new(MetBody {
+                call: call.0,
+                client: client.0,
+                e164: number.as_e164().to_owned(),
+                language: language.map(|language| language.code().to_owned()),
+                keep_s: i64::try_from(keep.as_secs()).unwrap_or(i64::MAX),
+            })),
             JournalEntry::Spent { call, usage } => Self::Spent { call: call.0, usage: counts(usage) },
             JournalEntry::Ended { call, reason, at, usage, degraded } => {
                 Self::Ended(Box::new(ended_body(call, reason, at, usage, &degraded)))

@@ -209,6 +209,7 @@ async fn nothing_is_looked_up_that_will_not_be_asked_for() {
         body: None,
         deadline: Duration::from_secs(1),
         writes: false,
+        repeatable: false,
         confirm: false,
     };
     for (name, agent, looks) in [

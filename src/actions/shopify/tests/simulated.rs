@@ -312,3 +312,27 @@ async fn a_shop_that_may_not_be_asked_is_told_to_whoever_can_mend_it() {
     let works = desk.shop.try_shop(credentials(TOKEN)).await;
     assert_eq!(works, Ok(("Rangrez Studio".to_owned(), "INR".to_owned())));
 }
+
+/// What nobody can find out now is asked again later: it must not be told as if nothing had happened.
+#[actix_rt::test]
+async fn an_outcome_that_cannot_be_asked_for_stays_unknown() {
+    let failing = Faults { fail_next: 1000, ..Faults::default() };
+    let refusing = Faults { refuse_status: 401, ..Faults::default() };
+    join_all([failing, refusing].into_iter().flat_map(|faults| changes().map(|change| (faults.clone(), change))).map(
+        |(faults, (name, caller, arguments, mutation, done))| async move {
+            let sim = open(Faults::default()).await;
+            let desk = desk_at(&sim, 5000);
+            desk.ask(caller, name, arguments.clone()).await.unwrap();
+            sim.set_faults(faults);
+            desk.shop.changed(ClientId(Uuid::nil()), About::Orders);
+            let told = desk.attempt(2, caller, name, arguments.clone()).await;
+            assert!(matches!(told, Err(ActionError::Unknown(_))), "{name}: {told:?}");
+            sim.set_faults(Faults::default());
+            // By somebody who has not been refused so often that the shop is left alone.
+            let told = desk_at(&sim, 5000).attempt(2, caller, name, arguments).await.unwrap();
+            assert_eq!(told[done], true, "{name}");
+            assert_eq!((sim.effects_of(mutation), attempts(&sim, mutation)), (1, 1), "{name}");
+        },
+    ))
+    .await;
+}

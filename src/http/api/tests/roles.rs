@@ -72,6 +72,13 @@ const TABLE: &[Row] = &[
     Row("GET", "/appointments/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
     Row("POST", "/appointments/{id}/cancel", Shop, [401, 401, 403, 200, 200, 403, 200, 200]),
     Row("POST", "/appointments/{id}/cancel", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
+    Row("GET", "/customers", All, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/customers/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/customers/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("PATCH", "/customers/{id}", Shop, [401, 401, 403, 200, 200, 403, 200, 200]),
+    Row("PATCH", "/customers/{id}", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
+    Row("DELETE", "/customers/{id}", Shop, [401, 401, 403, 204, 204, 403, 204, 204]),
+    Row("DELETE", "/customers/{id}", Other, [401, 401, 403, 204, 204, 403, 404, 404]),
     Row("GET", "/keys", All, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/keys", All, [401, 401, 403, 403, 201, 403, 403, 403]),
     Row("POST", "/keys", Shop, [401, 401, 403, 403, 201, 403, 403, 201]),
@@ -87,10 +94,11 @@ const TABLE: &[Row] = &[
 ];
 
 /// Lists that are asked for one client.
-const BY_CLIENT: [(&str, bool); 9] = [
+const BY_CLIENT: [(&str, bool); 10] = [
     ("analytics", false),
     ("appointments", false),
     ("calls", false),
+    ("customers", false),
     ("actions", false),
     ("numbers", false),
     ("agents", false),
@@ -141,6 +149,7 @@ impl Things {
             ("POST", "/clients/{id}/webhook-key") => json!({}),
             ("POST", "/numbers") => json!({ "client": client, "e164": fresh_number().as_e164() }),
             ("PATCH", "/numbers/{id}") => json!({ "label": "front desk" }),
+            ("PATCH", "/customers/{id}") => json!({ "name": "Meera", "facts": { "stylist": "Asha" } }),
             ("POST", "/agents") => json!({ "client": client, "settings": {} }),
             ("POST", "/keys") => json!({ "role": "viewer", "client": client }),
             _ => return None,
@@ -213,7 +222,7 @@ async fn a_key_of_one_client_lists_nothing_of_another() {
     let things = Things::new().await;
     let (world, shop, other) = (&things.world, things.world.shop, things.world.other);
     for client in [shop, other] {
-        for path in ["/calls", "/numbers", "/agents"] {
+        for path in ["/calls", "/numbers", "/agents", "/customers"] {
             things.thing(path, if client == shop { Shop } else { Other }).await;
         }
     }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
 use caly_actors::supervisor::{AdmissionLimits, Calls};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{BoxFuture, LocalBoxFuture};
 use serde_json::{Value, json};
 
 use crate::carriers::exotel::webhook::RecordingHosts;
@@ -56,6 +56,12 @@ impl ActionRunner for Notes {
 impl Greetings for Nothing {
     fn stored(&self, _: &Arc<Agent>) -> Option<Pcm> {
         None
+    }
+}
+
+impl Customers for Nothing {
+    fn known(&self, _: &Arc<CallFacts>) -> BoxFuture<'static, Option<Arc<KnownCaller>>> {
+        Box::pin(async { None })
     }
 }
 
@@ -193,9 +199,26 @@ impl World {
                 };
                 store.book(booking).await.unwrap().unwrap().id
             }
+            "customers" => self.customer(owner, &fresh_number()).await,
             "keys" => store.create_key("", Role::Viewer, client).await.unwrap().0,
             other => panic!("nothing is made for {other}"),
         }
+    }
+
+    /// Somebody who told a client their name.
+    pub async fn customer(&self, client: ClientId, number: &PhoneNumber) -> uuid::Uuid {
+        let telling = crate::store::Telling {
+            client,
+            number: number.clone(),
+            call: CallId::new(),
+            name: Some("Meera".to_owned()),
+            facts: [("stylist".to_owned(), Some("Ravi".to_owned()))].into(),
+            keep: chrono::TimeDelta::days(180),
+            key: uuid::Uuid::now_v7().to_string(),
+        };
+        self.app.store.remember(telling).await.unwrap();
+        let filter = crate::store::CustomerFilter { client: Some(client), number: Some(number.as_e164().to_owned()) };
+        self.app.store.list_customers(&filter, None, 1).await.unwrap().items[0].id
     }
 
     pub async fn door(
@@ -232,6 +255,7 @@ fn app(
         engine: Arc::new(Nothing),
         greetings: Arc::new(Nothing),
         actions: Arc::<Notes>::clone(notes),
+        customers: Arc::new(Nothing),
         journal: Arc::clone(&recorder) as Arc<dyn Journal>,
         phrases: Arc::new(Nothing),
         recordings: Arc::new(Nothing),

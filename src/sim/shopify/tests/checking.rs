@@ -234,6 +234,8 @@ const WHOLE: &[&str] = &[
 ];
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config::with_cases(96))]
+
     #[test]
     fn no_query_however_mangled_stops_the_shop(
         which in 0..WHOLE.len(), cuts in proptest::collection::vec((0..400_usize, 0..6_usize, "[ -~]{0,6}"), 0..5), id in "[ -~]{0,20}",

@@ -195,6 +195,11 @@ fn what_an_app_may_not_see_is_null_with_an_error_and_the_rest_is_there() {
     let query = "query($id: ID!) { node(id: $id) { id } }";
     assert_eq!(code(&bench.ask(query, json!({"id": order_id(1001)}))), "ACCESS_DENIED");
     assert!(bench.ask(query, json!({"id": "gid://shopify/Product/8001"}))["data"]["node"].is_object());
+    let scopes = bench.data("{ currentAppInstallation { accessScopes { handle } } }", json!({}));
+    let scopes = scopes["currentAppInstallation"]["accessScopes"].as_array().unwrap().clone();
+    assert!(
+        scopes.contains(&json!({"handle": "read_products"})) && !scopes.contains(&json!({"handle": "read_orders"}))
+    );
     bench.grant.scopes.clear();
     let answer = bench.ask("{ orders(first: 1) { nodes { id } } }", json!({}));
     assert_eq!((&answer["data"], code(&answer)), (&Value::Null, "ACCESS_DENIED"));

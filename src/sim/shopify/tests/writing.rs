@@ -145,6 +145,11 @@ fn a_refund_is_refused_where_it_does_not_fit_the_order() {
         ),
         (json!({"shipping": {"amount": "80.01"}}), "exceeds the refundable shipping"),
         (json!({}), "at least one line item"),
+        (json!({"currency": "USD"}), "Currency does not match"),
+        (
+            json!({"refundMethods": [{"storeCreditRefund": {"amount": {"amount": "1.0", "currencyCode": "INR"}}}]}),
+            "Store credit",
+        ),
         (paid("SALE", &sale, "razorpay"), "Kind must be refund"),
         (paid("REFUND", &json!(null), "razorpay"), "Parent transaction must be"),
         (paid("REFUND", &sale, "paypal"), "Gateway does not match"),
