@@ -190,6 +190,16 @@ fn refusal(outcome: Result<Value, ActionError>) -> String {
     }
 }
 
+/// As [`refusal`]; of a change that may have been begun before, only that nothing is known of it.
+fn held_back(attempt: u32, name: &str, outcome: Result<Value, ActionError>) -> String {
+    match outcome {
+        Err(ActionError::Unknown(why)) if attempt > 1 && !matches!(name, "find_orders" | "order_status") => {
+            why.strip_prefix("whether it was done cannot be found out: ").unwrap().to_owned()
+        }
+        other => refusal(other),
+    }
+}
+
 /// Waits for something that is on its way.
 async fn until(happened: impl Fn() -> bool) {
     let waited = async {
