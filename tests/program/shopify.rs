@@ -5,7 +5,7 @@ use std::time::Duration;
 use awc::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use caly::sim::shopify::{Faults, ShopOptions, ShopServer, serve};
+use caly::sim::shopify::{Faults, Lose, Seed, ShopOptions, ShopServer, serve};
 use serde_json::{Value, json};
 
 use crate::server::{Database, SOON, Server, Settings, free_port};
@@ -21,8 +21,78 @@ struct Pair {
     shop: ShopServer,
 }
 
+/// One order, of the number that rings, of which nothing was sent yet.
+const ONE_ORDER: &str = r##"
+name = "Rangrez Studio"
+domain = "rangrez-sim.myshopify.com"
+email = "namaste@rangrez.example"
+location = "Jaipur"
+[[customer]]
+key = "asha"
+first_name = "Asha"
+phone = "+919876543210"
+[[product]]
+title = "Blue Pottery Mug"
+kind = "Home"
+variant = [{ sku = "MUG", price = "349.00", stock = 60 }]
+[[order]]
+name = "#1004"
+number = 1004
+days_ago = 0.5
+customer = "asha"
+lines = [{ sku = "MUG" }]
+payment = "paid"
+"##;
+
+/// Asked twice to cancel: the first time the caller thinks better of it.
+const CANCELS: &str = r#"
+name = "cancels"
+title = "A caller has an order cancelled, after a no to the first time"
+expect = "agent_hung_up"
+[[step]]
+hear = "greeting"
+[[step]]
+wait_ms = 300
+[[step]]
+say = "cancel_my_order"
+[[step]]
+hear = "shall_i"
+timeout_ms = 20000
+[[step]]
+wait_ms = 300
+[[step]]
+say = "no_leave_it"
+[[step]]
+hear = "continue_agent"
+timeout_ms = 20000
+[[step]]
+wait_ms = 300
+[[step]]
+say = "cancel_my_order"
+[[step]]
+hear = "shall_i"
+timeout_ms = 20000
+[[step]]
+wait_ms = 300
+[[step]]
+say = "yes"
+[[step]]
+hear = "done_agent"
+timeout_ms = 40000
+[[step]]
+wait_ms = 300
+[[step]]
+say = "thanks_bye"
+[[step]]
+wait_end = true
+"#;
+
 impl Pair {
     async fn start(database: Database) -> Self {
+        Self::with(database, Seed::built_in().unwrap()).await
+    }
+
+    async fn with(database: Database, seed: Seed) -> Self {
         let port = free_port();
         let base_url = format!("http://127.0.0.1:{port}");
         let server = Server::start(Settings::on(database).with("CALY__SHOPIFY__BASE_URL", base_url)).await;
@@ -32,6 +102,7 @@ impl Pair {
             webhook_secret: SECRET.to_owned(),
             webhook_url: Some(server.url("/webhooks/shopify/demo")),
             webhook_retry: Duration::from_millis(50),
+            seed,
             ..ShopOptions::sandbox().unwrap()
         };
         Self { server, shop: serve(options).await.unwrap() }
@@ -49,7 +120,9 @@ impl Pair {
         let files = ["--token-file", &token, "--webhook-secret-file", &secret];
         let args = [&["client", "shop", "demo", "--domain", DOMAIN], &files[..], &["--json"]].concat();
         let made = self.server.cli_json(&args).await;
+        // Silent while a shop takes its time: what is heard is what a script waits for.
         let settings = json!({ "instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn", "shop": {},
+            "limits": { "filler_after_s": 0 },
             "tools": ["end_call", "find_orders", "order_status", "cancel_order"] });
         let settings = self.file("agent.json", &settings.to_string());
         self.server.cli_json(&["client", "agent", "demo", &settings, "--json"]).await;
@@ -112,6 +185,26 @@ async fn a_caller_is_told_where_their_order_is_on_sqlite() {
 #[actix_rt::test]
 async fn a_caller_is_told_where_their_order_is_on_postgres() {
     a_call_about_an_order(Database::Postgres).await;
+}
+
+/// The shop carries it out, and a gateway loses its answer.
+#[actix_rt::test]
+async fn an_order_is_cancelled_after_a_yes_and_once_though_the_shops_answer_is_lost() {
+    let pair = Pair::with(Database::Sqlite, Seed::parse(ONE_ORDER).unwrap()).await;
+    pair.connect().await;
+    pair.shop.set_faults(Faults { lose_next: 1, lose_how: Lose::BadGateway, ..Faults::default() });
+    let report = pair.server.place(CANCELS).await;
+    assert!(report.ok, "{report:#?}");
+    let detail = pair.server.ended_call(&report.call_sid).await;
+    let mut cancelling = detail["actions"].as_array().unwrap().iter().filter(|row| row["name"] == "cancel_order");
+    let done = cancelling.clone().filter(|row| row["state"] == "done").count();
+    assert!(cancelling.all(|row| row["state"] == "done" || row["state"] == "proposed"), "{:#}", detail["actions"]);
+    assert_eq!(done, 1, "{:#}", detail["actions"]);
+    assert_eq!(pair.shop.effects_of("orderCancel"), 1);
+    let state = pair.shop.state();
+    assert_eq!(state["attempts"]["orderCancel"]["gid://shopify/Order/5001004"], 1, "{}", state["attempts"]);
+    assert!(state["orders"][0]["cancelledAt"].is_string() && state["refunds"].as_array().unwrap().len() == 1);
+    assert_eq!(pair.shop.violations(), Vec::<String>::new());
 }
 
 #[actix_rt::test]

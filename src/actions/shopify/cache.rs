@@ -52,6 +52,20 @@ impl Cache {
         slot
     }
 
+    /// A fresh answer that is there already.
+    pub(super) fn known(
+        &self,
+        about: About,
+        operation: &'static str,
+        variables: String,
+        now: Instant,
+    ) -> Option<Arc<Value>> {
+        let (made, slot) = self.0.get(&(about, operation, variables))?;
+        // Locked: it is still on its way, and nobody waits for it here.
+        let slot = slot.try_lock().ok()?;
+        slot.clone().filter(|_| now.saturating_duration_since(*made) < FRESH)
+    }
+
     /// Something of this kind was changed, or may have been.
     pub(super) fn forget(&mut self, about: About) {
         self.0.retain(|(kind, ..), _| *kind != about);
@@ -82,6 +96,12 @@ mod tests {
         ] {
             assert_eq!(filled(&mut cache, about, variables, at(time)), known, "{time} {about:?} {variables}");
         }
+        let known = |cache: &Cache, ms| cache.known(About::Orders, "q", "a".to_owned(), at(ms)).is_some();
+        assert!(known(&cache, 9_999) && !known(&cache, 10_000), "fetched anew at five seconds");
+        let on_its_way = cache.slot(About::Orders, "q", "a".to_owned(), at(5_000));
+        let fetching = on_its_way.try_lock().unwrap();
+        assert!(!known(&cache, 5_000), "nobody waits for what is on its way");
+        drop(fetching);
         cache.forget(About::Orders);
         assert!(!filled(&mut cache, About::Orders, "a", at(5_000)));
         assert!(filled(&mut cache, About::Products, "a", at(4_000)), "what is sold did not change");

@@ -143,6 +143,14 @@ impl Api {
         Ok(data)
     }
 
+    /// What was read a moment ago, if it was.
+    pub(super) fn known(&self, door: &Door, operation: Operation, variables: &Value) -> Option<Arc<Value>> {
+        let shop = self.shop(door);
+        let known = locked(&shop.cache).known(operation.about, operation.name, variables.to_string(), Instant::now());
+        metrics::counter!("caly_shop_cache_hits_total").increment(u64::from(known.is_some()));
+        known
+    }
+
     /// Reads what is true now.
     pub(super) async fn read_anew(
         &self,
