@@ -100,7 +100,8 @@ async fn told(request: HttpRequest, payload: web::Payload) -> Result<HttpRespons
     let (Some(client), Some(secret), Some(signature)) = (&client, secret, header(&request, "hmac-sha256")) else {
         return Err(rejected(&app, client.as_deref(), &slug, address));
     };
-    if let Err(wait) = app.limits.webhooks.check(&client.slug) {
+    // Counted apart from those that calls need: anybody can send here until the signature is checked.
+    if let Err(wait) = app.limits.webhooks.check(&format!("shop:{}", client.slug).into()) {
         return Err(Problem::too_many().retry_after(wait.seconds()));
     }
     let body = read_body(payload, app.config.server.body_deadline, BODY_BYTES_MAX).await?;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use caly::sim::shopify::{Faults, Lose, Seed, ShopOptions, ShopServer, serve};
 use serde_json::{Value, json};
 
+use crate::line::sid;
 use crate::server::{Database, SOON, Server, Settings, free_port};
 use crate::web::{self, Answer, until};
 
@@ -93,9 +94,13 @@ impl Pair {
     }
 
     async fn with(database: Database, seed: Seed) -> Self {
+        Self::set(Settings::on(database), seed).await
+    }
+
+    async fn set(settings: Settings, seed: Seed) -> Self {
         let port = free_port();
         let base_url = format!("http://127.0.0.1:{port}");
-        let server = Server::start(Settings::on(database).with("CALY__SHOPIFY__BASE_URL", base_url)).await;
+        let server = Server::start(settings.with("CALY__SHOPIFY__BASE_URL", base_url)).await;
         let options = ShopOptions {
             bind: ([127, 0, 0, 1], port).into(),
             token: TOKEN.to_owned(),
@@ -286,4 +291,18 @@ async fn whoever_is_not_the_shop_is_turned_away() {
     server.cli_json(&["client", "shop", "demo", "--remove", "--json"]).await;
     let refused = || async { (post(server, "demo", &[from, signed], body).await.status == 401).then_some(()) };
     until("a shop that was taken away is nobody's", SOON, refused).await;
+}
+
+#[actix_rt::test]
+async fn a_flood_at_the_shops_door_refuses_no_call() {
+    let settings = Settings::default().with("CALY__LIMITS__WEBHOOKS_PER_CLIENT_PER_MINUTE", "20");
+    let pair = Pair::set(settings, Seed::built_in().unwrap()).await;
+    pair.connect().await;
+    let forged = [("x-shopify-shop-domain", DOMAIN), ("x-shopify-hmac-sha256", "AAAA")];
+    let mut answers = Vec::new();
+    for _ in 0..40 {
+        answers.push(post(&pair.server, "demo", &forged, "{}").await.status);
+    }
+    assert!(answers.contains(&401) && answers.ends_with(&[429]), "{answers:?}");
+    assert_eq!(pair.server.call_start(&sid("flood")).await.status, 200);
 }

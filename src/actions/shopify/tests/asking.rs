@@ -43,7 +43,9 @@ async fn what_is_looked_up_while_the_engine_thinks_is_there_when_it_asks() {
     assert_eq!(server.heard().len(), 1, "two who ask the same at once send one request");
     let named = desk.ask(MEERA, "order_status", json!({ "order_number": "1042" })).await.unwrap();
     assert_eq!((&named["order"], server.heard().len()), (&json!("#1042"), 1), "it is one of those that were looked up");
-    assert!(refusal(desk.ask(ARJUN, "order_status", json!({ "order_number": "1042" })).await).contains("no such order"));
+    assert!(
+        refusal(desk.ask(ARJUN, "order_status", json!({ "order_number": "1042" })).await).contains("no such order")
+    );
 }
 
 #[actix_rt::test]
