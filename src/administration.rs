@@ -21,7 +21,8 @@ const LIST_MAX: usize = 100;
 const MAX_CALLS_MAX: i64 = 100_000;
 /// Longest key of `X-Exotel-Signature`, in bytes.
 const SIGNATURE_KEY_MAX: usize = 1_024;
-/// Longest token of a shop and key of its webhooks, in bytes.
+/// Shortest and longest token of a shop and key of its webhooks, in bytes.
+const SHOP_SECRET_MIN: usize = 12;
 const SHOP_SECRET_MAX: usize = 255;
 /// Longest time that a former webhook key may hold on: a week.
 pub const OVERLAP_S_MAX: i64 = 7 * 86_400;
@@ -206,9 +207,9 @@ pub fn shop(
     }
     let fits = |secret: &SecretString| {
         let text = secret.expose_secret();
-        (16..=SHOP_SECRET_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+        (SHOP_SECRET_MIN..=SHOP_SECRET_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
     };
-    let expected = format!("expected 16 to {SHOP_SECRET_MAX} visible ASCII characters without spaces");
+    let expected = format!("expected {SHOP_SECRET_MIN} to {SHOP_SECRET_MAX} visible ASCII characters without spaces");
     if !fits(&token) {
         return Err(bad("token", expected));
     }

@@ -270,11 +270,11 @@ pub struct ShopGiven {
     #[schema(pattern = "^[a-z0-9][a-z0-9-]{0,62}\\.myshopify\\.com$")]
     domain: String,
     /// Admin API access token.
-    #[schema(min_length = 16, max_length = 255, pattern = "^[!-~]*$")]
+    #[schema(min_length = 12, max_length = 255, pattern = "^[!-~]*$")]
     token: String,
     /// Key of its webhooks; without one they are refused.
     #[serde(default)]
-    #[schema(min_length = 16, max_length = 255, pattern = "^[!-~]*$")]
+    #[schema(min_length = 12, max_length = 255, pattern = "^[!-~]*$")]
     webhook_secret: Option<String>,
 }
 
