@@ -1,7 +1,5 @@
 //! `caly check`, clients' shops: each is opened once with its token.
 
-use std::time::{Duration, Instant};
-
 use futures_util::future::join_all;
 
 use super::Finding;
@@ -10,25 +8,14 @@ use crate::outbound::Outbound;
 use crate::store::rows::DirectoryClient;
 use crate::store::{Store, is_shop_domain};
 
-/// The schema may be brought up to date at this moment, by the probe beside this one or by a server that starts.
-const SCHEMA_WAIT: Duration = Duration::from_secs(5);
 /// Shops tried; more are not, for none of them is needed to take calls.
 const SHOPS_MAX: usize = 50;
 
 /// Tries the shops of all clients.
 pub async fn try_shops(store: Store, outbound: Outbound, options: ShopOptions) -> Finding {
-    let until = Instant::now() + SCHEMA_WAIT;
-    let clients = loop {
-        // A store answers nothing before it has seen that the schema is the newest.
-        let rows = match store.migrate().await {
-            Ok(()) => store.load_directory().await,
-            Err(error) => Err(error),
-        };
-        match rows {
-            Ok(rows) => break rows.clients,
-            Err(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(200)).await,
-            Err(error) => return Finding::Unused(format!("clients cannot be read: {error}")),
-        }
+    let clients = match store.load_directory().await {
+        Ok(rows) => rows.clients,
+        Err(error) => return Finding::Unused(format!("clients cannot be read: {error}")),
     };
     let with_shop: Vec<DirectoryClient> =
         clients.into_iter().filter(|client| client.client.shop_domain.is_some()).take(SHOPS_MAX).collect();
