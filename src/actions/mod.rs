@@ -7,11 +7,12 @@
 //! | `request_callback` | notes when to ring back; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
-//! | a client's own | an HTTPS request of theirs, see [`http`] |
+//! | a client's own | an HTTPS request of theirs, see [`http`]; a tool of their MCP servers, see [`mcp`] |
 
 pub mod appointments;
 pub mod customers;
 pub mod http;
+pub mod mcp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use serde_json::{Value, json};
 use self::appointments::Diary;
 use self::customers::Book;
 use self::http::HttpActions;
+use self::mcp::Mcp;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 
@@ -37,13 +39,14 @@ pub struct Catalogue {
     http: Arc<HttpActions>,
     diary: Arc<dyn Diary>,
     customers: Arc<dyn Book>,
+    mcp: Arc<Mcp>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>) -> Self {
-        Self { http: Arc::new(http), diary, customers }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>, mcp: Arc<Mcp>) -> Self {
+        Self { http: Arc::new(http), diary, customers, mcp }
     }
 }
 
@@ -55,10 +58,14 @@ impl ActionRunner for Catalogue {
             if own(name) { None } else { spec() }
         };
         let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
-        built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
+        built_in.chain(agent.http_tools.iter().map(http::spec)).chain(self.mcp.specs(agent)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
+        if let Some((server, tool)) = mcp::tool_of(&request) {
+            let mcp = Arc::clone(&self.mcp);
+            return Box::pin(async move { mcp.run((&server, &tool), &request).await });
+        }
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
         Box::pin(async move {

@@ -16,6 +16,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Config, LoadArgs};
 use crate::store::{Store, StoreOptions};
 
+/// Longest wait for the clients that `caly check` looks at.
+const DIRECTORY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Answers a business's phone: carrier in, realtime speech engine, actions exactly once.
 #[derive(Parser, Debug)]
 #[command(version, about, propagate_version = true)]
@@ -160,8 +163,22 @@ async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> 
     let mut probes = check::probes(&config, &outbound.client());
     let database = config.clone();
     probes.push(check::Probe::new("database", move || async move { try_database(&database).await }));
+    probes.extend(mcp_probes(&config, outbound).await);
     let sound = check::run(&config, probes, json, &mut out).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One probe for each MCP server of a client's agent. A database that cannot be read has a probe of its own.
+async fn mcp_probes(config: &Config, outbound: crate::outbound::Outbound) -> Vec<check::Probe> {
+    let read = async {
+        let store = connect(config).await?;
+        store.migrate().await?;
+        anyhow::Ok(store.load_directory().await?)
+    };
+    match tokio::time::timeout(DIRECTORY_WAIT, read).await {
+        Ok(Ok(rows)) => check::mcp_probes(config, outbound, rows),
+        Ok(Err(_)) | Err(_) => Vec::new(),
+    }
 }
 
 async fn try_database(config: &Config) -> check::Finding {

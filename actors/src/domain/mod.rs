@@ -7,7 +7,9 @@ mod customer;
 mod intent;
 mod parties;
 
-pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
+pub use agent::{
+    Agent, BargeIn, CallLimits, Hidden, HttpTool, Language, McpServer, McpTool, MenuChoice, Phrase, TurnDetection,
+};
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};
