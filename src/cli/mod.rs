@@ -163,22 +163,22 @@ async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> 
     let mut probes = check::probes(&config, &outbound.client());
     let database = config.clone();
     probes.push(check::Probe::new("database", move || async move { try_database(&database).await }));
-    probes.extend(mcp_probes(&config, outbound).await);
+    probes.extend(mcp_probes(&config).await?);
     let sound = check::run(&config, probes, json, &mut out).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One probe for each MCP server of a client's agent. A database that cannot be read has a probe of its own.
-async fn mcp_probes(config: &Config, outbound: crate::outbound::Outbound) -> Vec<check::Probe> {
+async fn mcp_probes(config: &Config) -> anyhow::Result<Vec<check::Probe>> {
+    // As in calls: only the engine may have a CA of its own.
+    let outbound = crate::outbound::Outbound::new(None)?;
     let read = async {
         let store = connect(config).await?;
         store.migrate().await?;
         anyhow::Ok(store.load_directory().await?)
     };
-    match tokio::time::timeout(DIRECTORY_WAIT, read).await {
-        Ok(Ok(rows)) => check::mcp_probes(config, outbound, rows),
-        Ok(Err(_)) | Err(_) => Vec::new(),
-    }
+    let rows = tokio::time::timeout(DIRECTORY_WAIT, read).await.ok().and_then(Result::ok);
+    Ok(rows.map(|rows| check::mcp_probes(config, outbound, rows)).unwrap_or_default())
 }
 
 async fn try_database(config: &Config) -> check::Finding {

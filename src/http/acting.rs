@@ -66,7 +66,8 @@ pub async fn ask_for_ever(app: web::Data<App>) {
         let now = Utc::now();
         match app.store.unanswered_actions(now - ASK_WITHIN, now - LEFT_AFTER).await {
             Ok(rows) => {
-                let due = rows.iter().filter(|row| book.turn(row.id, Instant::now())).collect::<Vec<_>>();
+                let due = |row: &&ActionRow| !waits_for_list(&app, row) && book.turn(row.id, Instant::now());
+                let due = rows.iter().filter(due).collect::<Vec<_>>();
                 for row in due {
                     ask_about(&app, row).await;
                 }
@@ -76,6 +77,17 @@ pub async fn ask_for_ever(app: web::Data<App>) {
         }
         tokio::time::sleep(ROUND).await;
     }
+}
+
+/// What was agreed to and not begun waits until it is known again what its server lists, which is asked for at the start.
+fn waits_for_list(app: &App, row: &ActionRow) -> bool {
+    let Some(snapshot) = app.directory.get().filter(|_| row.state == ActionState::Confirmed.as_str()) else {
+        return false;
+    };
+    let client = snapshot.clients().find(|client| client.id.0 == row.client_id);
+    let Some(agent) = client.and_then(|client| client.agent.as_ref()) else { return false };
+    let named = agent.mcp_servers.iter().flat_map(|server| &server.tools).any(|tool| *tool.name == *row.name);
+    named && !app.actions.catalogue(agent).iter().any(|spec| *spec.tool.name == *row.name)
 }
 
 async fn ask_about(app: &App, row: &ActionRow) {

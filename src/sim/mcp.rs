@@ -462,3 +462,7 @@ fn work(name: &str, arguments: &Value, world: &mut World) -> Value {
     world.leads.push(lead.clone());
     result(json!({ "created": lead["id"], "name": lead["name"] }))
 }
+
+#[cfg(test)]
+#[path = "mcp_tests.rs"]
+mod mcp_tests;

@@ -25,6 +25,7 @@ use caly_actors::domain::{Agent, ClientId, IntentKind, McpServer, McpTool};
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, Step, ToolSpec};
 use ring::digest;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use self::line::{Line, Post};
@@ -36,7 +37,9 @@ use crate::outbound::Outbound;
 pub use self::line::Fault;
 
 /// How often it is looked which servers are to be asked.
-const ROUND: Duration = Duration::from_millis(500);
+const ROUND: Duration = Duration::from_secs(1);
+/// Servers asked for their lists at the same time.
+const LOOKS_MAX: usize = 16;
 /// Longest wait for a whole list.
 const LIST_DEADLINE: Duration = Duration::from_secs(12);
 /// Longest page of a list, most pages, and longest cursor, in bytes.
@@ -77,6 +80,7 @@ pub struct Mcp {
     lists: Lists,
     sessions: Sessions,
     numbers: Numbers,
+    looks: Semaphore,
 }
 
 /// What an operator wants to know of a server.
@@ -99,7 +103,8 @@ impl Mcp {
     #[must_use]
     pub fn new(outbound: Outbound, trusted: Vec<String>) -> Self {
         let line = Line { outbound, trusted };
-        Self { line, lists: Lists::default(), sessions: Sessions::default(), numbers: Numbers::default() }
+        let (lists, sessions, numbers) = (Lists::default(), Sessions::default(), Numbers::default());
+        Self { line, lists, sessions, numbers, looks: Semaphore::new(LOOKS_MAX) }
     }
 
     /// The catalogue entries of an agent's tools, as far as their servers' lists are known.
@@ -269,6 +274,7 @@ impl Mcp {
     }
 
     async fn look(&self, client: ClientId, key: Key, server: McpServer, wanted: BTreeSet<Arc<str>>) {
+        let _seat = self.looks.acquire().await;
         let until = Instant::now() + LIST_DEADLINE;
         let mut found = self.list_once(client, key, &server, &wanted, until).await;
         if matches!(found, Err(Fault::SessionLost(_))) {

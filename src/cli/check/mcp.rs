@@ -140,7 +140,9 @@ mod tests {
 
     #[actix_rt::test]
     async fn each_server_of_an_agent_in_use_has_a_probe_with_its_name() {
-        let store = crate::store::Store::connect("sqlite::memory:", Default::default()).await.unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/caly.db", dir.path().display());
+        let store = crate::store::Store::connect(&url, Default::default()).await.unwrap();
         store.migrate().await.unwrap();
         let settings =
             json!({ "mcp_servers": [{ "name": "crm", "url": "https://crm.example/mcp", "tools": { "a": {} } }] });
