@@ -76,6 +76,7 @@ mod tests {
         ("data:one\n\ndata:  two\n\n", &["one", " two"]),
         ("event: message\nid: 7\nretry: 10\ndata: {\"a\":1}\n\n", &["{\"a\":1}"]),
         ("data: first\ndata: second\n\n", &["first\nsecond"]),
+        ("data: first\r\ndata: second\r\n\r\n", &["first\nsecond"]),
         ("data\n\n", &[""]),
         ("data: \n\n", &[""]),
         (": a comment\n\n\n\ndata: x\n\n", &["x"]),
