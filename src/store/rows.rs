@@ -288,7 +288,7 @@ pub struct ActionRow {
     pub idempotency_key: String,
     #[schema(value_type = Object)]
     pub arguments: serde_json::Value,
-    /// `running`, `done`, `failed` or `unknown`.
+    /// `proposed`, `confirmed`, `withdrawn`, `running`, `done`, `failed` or `unknown`.
     pub state: String,
     #[schema(value_type = Option<Object>)]
     pub output: Option<serde_json::Value>,
