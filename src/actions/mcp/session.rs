@@ -135,8 +135,9 @@ fn agreed(result: &serde_json::Value, id: Option<String>) -> Result<Session, Fau
     if !result["capabilities"]["tools"].is_object() {
         return Err(Fault::Refused("it has no tools".to_owned()));
     }
-    let text = |name: &str| wire::plain(result["serverInfo"][name].as_str().unwrap_or("?"), 60);
-    Ok(Session { id, revision, about: format!("{} {}", text("name"), text("version")) })
+    let text = |name: &str| wire::plain(result["serverInfo"][name].as_str().unwrap_or_default(), 60);
+    let about = format!("{} {}", text("name"), text("version")).trim().to_owned();
+    Ok(Session { id, revision, about: if about.is_empty() { "it".to_owned() } else { about } })
 }
 
 /// What is lost before a tool is asked did nothing.
