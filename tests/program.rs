@@ -52,6 +52,8 @@ mod hostile_http;
 mod hostile_media;
 #[path = "program/lost_ends.rs"]
 mod lost_ends;
+#[path = "program/mcp.rs"]
+mod mcp;
 #[path = "program/media_abuse.rs"]
 mod media_abuse;
 #[path = "program/media_door.rs"]

@@ -8,7 +8,8 @@ mod intent;
 mod parties;
 
 pub use agent::{
-    Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection,
+    Agent, BargeIn, CallLimits, Hidden, HttpTool, Language, McpServer, McpTool, MenuChoice, OrderProof, Phrase,
+    ShopPolicy, TurnDetection,
 };
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
