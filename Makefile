@@ -20,9 +20,10 @@ run: tools ## build the release and start the server with a sample call (PORT=â€
 	$(CARGO) build --release --locked --bin caly
 	exec "$(TARGET)/release/caly" serve --demo
 
-demo: tools ## place three simulated calls at once against the server that `make run` started
+demo: tools ## place simulated calls against the server that `make run` started: three at once, and one that has things done
 	$(CARGO) build --release --locked --bin caly
 	"$(TARGET)/release/caly" call --count 3 --parallel 3
+	"$(TARGET)/release/caly" call --scenario errands
 
 test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
