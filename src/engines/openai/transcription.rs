@@ -14,7 +14,7 @@ use super::wire::WireError;
 /// Longest prompt, in characters. Whisper looks at the last 224 tokens only, and Devanagari takes about one a character.
 const PROMPT_MAX: usize = 400;
 /// Sent with an update, and named by the vendor's refusal of it.
-const EVENT_ID: &str = "caly_hints";
+const EVENT_ID: &str = "caller_speaks";
 
 /// What a model may be told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

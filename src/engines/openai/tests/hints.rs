@@ -125,7 +125,7 @@ fn an_update_tells_only_what_is_new() {
     let wire = json!({"model": "gpt-4o-mini-transcribe", "language": "en",
         "prompt": "A phone call to Chai & Co. Rose bouquet, Jasmine garland"});
     let session = json!({"type": "realtime", "audio": {"input": {"transcription": wire}}});
-    assert_eq!(english, json!({"type": "session.update", "event_id": "caly_hints", "session": session}));
+    assert_eq!(english, json!({"type": "session.update", "event_id": "caller_speaks", "session": session}));
     assert_eq!(update(&mut told, Some(Language::English)), None);
     assert!(update(&mut told, None).is_some());
     // Whom a fixed language and no prompt leave nothing to say.
@@ -186,7 +186,7 @@ async fn a_service_that_refuses_hints_is_opened_without_them_and_never_told_agai
 #[actix_rt::test]
 async fn an_update_that_is_refused_costs_nothing_and_is_not_sent_again() {
     let refusals = [
-        r#"{"type":"error","error":{"type":"invalid_request_error","code":"x","message":"m","event_id":"caly_hints"}}"#,
+        r#"{"type":"error","error":{"type":"invalid_request_error","code":"x","message":"m","event_id":"caller_speaks"}}"#,
         r#"{"type":"error","error":{"type":"invalid_request_error","code":"x","message":"m","param":"session.audio.input.transcription.language"}}"#,
     ];
     for refusal in refusals {
