@@ -14,6 +14,8 @@ pub(super) struct Marks {
     sent: VecDeque<(Arc<str>, u64)>,
     /// Items that began at these positions, which no mark has confirmed yet.
     items: VecDeque<(Arc<str>, u64)>,
+    /// The last one that was confirmed: every later mark tells of it again.
+    latest: Option<(Arc<str>, u64)>,
 }
 
 impl Marks {
@@ -44,15 +46,22 @@ impl Marks {
         Some(position)
     }
 
-    /// The items that began before a position, with how many samples before it. Each once.
+    /// The items that began before a position, with how many samples before it: each that was not confirmed before, or else
+    /// the last one.
     pub(super) fn confirmed(&mut self, position: u64) -> Vec<(Arc<str>, u64)> {
         let begun = self.items.iter().take_while(|(_, start)| *start < position).count();
-        self.items.drain(..begun).map(|(item, start)| (item, position - start)).collect()
+        let mut confirmed: Vec<_> = self.items.drain(..begun).collect();
+        match confirmed.last() {
+            Some(last) => self.latest = Some(last.clone()),
+            None => confirmed.extend(self.latest.clone()),
+        }
+        confirmed.into_iter().map(|(item, start)| (item, position.saturating_sub(start))).collect()
     }
 
     /// The carrier forgets what it holds: what it still says of it would come too soon.
     pub(super) fn forget(&mut self) {
         self.sent.clear();
         self.items.clear();
+        self.latest = None;
     }
 }

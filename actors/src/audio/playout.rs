@@ -39,7 +39,7 @@ pub enum Step {
     Mark(Arc<str>),
     /// The first audio of this item went out, or the first after a silence; then without the times.
     Began(Arc<str>, Option<FirstSound>),
-    /// The carrier's mark tells when this item began to be heard.
+    /// The carrier's mark tells when this item began to be heard; a later one may tell it better.
     Heard(Arc<str>, CallTime),
     /// Everything sent was heard and nothing waits.
     Drained,
@@ -105,6 +105,7 @@ pub struct Playout {
     confirmed: u64,
     /// Items of which a mark has told when they began to be heard, until that is told.
     begun: Vec<(Arc<str>, CallTime)>,
+    begun_last: Option<(Arc<str>, CallTime)>,
     drained: bool,
     /// The next audio follows a silence.
     resumes: bool,
@@ -133,6 +134,7 @@ impl Playout {
             last_queued_at: CallTime::ZERO,
             confirmed: 0,
             begun: Vec::new(),
+            begun_last: None,
             drained: true,
             resumes: false,
             unheard: VecDeque::new(),
@@ -215,7 +217,12 @@ impl Playout {
         self.confirmed = self.confirmed.max(position);
         self.anchor = (now, position);
         for (item, samples) in self.marks.confirmed(position) {
-            self.begun.push((item, now.saturating_sub(self.time(samples))));
+            // A mark may come late, and a gap in the sound makes later ones later: never sooner than the truth.
+            let at = now.saturating_sub(self.time(samples));
+            if self.begun_last.as_ref().is_none_or(|(last, told)| *last != item || at < *told) {
+                self.begun_last = Some((Arc::clone(&item), at));
+                self.begun.push((item, at));
+            }
         }
     }
 

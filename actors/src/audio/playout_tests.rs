@@ -172,7 +172,7 @@ fn the_first_sound_of_an_item_is_timed_and_the_carriers_mark_corrects_it() {
     playout.push(MS(0), &item("a"), speech(300));
     run(&mut playout, 0, 100);
     // Behind what the carrier still has to play.
-    playout.push(MS(120), &item("b"), speech(500));
+    playout.push(MS(120), &item("b"), speech(1500));
     let log = run(&mut playout, 120, 140);
     let first = began(&log).expect("it begins");
     assert_eq!((first.made, first.sent, first.heard), (MS(120), MS(120), MS(300)));
@@ -184,6 +184,15 @@ fn the_first_sound_of_an_item_is_timed_and_the_carriers_mark_corrects_it() {
     assert_eq!(heard(&run(&mut playout, 470, 471)), [("a", 70), ("b", 370)]);
     playout.mark_played(MS(471), &marks[0]);
     assert_eq!(heard(&run(&mut playout, 472, 473)), [], "told once");
+    // The first mark was late itself: the next one, 400 ms of sound after it, is nearer the truth; a later one is not.
+    let log = run(&mut playout, 474, 850);
+    let next = log.iter().find_map(|(_, step)| if let Step::Mark(name) = step { Some(name.clone()) } else { None });
+    playout.mark_played(MS(850), &next.expect("a mark"));
+    assert_eq!(heard(&run(&mut playout, 850, 851)), [("b", 350)]);
+    let log = run(&mut playout, 852, 1100);
+    let last = log.iter().find_map(|(_, step)| if let Step::Mark(name) = step { Some(name.clone()) } else { None });
+    playout.mark_played(MS(1300), &last.expect("a mark"));
+    assert_eq!(heard(&run(&mut playout, 1300, 1301)), []);
 }
 
 #[test]
