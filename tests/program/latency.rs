@@ -73,7 +73,7 @@ async fn agrees(server: &Server, scenario: &str, frame_ms: u64, turns: usize) {
         let to_sent = turn["latency_ms"].as_i64().unwrap();
         assert!((to_sent - (stored - number(turn, "heard_ms"))).abs() <= 1, "{turn:#}");
         // The sandbox's agents wait for half a second of silence.
-        assert!(number(turn, "commit_ms") >= 480, "{turn:#}");
+        assert!(number(turn, "commit_ms") >= 450, "{turn:#}");
     }
     let others = all.iter().filter(|turn| turn["latency_ms"].is_null());
     assert!(others.into_iter().all(|turn| turn["latency"]["total_ms"].is_null()), "{detail:#}");

@@ -20,7 +20,7 @@ const NOISE_RISE: f32 = 0.0005;
 const QUIET: Duration = Duration::from_millis(150);
 
 /// Listens to one stream.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct LineLevel {
     /// `None` until something was heard.
     noise: Option<f32>,
@@ -28,12 +28,6 @@ pub struct LineLevel {
     recent: [bool; 3],
     /// The end of the last sound, if its end has not been told.
     sounded: Option<CallTime>,
-}
-
-impl Default for LineLevel {
-    fn default() -> Self {
-        Self { noise: None, recent: [false; 3], sounded: None }
-    }
 }
 
 impl LineLevel {
