@@ -54,14 +54,18 @@ train: tools ## train the model of intents from actors/data/understand (half a m
 eval: tools ## measure how wordings are understood that training never saw
 	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- eval
 
-CAMPAIGN ?= kill drain endings leak database idle
-faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 20 minutes)
+CAMPAIGN ?= kill drain endings actions leak database idle
+faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 40 minutes)
 	$(CARGO) build --release --locked --bin caly
 	$(CARGO) bench --locked --bench faults --no-run
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
 	settings=$$($(POSTGRES) start); eval "$$settings"; missed=(); \
 	for campaign in $(CAMPAIGN); do \
-	  $(CARGO) bench --quiet --locked --bench faults -- $$campaign || missed+=($$campaign); \
+	  binary="$${CALY_BIN:-$(TARGET)/release/caly}"; \
+	  if [ $$campaign = actions ]; then \
+	    $(CARGO) build --locked --bin caly --features planned-panics || exit 1; \
+	    binary="$(TARGET)/debug/caly"; fi; \
+	  CALY_BIN="$$binary" $(CARGO) bench --quiet --locked --bench faults -- $$campaign || missed+=($$campaign); \
 	done; \
 	[ $${#missed[@]} = 0 ] || { echo "goals missed in: $${missed[*]}" >&2; exit 1; }
 

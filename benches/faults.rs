@@ -10,6 +10,8 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
 
+#[path = "faults/acting.rs"]
+mod acting;
 #[path = "faults/database.rs"]
 mod database;
 #[path = "faults/endings.rs"]
@@ -28,6 +30,8 @@ mod proxy;
 mod report;
 #[path = "faults/stream.rs"]
 mod stream;
+#[path = "faults/vendor.rs"]
+mod vendor;
 #[path = "faults/world.rs"]
 mod world;
 
@@ -64,7 +68,8 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "kill, drain, endings, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+const CAMPAIGNS: &str =
+    "kill, drain, endings, actions, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -72,6 +77,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["kill"] => life::kill(size).await,
         ["drain"] => life::drain(size).await,
         ["endings"] => endings::run(size).await,
+        ["actions"] => acting::run(size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
         ["idle", which @ ..] => idle::run(which, size).await,

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::carriers::exotel::numbers::did_key;
 use crate::config::{Config, Network};
 use crate::store::rows::NumberRow;
-use crate::store::{Basic, NewClient, Store, StoreError};
+use crate::store::{Basic, NewClient, Shop, Store, StoreError, is_shop_domain};
 
 /// Longest name or label, in characters.
 const NAME_MAX: usize = 200;
@@ -21,6 +21,9 @@ const LIST_MAX: usize = 100;
 const MAX_CALLS_MAX: i64 = 100_000;
 /// Longest key of `X-Exotel-Signature`, in bytes.
 const SIGNATURE_KEY_MAX: usize = 1_024;
+/// Shortest and longest token of a shop and key of its webhooks, in bytes.
+const SHOP_SECRET_MIN: usize = 12;
+const SHOP_SECRET_MAX: usize = 255;
 /// Longest time that a former webhook key may hold on: a week.
 pub const OVERLAP_S_MAX: i64 = 7 * 86_400;
 /// How carriers may be answered at call-start.
@@ -187,6 +190,35 @@ pub fn signature_key(key: SecretString) -> Result<SecretString, Refused> {
     if fits { Ok(key) } else { Err(Refused::field("signature_key", expected)) }
 }
 
+/// A shop with what opens it. Fields are named below `field`.
+///
+/// # Errors
+/// [`Refused::Field`].
+pub fn shop(
+    field: &str,
+    domain: &str,
+    token: SecretString,
+    webhook_secret: Option<SecretString>,
+) -> Result<Shop, Refused> {
+    let bad = |part: &str, reason: String| Refused::field(&format!("{field}.{part}"), reason);
+    let domain = domain.trim().to_ascii_lowercase();
+    if !is_shop_domain(&domain) {
+        return Err(bad("domain", "expected a name such as my-shop.myshopify.com".to_owned()));
+    }
+    let fits = |secret: &SecretString| {
+        let text = secret.expose_secret();
+        (SHOP_SECRET_MIN..=SHOP_SECRET_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    let expected = format!("expected {SHOP_SECRET_MIN} to {SHOP_SECRET_MAX} visible ASCII characters without spaces");
+    if !fits(&token) {
+        return Err(bad("token", expected));
+    }
+    if webhook_secret.as_ref().is_some_and(|secret| !fits(secret)) {
+        return Err(bad("webhook_secret", expected));
+    }
+    Ok(Shop { domain, token, webhook_secret })
+}
+
 /// # Errors
 /// [`Refused::Field`] for what is no number in E.164.
 pub fn number(field: &str, text: &str) -> Result<PhoneNumber, Refused> {
@@ -312,6 +344,22 @@ mod tests {
         }
         assert_eq!(named(numbers("numbers", &["+912248966200".to_owned(), "+912248966200".to_owned()])), "numbers");
         assert_eq!(named(numbers("numbers", &["022".to_owned()])), "numbers");
+    }
+
+    #[test]
+    fn a_shop_is_checked_before_its_token_is_kept() {
+        let token = "shpat_0123456789abcdef";
+        let whole = shop("shop", " My-Shop.myshopify.com ", token.into(), Some(token.into())).unwrap();
+        assert_eq!(whole.domain, "my-shop.myshopify.com");
+        assert!(!format!("{whole:?}").contains("shpat"), "{whole:?}");
+        for (domain, token, webhook_secret, field) in [
+            ("shop.example", token, None, "shop.domain"),
+            ("a.myshopify.com", "short", None, "shop.token"),
+            ("a.myshopify.com", "a token with a space", None, "shop.token"),
+            ("a.myshopify.com", token, Some("short"), "shop.webhook_secret"),
+        ] {
+            assert_eq!(named(shop("shop", domain, token.into(), webhook_secret.map(Into::into))), field);
+        }
     }
 
     #[test]

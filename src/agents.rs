@@ -5,6 +5,7 @@
 mod calendar;
 mod own;
 mod remembering;
+mod shop;
 pub mod templates;
 
 use std::collections::BTreeMap;
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 11] = [
+pub const BUILT_IN_TOOLS: [&str; 18] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -32,6 +33,13 @@ pub const BUILT_IN_TOOLS: [&str; 11] = [
     "remember_about_caller",
     "what_is_known",
     "forget_caller",
+    "find_orders",
+    "order_status",
+    "cancel_order",
+    "change_address",
+    "start_return",
+    "find_products",
+    "draft_order",
 ];
 
 /// Where clients are that do not say so.
@@ -74,6 +82,8 @@ struct Settings {
     menu: BTreeMap<String, Choice>,
     #[serde(default)]
     calendar: Option<calendar::Written>,
+    #[serde(default)]
+    shop: Option<shop::Written>,
     #[serde(default)]
     customers: Option<remembering::Written>,
     #[serde(default)]
@@ -268,6 +278,7 @@ pub fn read(
         language,
         languages,
         calendar: settings.calendar.map(|written| calendar::read(written, zone)).transpose()?.map(Arc::new),
+        shop: settings.shop.as_ref().map(shop::read).transpose()?,
         remember_callers: settings.customers.map(remembering::read).transpose()?,
         intents: Arc::new(own::intents(&settings.intents)?),
         products: Arc::new(own::products(&settings.products)?),
@@ -358,7 +369,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let named = |reason: &str| wrong(&format!("http_tools.{}", endpoint.name), reason);
     let name_fits = (1..=64).contains(&endpoint.name.len())
         && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-    // A client's own tool may bear the name of one for calendars or customers: then it is the one that is offered.
+    // A client's own tool may bear the name of one for calendars, customers or shops: then it is the one that is offered.
     if !name_fits || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
         return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
     }

@@ -15,7 +15,7 @@ use crate::agents::templates::{self, About};
 use crate::carriers::exotel::numbers;
 use crate::config::Network;
 use crate::store::rows::{ClientRow, ClientSecrets, DirectoryRows};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, is_shop_domain};
 
 /// One client with what its webhooks need.
 #[derive(Debug)]
@@ -37,6 +37,14 @@ pub struct Client {
 }
 
 impl Client {
+    /// Domain and access token of its shop, if it has one.
+    #[must_use]
+    pub fn shop(&self) -> Option<(&str, &str)> {
+        // A token is sent to shops only, whoever wrote the row.
+        let domain = self.row.shop_domain.as_deref().filter(|domain| is_shop_domain(domain));
+        domain.zip(self.secrets.shop_token.as_deref())
+    }
+
     /// The agent in use, as a call of this caller uses it that is admitted at this time.
     #[must_use]
     pub fn agent_for(&self, caller: &Party, called: &Party, at: SystemTime) -> Option<Arc<Agent>> {

@@ -9,7 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant, SystemTime};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use caly_actors::domain::{CallId, ClientId};
 use ring::{digest, hmac, rand};
 use uuid::Uuid;
@@ -192,6 +192,13 @@ pub fn signature_matches(secret: &[u8], body: &[u8], header_hex: &str) -> bool {
     hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), body, &signature).is_ok()
 }
 
+/// The same, where the signature is base64.
+#[must_use]
+pub fn base64_signature_matches(secret: &[u8], body: &[u8], header: &str) -> bool {
+    let Ok(signature) = STANDARD.decode(header.trim()) else { return false };
+    hmac::verify(&hmac::Key::new(hmac::HMAC_SHA256, secret), body, &signature).is_ok()
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|d| char::from_digit(u32::from(d), 16)).collect()
 }
@@ -293,5 +300,11 @@ mod tests {
             assert!(!matches(bad), "{bad}");
         }
         assert!(!signature_matches(b"Jefe", b"what do ya want for nothing!", good));
+        let base64 = STANDARD.encode(from_hex(good).unwrap());
+        let matches = |header: &str| base64_signature_matches(b"Jefe", b"what do ya want for nothing?", header);
+        assert!(matches(&base64) && matches(&format!(" {base64} ")));
+        for bad in ["", good, &base64[..40], &base64.to_lowercase(), "====", &format!("{base64}AAAA")] {
+            assert!(!matches(bad), "{bad}");
+        }
     }
 }

@@ -66,6 +66,8 @@ mod panics;
 mod process;
 #[path = "program/restart.rs"]
 mod restart;
+#[path = "program/shopify.rs"]
+mod shopify;
 #[path = "program/stores.rs"]
 mod stores;
 #[path = "program/webhooks.rs"]

@@ -308,6 +308,16 @@ async fn each_child_may_crash_and_the_call_goes_on() {
 }
 
 #[actix::test]
+async fn what_a_caller_will_ask_for_is_looked_up_as_soon_as_it_is_understood() {
+    let world = World::plain().await;
+    let (session, _line) = world.answered().await;
+    session.caller_turn("u1", "where is my order");
+    let looked_up = || world.actions.looked_up.lock().expect("not poisoned").clone();
+    wait_for(|| (!looked_up().is_empty()).then_some(())).await;
+    assert_eq!(looked_up(), [IntentKind::OrderStatus]);
+}
+
+#[actix::test]
 async fn a_call_that_keeps_crashing_ends_cleanly_and_no_other_notices() {
     tokio::time::pause();
     let (calls, journal, _) = World::registry(TestActions::default(), vec![]);

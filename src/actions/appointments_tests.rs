@@ -104,6 +104,7 @@ fn agent() -> Agent {
             notice: 60,
             days_ahead: 30,
         })),
+        shop: None,
         remember_callers: None,
         intents: Default::default(),
         products: Default::default(),

@@ -96,30 +96,34 @@ impl HttpActions {
         snapshot.client(&request.facts.client_slug).map(|client| client.secrets.http_secret.clone())
     }
 
-    /// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
     async fn checked_address(&self, url: &Url) -> Result<SocketAddr, ActionError> {
-        let refused = |why: &str| ActionError::Refused(format!("its address is not allowed: {why}"));
-        let port = url.port_or_known_default().ok_or_else(|| refused("no port"))?;
-        let host = url.host().ok_or_else(|| refused("no host"))?;
-        let trusted = self.trusted.iter().any(|known| *known == format!("{host}:{port}"));
-        if url.scheme() != "https" && !trusted {
-            return Err(refused("https is required"));
-        }
-        let addresses: Vec<SocketAddr> = match host {
-            Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
-            Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
-            Host::Domain(name) => tokio::net::lookup_host((name, port))
-                .await
-                .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
-                .collect(),
-        };
-        pinned(&addresses, trusted)
+        let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
+        checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
     }
 }
 
 /// What writes and does not heed its key is sent once.
 fn may_send(tool: &HttpTool, attempt: u32) -> bool {
     attempt <= 1 || !tool.writes || tool.repeatable
+}
+
+/// Resolves the host once and refuses addresses a public service cannot have; the request goes to that address.
+pub(super) async fn checked_address(url: &Url, trusted: bool) -> Result<SocketAddr, ActionError> {
+    let refused = |why: &str| ActionError::Refused(format!("its address is not allowed: {why}"));
+    let port = url.port_or_known_default().ok_or_else(|| refused("no port"))?;
+    let host = url.host().ok_or_else(|| refused("no host"))?;
+    if url.scheme() != "https" && !trusted {
+        return Err(refused("https is required"));
+    }
+    let addresses: Vec<SocketAddr> = match host {
+        Host::Ipv4(address) => vec![(IpAddr::V4(address), port).into()],
+        Host::Ipv6(address) => vec![(IpAddr::V6(address), port).into()],
+        Host::Domain(name) => tokio::net::lookup_host((name, port))
+            .await
+            .map_err(|_| ActionError::Unavailable("its host was not found".to_owned()))?
+            .collect(),
+    };
+    pinned(&addresses, trusted)
 }
 
 /// The address a request goes to, whatever its name means a moment later.
@@ -251,8 +255,10 @@ fn sign(secret: &str, text: &str, now: SystemTime) -> String {
 }
 
 fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError {
-    use awc::error::SendRequestError as E;
+    use awc::error::{ConnectError, SendRequestError as E};
     match error {
+        // The line broke after the request had left, which the client calls a failure to connect as well.
+        E::Connect(ConnectError::Disconnected) if tool.writes => ActionError::Unknown("it did not answer".to_owned()),
         // The connection was never made: nothing happened.
         E::Connect(_) | E::Url(_) => ActionError::Unavailable("it could not be reached".to_owned()),
         _ if !tool.writes => ActionError::Unavailable("it did not answer".to_owned()),
@@ -381,5 +387,9 @@ mod tests {
         assert!(matches!(judge(&tool(true), 429, Some(b"")), Err(ActionError::Unavailable(_))));
         assert!(matches!(judge(&tool(true), 404, Some(b"")), Err(ActionError::Refused(_))));
         assert_eq!(&*judge(&tool(true), 200, Some(b"{\"a\": 1}")).unwrap().output, "{\"a\":1}");
+        use awc::error::{ConnectError, SendRequestError as E};
+        assert!(matches!(failed(&tool(true), &E::Connect(ConnectError::Timeout)), ActionError::Unavailable(_)));
+        assert!(matches!(failed(&tool(true), &E::Connect(ConnectError::Disconnected)), ActionError::Unknown(_)));
+        assert!(matches!(failed(&tool(false), &E::Connect(ConnectError::Disconnected)), ActionError::Unavailable(_)));
     }
 }

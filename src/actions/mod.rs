@@ -6,17 +6,19 @@
 //! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
 //! | `request_callback` | notes when to ring back; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
+//! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
 //! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`] |
 
 pub mod appointments;
 pub mod customers;
 pub mod http;
+pub mod shopify;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::Agent;
+use caly_actors::domain::{Agent, CallFacts, IntentKind};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, Step,
     ToolSpec,
@@ -29,6 +31,7 @@ use serde_json::{Value, json};
 use self::appointments::Diary;
 use self::customers::Book;
 use self::http::HttpActions;
+use self::shopify::Shopify;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 
@@ -36,14 +39,15 @@ const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 pub struct Catalogue {
     http: Arc<HttpActions>,
     diary: Arc<dyn Diary>,
+    shop: Arc<Shopify>,
     customers: Arc<dyn Book>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>) -> Self {
-        Self { http: Arc::new(http), diary, customers }
+    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>, shop: Arc<Shopify>) -> Self {
+        Self { http: Arc::new(http), diary, customers, shop }
     }
 }
 
@@ -51,8 +55,8 @@ impl ActionRunner for Catalogue {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec> {
         let own = |name: &str| agent.http_tools.iter().any(|tool| &*tool.name == name);
         let kept = |name: &str| {
-            let spec = || appointments::spec(name, agent).or_else(|| customers::spec(name, agent));
-            if own(name) { None } else { spec() }
+            let spec = appointments::spec(name, agent).or_else(|| customers::spec(name, agent));
+            if own(name) { None } else { spec.or_else(|| shopify::spec(name, agent)) }
         };
         let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
         built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
@@ -61,6 +65,7 @@ impl ActionRunner for Catalogue {
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
+        let shop = Arc::clone(&self.shop);
         Box::pin(async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
@@ -69,6 +74,11 @@ impl ActionRunner for Catalogue {
             }
             if tool.is_none()
                 && let Some(outcome) = customers::run(book, &request).await
+            {
+                return outcome;
+            }
+            if tool.is_none()
+                && let Some(outcome) = shopify::run(&shop, &request).await
             {
                 return outcome;
             }
@@ -84,6 +94,12 @@ impl ActionRunner for Catalogue {
                 (name, None) => Err(ActionError::Refused(format!("there is no action {name}"))),
             }
         })
+    }
+
+    fn prefetch(&self, facts: &Arc<CallFacts>, intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
+        let (shop, facts) = (Arc::clone(&self.shop), Arc::clone(facts));
+        shopify::worth_a_look(&facts, intent)
+            .then(|| -> LocalBoxFuture<'static, ()> { Box::pin(async move { shop.prefetch(&facts).await }) })
     }
 }
 

@@ -6,6 +6,7 @@ mod forgetting;
 mod lost_ends;
 mod restart;
 mod sandbox;
+mod shops;
 mod signals;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ use url::Url;
 use crate::actions::Catalogue;
 use crate::actions::customers::Book;
 use crate::actions::http::HttpActions;
+use crate::actions::shopify::Shopify;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs, Provider};
@@ -46,6 +48,8 @@ use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
 
+pub use shops::options as shop_options;
+
 /// For what the recorder has not written at the end.
 const RECORDER_STOP: Duration = Duration::from_secs(5);
 
@@ -57,9 +61,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let config = Config::load(load)?;
     let logs = telemetry::init_logs(&config.log).map_err(anyhow::Error::msg)?;
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
+    config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     caly_actors::understand::prepare();
     let config = Arc::new(config);
     let told = signals::Told::listen().context("signals cannot be heard")?;
@@ -90,6 +92,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         watch: Watch::new(signals::overload(&config)),
         alarms: alarms(ports.recordings.clone()),
         api: http::api::State::default(),
+        shop: shops::door(ports.shop),
     });
     let admitting = Arc::clone(&calls);
     app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
@@ -235,6 +238,7 @@ fn recording_hosts(config: &Config) -> anyhow::Result<RecordingHosts> {
 
 struct Outside {
     ports: Ports,
+    shop: Arc<Shopify>,
     recordings: Option<Arc<WavRecordings>>,
 }
 
@@ -245,6 +249,7 @@ fn ports(
     (store, recorder): (&Store, &Arc<Recorder>),
 ) -> anyhow::Result<Outside> {
     let outbound = Outbound::new(None)?;
+    let shop = Arc::new(shops::open(config, outbound.clone(), directory.clone())?);
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
     let recordings = match config.recording.enabled {
         true => {
@@ -262,13 +267,13 @@ fn ports(
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http, diary, Arc::clone(&customers) as Arc<dyn Book>)),
+        actions: Arc::new(Catalogue::new(http, diary, Arc::clone(&customers) as Arc<dyn Book>, Arc::clone(&shop))),
         customers,
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),
     };
-    Ok(Outside { ports, recordings })
+    Ok(Outside { ports, shop, recordings })
 }
 
 /// A recording that stops or goes on is a mark in its call's journal.

@@ -3,6 +3,8 @@
 //! Writes to whatever it is given; the caller turns the answer into an exit code. Systems that belong to another room
 //! (the database) come in as a [`Probe`].
 
+mod shops;
+
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -290,6 +292,8 @@ async fn status(request: awc::ClientRequest) -> Result<u16, String> {
     let sent = request.timeout(DEADLINE).send().await;
     sent.map(|response| response.status().as_u16()).map_err(|error| error.to_string())
 }
+
+pub use shops::try_shops;
 
 #[cfg(test)]
 mod tests {

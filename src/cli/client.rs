@@ -2,6 +2,7 @@
 //! output; a running server takes changes up within seconds.
 
 mod secrets;
+mod shop;
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -78,6 +79,8 @@ enum ClientCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Connect a client's shop at Shopify; the access token is read from standard input or a file
+    Shop(shop::ShopArgs),
     /// Refuse a client's webhooks
     Disable {
         /// The client
@@ -186,6 +189,7 @@ async fn carry_out(
             }
             Ok(())
         }
+        ClientCommand::Shop(args) => shop::connect(args, config, store, input, voice).await,
         ClientCommand::Disable { slug, json } => switch(store, &slug, true, json, voice).await,
         ClientCommand::Enable { slug, json } => switch(store, &slug, false, json, voice).await,
         ClientCommand::Secret { slug, json } => secrets::rotate(config, store, &slug, json, voice).await,
@@ -245,6 +249,9 @@ fn by_option(refused: Refused) -> anyhow::Error {
         "basic_user" => "--basic".to_owned(),
         "signature_key" => "--signature-key-file".to_owned(),
         "slug" | "name" | "label" | "max_calls" => format!("--{}", field.replace('_', "-")),
+        "shop.domain" => "--domain".to_owned(),
+        "shop.token" => "the access token".to_owned(),
+        "shop.webhook_secret" => "--webhook-secret-file".to_owned(),
         other => other.to_owned(),
     };
     match refused {

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use futures_util::FutureExt as _;
 
 use crate::config::{Config, LoadArgs};
 use crate::store::{Store, StoreOptions};
@@ -159,21 +160,43 @@ async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> 
     };
     let outbound = crate::outbound::Outbound::new(config.openai.ca_file.as_deref())?;
     let mut probes = check::probes(&config, &outbound.client());
-    let database = config.clone();
-    probes.push(check::Probe::new("database", move || async move { try_database(&database).await }));
+    let store = opened(config.clone()).boxed_local().shared();
+    let (database, with_shops) = (store.clone(), config.clone());
+    probes.push(check::Probe::new("database", move || async move { try_database(database.await).await }));
+    probes.push(check::Probe::new("shops", move || async move { try_shops(store.await, &with_shops, outbound).await }));
     let sound = check::run(&config, probes, json, &mut out).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn try_database(config: &Config) -> check::Finding {
-    let tried = async {
-        let store = connect(config).await?;
+/// The database with the newest schema; once for all who try something of it, since two at once would both make it.
+async fn opened(config: Config) -> Result<Store, String> {
+    let opened = async {
+        let store = connect(&config).await?;
         store.migrate().await?;
-        store.ping().await?;
-        anyhow::Ok(store.engine())
+        anyhow::Ok(store)
     };
-    match tried.await {
+    opened.await.map_err(|error| format!("{error:#}"))
+}
+
+async fn try_shops(
+    store: Result<Store, String>,
+    config: &Config,
+    outbound: crate::outbound::Outbound,
+) -> check::Finding {
+    match (store, crate::app::shop_options(config)) {
+        (Ok(store), Ok(options)) => check::try_shops(store, outbound, options).await,
+        (Err(error), _) => check::Finding::Unused(format!("clients cannot be read: {error}")),
+        (_, Err(error)) => check::Finding::Unused(format!("{error:#}")),
+    }
+}
+
+async fn try_database(store: Result<Store, String>) -> check::Finding {
+    let tried = match store {
+        Ok(store) => store.ping().await.map(|()| store.engine()).map_err(|error| format!("{error:#}")),
+        Err(error) => Err(error),
+    };
+    match tried {
         Ok(engine) => check::Finding::Works(format!("{engine} answers and its schema is current")),
-        Err(error) => check::Finding::broken(format!("{error:#}"), "check DATABASE_URL and that the server is up"),
+        Err(error) => check::Finding::broken(error, "check DATABASE_URL and that the server is up"),
     }
 }

@@ -42,6 +42,8 @@ pub struct Config {
     pub exotel: Exotel,
     /// What agents can do.
     pub actions: Actions,
+    /// Clients' shops.
+    pub shopify: Shopify,
     /// Rates.
     pub limits: Limits,
     /// Tokens.
@@ -201,6 +203,17 @@ pub struct Exotel {
 pub struct Actions {
     /// `host:port` pairs that may be plain http or private.
     pub trusted_hosts: Vec<String>,
+}
+
+/// Section `shopify`.
+#[derive(Clone, Debug)]
+pub struct Shopify {
+    /// Instead of each shop's own address, without a slash at the end.
+    pub base_url: Option<String>,
+    /// As `2026-10`.
+    pub api_version: String,
+    /// Longest wait for one request.
+    pub request_timeout: Duration,
 }
 
 /// Section `limits`.

@@ -12,7 +12,7 @@ use super::layers::{Source, nearest};
 use super::read::{Network, PublicUrl, Reader};
 use super::{
     Actions, AudioChoice, Calls, Config, Database, Engine, Exotel, FallbackOpenAi, Limits, Log, LogFormat, OpenAi,
-    Provider, Recording, Security, Server, secrets,
+    Provider, Recording, Security, Server, Shopify, secrets,
 };
 
 /// Reads every section; what is wrong is noted in the reader.
@@ -26,6 +26,7 @@ pub(super) fn all(r: &mut Reader<'_>, mut warnings: Vec<String>) -> Config {
         engine: engine(r, openai.key.is_some()),
         exotel: exotel(r, &mut warnings),
         actions: Actions { trusted_hosts: r.list("actions.trusted_hosts") },
+        shopify: shopify(r),
         limits: limits(r),
         security: security(r),
         recording: recording(r, &data_dir),
@@ -273,6 +274,23 @@ fn exotel(r: &mut Reader<'_>, warnings: &mut Vec<String>) -> Exotel {
         recording_hosts: r.list("exotel.recording_hosts"),
         ask_after: r.duration("exotel.ask_after", SECOND..=HOUR),
         request_timeout: r.duration("exotel.request_timeout", Duration::from_millis(100)..=HOUR),
+    }
+}
+
+fn shopify(r: &mut Reader<'_>) -> Shopify {
+    let api_version = r.filled("shopify.api_version");
+    let part = |from: usize, to: usize| api_version.get(from..to).and_then(|digits| digits.parse::<u16>().ok());
+    let fits = api_version.len() == 7
+        && api_version.as_bytes()[4] == b'-'
+        && part(0, 4).is_some_and(|year| year >= 2025)
+        && part(5, 7).is_some_and(|month| matches!(month, 1 | 4 | 7 | 10));
+    if !fits {
+        r.problem("shopify.api_version", "expected a quarter such as 2026-10");
+    }
+    Shopify {
+        base_url: optional(r.service_url("shopify.base_url")),
+        api_version,
+        request_timeout: r.duration("shopify.request_timeout", Duration::from_millis(100)..=HOUR),
     }
 }
 

@@ -97,22 +97,24 @@ async fn ask_about(app: &App, row: &ActionRow) {
     settle(app, row, &result);
 }
 
-/// Writes down what became of an action; nothing, if that is what is on record.
+/// Writes down what became of an action, and that it was asked about.
 fn settle(app: &App, row: &ActionRow, result: &Outcome) {
     let Some(mut action) = action(row) else { return };
     let (state, output) = outcome(result);
-    if state == action.state && action.output.is_some() {
-        return;
-    }
-    metrics::counter!("caly_actions_reconciled_total", "outcome" => state.as_str()).increment(1);
-    tracing::info!(action = %row.id, call = %row.call_id, outcome = state.as_str(), "an action without an answer was asked about");
+    let known = state == action.state && action.output.is_some();
     action.state = state;
     action.output = Some(output);
+    // On record even if nothing is new: who is asked learns from it how long ago the first attempt was.
     action.attempts += 1;
     let (call, client, at) = (CallId(row.call_id), ClientId(row.client_id), action.changed);
     let detail = json!({ "action": row.name, "outcome": state.as_str() }).to_string().into();
     let now = SystemTime::now();
     app.recorder.record(now, JournalEntry::Action { call, client, action });
+    if known {
+        return;
+    }
+    metrics::counter!("caly_actions_reconciled_total", "outcome" => state.as_str()).increment(1);
+    tracing::info!(action = %row.id, call = %row.call_id, outcome = state.as_str(), "an action without an answer was asked about");
     app.recorder.record(now, JournalEntry::Event { call, kind: "action_reconciled", detail, at });
 }
 

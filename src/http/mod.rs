@@ -18,6 +18,7 @@ mod planned;
 pub mod problem;
 pub mod returning;
 pub mod shield;
+pub mod shop_webhooks;
 pub mod socket;
 pub mod webhooks;
 
@@ -73,6 +74,8 @@ pub struct App {
     pub alarms: health::Alarms,
     /// Keys remembered and streams of events.
     pub api: api::State,
+    /// What clients' shops tell.
+    pub shop: shop_webhooks::ShopDoor,
 }
 
 /// All routes.
@@ -82,6 +85,7 @@ pub fn configure(routes: &mut web::ServiceConfig) {
     routes
         .configure(health::configure)
         .configure(webhooks::configure)
+        .configure(shop_webhooks::configure)
         .configure(media::configure)
         .configure(api::configure)
         .default_service(web::to(nothing_here));

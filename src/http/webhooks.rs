@@ -108,7 +108,7 @@ async fn asked(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Pr
     if request.headers().get_all(CONTENT_ENCODING).any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Problem::unsupported_media_type().detail("the body must not be compressed"));
     }
-    let body = read_body(payload, app.config.server.body_deadline).await?;
+    let body = read_body(payload, app.config.server.body_deadline, BODY_BYTES_MAX).await?;
     if signed && !signature_fits(&client, request, &body) && !credentials_fit(&client, request) {
         return Err(rejected(&app, Some(&client), &slug, address));
     }
@@ -117,7 +117,7 @@ async fn asked(request: &HttpRequest, payload: web::Payload) -> Result<Asked, Pr
     Ok(Asked { app, snapshot, client, params })
 }
 
-fn rejected(app: &App, client: Option<&Client>, slug: &str, address: Option<IpAddr>) -> Problem {
+pub(super) fn rejected(app: &App, client: Option<&Client>, slug: &str, address: Option<IpAddr>) -> Problem {
     metrics::counter!("caly_webhooks_rejected_total").increment(1);
     let mut entry = AuditEntry::new("webhook", "webhook_rejected", "refused");
     if let Some(client) = client {
@@ -171,13 +171,17 @@ fn signature_fits(client: &Client, request: &HttpRequest, body: &[u8]) -> bool {
     }
 }
 
-async fn read_body(mut payload: web::Payload, deadline: Duration) -> Result<Bytes, Problem> {
+pub(super) async fn read_body(
+    mut payload: web::Payload,
+    deadline: Duration,
+    bytes_max: usize,
+) -> Result<Bytes, Problem> {
     let read = async {
         let mut body = BytesMut::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::malformed().detail("the body ended early"))?;
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Problem::too_large().detail(format!("at most {BODY_BYTES_MAX} bytes")));
+            if body.len() + chunk.len() > bytes_max {
+                return Err(Problem::too_large().detail(format!("at most {bytes_max} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

@@ -26,6 +26,7 @@ fn facts() -> CallFacts {
         intents: Default::default(),
         products: Default::default(),
         calendar: None,
+        shop: None,
         remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),

@@ -122,11 +122,16 @@ impl Scan<'_> {
         true
     }
 
-    /// `sk-…`, `caly_…`, `Bearer …`, `Basic …`.
+    /// `sk-…`, `caly_…`, `shpat_…`, `Bearer …`, `Basic …`.
     fn key(&mut self, start: usize, end: usize) -> bool {
         let word = &self.text[start..end];
         if word.starts_with("sk-") && word.len() >= 11 {
             self.mask(start + 3, end, MASK);
+            return true;
+        }
+        // Shopify's tokens and secrets: `shpat_`, `shpss_`, `shpca_` …
+        if word.starts_with("shp") && word.get(5..6) == Some("_") && word.len() >= 16 {
+            self.mask(start + 6, end, MASK);
             return true;
         }
         // Metrics and crates are named caly_ too; a key is long and has digits.

@@ -9,6 +9,7 @@ use super::*;
 fn secrets_and_numbers_are_masked() {
     for (text, expected) in [
         ("key sk-proj-abcDEF123456_78", "key sk-***"),
+        ("token shpat_0123456789abcdef", "token shpat_***"),
         ("made caly_op_4f9a8b7c6d5e4f3a2b1c", "made caly_***"),
         ("Authorization: Bearer abcdef123456.x", "Authorization: ***"),
         ("got bearer eyJhbGciOi.J9 from", "got bearer *** from"),
@@ -140,6 +141,7 @@ fn what_a_caller_tells_in_confidence_is_masked_in_the_record() {
         ("upi ravi dot kumar 99 at the rate ok axis", "upi [upi]"),
         ("मेरा रवि एट द रेट ybl है", "मेरा [upi] है"),
         ("key sk-proj-abcDEF123456_78", "key sk-***"),
+        ("token shpat_0123456789abcdef", "token shpat_***"),
     ] {
         assert_eq!(redact_speech(text, None), expected, "of {text}");
     }

@@ -14,6 +14,7 @@ use super::error::StoreError;
 use super::numbers::insert_number;
 use super::rows::{AgentRow, ClientRow, DirectoryClient, DirectoryRows, NumberRow, Page};
 use super::secrets::{hash_secret, random_secret};
+use super::shops::Shop;
 
 const CLIENT_BY_SLUG: &str = "SELECT * FROM clients WHERE slug = $1";
 const CLIENT_BY_ID: &str = "SELECT * FROM clients WHERE id = $1";
@@ -34,7 +35,10 @@ const CHANGE_CLIENT: &str = "UPDATE clients SET updated_at = $2, \
     ip_allow_list = COALESCE($9, ip_allow_list), \
     basic_user = CASE WHEN $10 THEN $11 ELSE basic_user END, \
     basic_password_hash = CASE WHEN $10 THEN $12 ELSE basic_password_hash END, \
-    signature_secret = CASE WHEN $13 THEN $14 ELSE signature_secret END WHERE id = $1";
+    signature_secret = CASE WHEN $13 THEN $14 ELSE signature_secret END, \
+    shop_domain = CASE WHEN $15 THEN $16 ELSE shop_domain END, \
+    shop_token = CASE WHEN $15 THEN $17 ELSE shop_token END, \
+    shop_webhook_secret = CASE WHEN $15 THEN $18 ELSE shop_webhook_secret END WHERE id = $1";
 const ALL_CLIENTS: &str = "SELECT * FROM clients ORDER BY id";
 const ALL_NUMBERS: &str = "SELECT * FROM numbers ORDER BY id";
 const PUBLISHED_AGENTS: &str = "SELECT * FROM agents WHERE published ORDER BY client_id";
@@ -144,6 +148,8 @@ pub struct ClientChange {
     pub basic: Option<Option<Basic>>,
     /// Key of `X-Exotel-Signature`.
     pub signature_secret: Option<Option<secrecy::SecretString>>,
+    /// Its shop.
+    pub shop: Option<Option<Shop>>,
 }
 
 /// A client made with its numbers and its agent.
@@ -286,9 +292,15 @@ impl Store {
         if let Some(Some(basic)) = &change.basic {
             basic.check()?;
         }
+        if let Some(Some(shop)) = &change.shop {
+            shop.check()?;
+        }
         let basic = change.basic.is_some();
         let (user, password) = change.basic.flatten().map(|basic| (basic.user, hash_secret(&basic.password))).unzip();
         let signature = change.signature_secret.is_some();
+        let shop = change.shop.is_some();
+        let (shop_domain, shop_token, shop_webhook_secret) =
+            change.shop.flatten().map(Shop::values).unwrap_or_default();
         let values = args![
             client.0,
             Utc::now(),
@@ -304,6 +316,10 @@ impl Store {
             password,
             signature,
             change.signature_secret.flatten().map(|secret| secret.expose_secret().to_owned()),
+            shop,
+            shop_domain,
+            shop_token,
+            shop_webhook_secret,
         ];
         self.changed_one(CHANGE_CLIENT, values).await?;
         self.client(client).await

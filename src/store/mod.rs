@@ -24,6 +24,7 @@ mod numbers;
 pub mod recorder;
 mod restart;
 mod secrets;
+mod shops;
 
 pub mod rows;
 
@@ -57,6 +58,7 @@ pub use self::keys::{NewKey, Role};
 pub use self::numbers::NumberChange;
 pub use self::rows::Page;
 pub use self::secrets::{hash_secret, same_hash};
+pub use self::shops::{Shop, is_shop_domain};
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");

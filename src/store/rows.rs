@@ -2,7 +2,7 @@
 //! a row that can be serialised.
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -35,8 +35,23 @@ pub struct ClientRow {
     pub ip_allow_list: Vec<String>,
     /// User name of Basic credentials, if it has them.
     pub basic_user: Option<String>,
+    /// Its shop, if one is connected.
+    #[serde(rename = "shop", serialize_with = "shop_shown")]
+    #[schema(value_type = Option<ShopShown>)]
+    pub shop_domain: Option<String>,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+/// What is shown of a client's shop.
+#[derive(Serialize, ToSchema)]
+pub struct ShopShown {
+    /// `….myshopify.com`.
+    domain: String,
+}
+
+fn shop_shown<S: Serializer>(domain: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    domain.clone().map(|domain| ShopShown { domain }).serialize(serializer)
 }
 
 /// What a client's webhooks are checked with and its own actions signed with. Never serialised, never printed.
@@ -53,6 +68,10 @@ pub struct ClientSecrets {
     pub signature_secret: Option<String>,
     /// Key that signs the client's HTTPS actions, in clear.
     pub http_secret: String,
+    /// Access token of its shop, in clear.
+    pub shop_token: Option<String>,
+    /// Key of its shop's webhooks, in clear.
+    pub shop_webhook_secret: Option<String>,
 }
 
 impl ClientSecrets {
@@ -306,7 +325,7 @@ pub struct ActionRow {
     pub idempotency_key: String,
     #[schema(value_type = Object)]
     pub arguments: serde_json::Value,
-    /// `running`, `done`, `failed` or `unknown`.
+    /// `proposed`, `confirmed`, `withdrawn`, `running`, `done`, `failed` or `unknown`.
     pub state: String,
     #[schema(value_type = Option<Object>)]
     pub output: Option<serde_json::Value>,

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 61] = [
+const COUNTERS: [(&str, Unit, &str); 67] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -102,6 +102,12 @@ const COUNTERS: [(&str, Unit, &str); 61] = [
         "Samples left out of recordings because the disk did not keep up",
     ),
     ("caly_recordings_failed_total", Unit::Count, "Times a recording could not be opened or written, by reason"),
+    ("caly_shop_breaker_opened_total", Unit::Count, "Times a shop that did not answer was left alone for a while"),
+    ("caly_shop_cache_hits_total", Unit::Count, "Questions to shops answered from memory"),
+    ("caly_shop_proofs_refused_total", Unit::Count, "Orders asked for with further details after too many wrong ones"),
+    ("caly_shop_requests_total", Unit::Count, "Questions and changes sent to shops, by operation and outcome"),
+    ("caly_shop_throttled_total", Unit::Count, "Times a shop said that it is asked too much"),
+    ("caly_shop_webhooks_total", Unit::Count, "Webhooks of shops with the right signature, by outcome"),
     ("caly_store_deadlines_total", Unit::Count, "Queries given up because the database did not answer in time"),
     ("caly_utterances_dropped_total", Unit::Count, "Utterances under way dropped because an engine had too many"),
     ("caly_webhooks_rejected_total", Unit::Count, "Webhooks refused for their credentials or address"),
@@ -132,13 +138,14 @@ const GAUGES: [(&str, Unit, &str); 16] = [
 ];
 
 /// How long things took, and how deep queues were.
-const HISTOGRAMS: [(&str, Unit, &str); 9] = [
+const HISTOGRAMS: [(&str, Unit, &str); 10] = [
     ("caly_action_seconds", Unit::Seconds, "Time an action took, by action"),
     ("caly_call_duration_seconds", Unit::Seconds, "Admission to end of a call"),
     ("caly_engine_connect_seconds", Unit::Seconds, "Time to open an engine session"),
     ("caly_http_seconds", Unit::Seconds, "Time to answer a request, by route"),
     ("caly_queue_depth", Unit::Count, "Depth of a call's queues as seen while it runs, by queue"),
     ("caly_recorder_batch_seconds", Unit::Seconds, "Time to commit a batch of the journal"),
+    ("caly_shop_seconds", Unit::Seconds, "Time until a shop had answered, with waits and repeats, by operation"),
     (
         "caly_turn_latency_seconds",
         Unit::Seconds,

@@ -227,12 +227,23 @@ impl CallActor {
         {
             self.restarts[at] += 1;
         }
+        self.prefetch(&event, ctx);
         // Decided on a copy: if deciding panics, the state before the event is the one that goes on.
         let mut next = self.state.clone();
         let effects = next.on(event, now);
         self.state = next;
         self.pending.extend(effects);
         self.carry_out(ctx);
+    }
+
+    /// What is looked up here is there when the engine asks. It ends with the call.
+    fn prefetch(&self, event: &CallEvent, ctx: &mut Context<Self>) {
+        let CallEvent::TurnUnderstood { understanding, .. } = event else { return };
+        if understanding.own.is_none()
+            && let Some(look) = self.ports.actions.prefetch(&self.facts, understanding.intent)
+        {
+            ctx.spawn(look.into_actor(self));
+        }
     }
 
     fn carry_out(&mut self, ctx: &mut Context<Self>) {

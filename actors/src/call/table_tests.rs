@@ -46,6 +46,7 @@ pub(super) fn agent(people: bool) -> Agent {
         intents: Default::default(),
         products: Default::default(),
         calendar: None,
+        shop: None,
         remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),

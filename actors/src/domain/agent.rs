@@ -201,6 +201,26 @@ pub enum MenuChoice {
     Tell(Arc<str>),
 }
 
+/// What opens an order to a caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OrderProof {
+    /// The number they ring from stands on it.
+    Number,
+    /// That, or its number and another fact that stands on it.
+    NumberOrFacts,
+}
+
+/// What callers may do with their orders in the client's shop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ShopPolicy {
+    /// What opens an order to be told.
+    pub read: OrderProof,
+    /// What opens it to be changed.
+    pub write: OrderProof,
+    /// Orders worth more, in whole units of the shop's currency, are changed by people only.
+    pub write_limit: u32,
+}
+
 /// How calls for a client are conducted. One version; never changed once a call uses it.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Agent {
@@ -225,6 +245,8 @@ pub struct Agent {
     pub languages: Vec<Language>,
     /// What callers can book; `None`: nothing.
     pub calendar: Option<Arc<Calendar>>,
+    /// What callers may do with their orders; `None`: nothing.
+    pub shop: Option<ShopPolicy>,
     /// How long callers are remembered after their last call; `None`: they are neither recognised nor remembered.
     pub remember_callers: Option<Duration>,
     /// Intents of the client's own, by examples.

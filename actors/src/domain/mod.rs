@@ -8,7 +8,9 @@ mod intent;
 mod latency;
 mod parties;
 
-pub use agent::{Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, Phrase, TurnDetection};
+pub use agent::{
+    Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection,
+};
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};

@@ -192,6 +192,11 @@ pub trait ActionRunner: Send + Sync {
     fn catalogue(&self, agent: &Agent) -> Vec<ActionSpec>;
     /// One attempt, with its own deadline.
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>>;
+    /// Looks up what an intent will most likely ask for, while the engine still thinks. Changes nothing and fails to nobody;
+    /// `None` where there is nothing to look up.
+    fn prefetch(&self, _facts: &Arc<CallFacts>, _intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
+        None
+    }
 }
 
 // ---------------------------------------------------------------- journal

@@ -214,6 +214,8 @@ pub struct TestActions {
     /// When each key was planned last, and when it was begun first.
     pub planned: Mutex<HashMap<Arc<str>, tokio::time::Instant>>,
     pub begun: Mutex<HashMap<Arc<str>, tokio::time::Instant>>,
+    /// The intents for which something was looked up.
+    pub looked_up: Arc<Mutex<Vec<IntentKind>>>,
 }
 
 impl ActionRunner for TestActions {
@@ -242,6 +244,11 @@ impl ActionRunner for TestActions {
         *self.runs.lock().expect("not poisoned").entry(key).or_default() += 1;
         let doing = self.entries.iter().find(|entry| entry.0 == &*request.name).expect("in the catalogue").3;
         doing(request.attempt)
+    }
+
+    fn prefetch(&self, _: &Arc<CallFacts>, intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
+        let looked_up = Arc::clone(&self.looked_up);
+        Some(Box::pin(async move { looked_up.lock().expect("not poisoned").push(intent) }))
     }
 }
 
@@ -278,6 +285,7 @@ pub fn agent() -> Agent {
         intents: Default::default(),
         products: Default::default(),
         calendar: None,
+        shop: None,
         remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),

@@ -43,6 +43,7 @@ fn agent() -> Agent {
         intents: Default::default(),
         products: Default::default(),
         calendar: None,
+        shop: None,
         remember_callers: None,
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),

@@ -54,7 +54,8 @@ pub async fn get_appointment(
     Ok(web::Json(stored(&caller, &app, &id).await?))
 }
 
-async fn stored(caller: &Caller, app: &App, id: &str) -> Result<AppointmentRow, Problem> {
+/// One that the key may see.
+pub(super) async fn stored(caller: &Caller, app: &App, id: &str) -> Result<AppointmentRow, Problem> {
     let row = caller.ask(app.store.appointment(query::id(id)?)).await?;
     caller.may_see(row.client_id)?;
     Ok(row)

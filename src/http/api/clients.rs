@@ -17,7 +17,7 @@ use super::query::{self, Query};
 use crate::administration::{self, Draft, Refused};
 use crate::config::Config;
 use crate::store::rows::{AgentRow, ClientRow, NumberRow, Page};
-use crate::store::{Basic, ClientChange};
+use crate::store::{Basic, ClientChange, Shop};
 
 /// Clients, newest first; for a key of one client, that one.
 #[utoipa::path(get, path = "/api/v1/clients", tag = "clients", security(("key" = [])),
@@ -256,6 +256,32 @@ pub struct ClientPatch {
     #[serde(default, deserialize_with = "given")]
     #[schema(min_length = 16, max_length = 1024, pattern = "^[!-~]*$", value_type = Option<String>)]
     signature_key: Option<Option<String>>,
+    /// Its shop at Shopify, as a whole; `null` takes it away.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<ShopGiven>)]
+    shop: Option<Option<ShopGiven>>,
+}
+
+/// A shop with what opens it. Never shown again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ShopGiven {
+    /// `….myshopify.com`.
+    #[schema(pattern = "^[a-z0-9][a-z0-9-]{0,62}\\.myshopify\\.com$")]
+    domain: String,
+    /// Admin API access token.
+    #[schema(min_length = 12, max_length = 255, pattern = "^[!-~]*$")]
+    token: String,
+    /// Key of its webhooks; without one they are refused.
+    #[serde(default)]
+    #[schema(min_length = 12, max_length = 255, pattern = "^[!-~]*$")]
+    webhook_secret: Option<String>,
+}
+
+impl ShopGiven {
+    fn checked(self) -> Result<Shop, Refused> {
+        administration::shop("shop", &self.domain, self.token.into(), self.webhook_secret.map(Into::into))
+    }
 }
 
 impl ClientPatch {
@@ -269,6 +295,7 @@ impl ClientPatch {
             ("ip_allow_list", self.ip_allow_list.is_some()),
             ("basic_user", self.basic_user.is_some()),
             ("signature_key", self.signature_key.is_some()),
+            ("shop", self.shop.is_some()),
         ];
         given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
@@ -289,6 +316,7 @@ impl ClientPatch {
             ip_allow_list: self.ip_allow_list,
             basic,
             signature_secret,
+            shop: self.shop.map(|given| given.map(ShopGiven::checked).transpose()).transpose()?,
         })
     }
 }

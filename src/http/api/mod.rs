@@ -14,6 +14,7 @@ mod calls;
 mod clients;
 mod customers;
 mod events;
+mod ics;
 mod keys;
 mod numbers;
 pub(super) mod openapi;
@@ -151,6 +152,8 @@ fn of_callers() -> Vec<(&'static str, Resource)> {
     vec![
         ("/appointments", at("/appointments", "GET").route(web::get().to(appointments::list_appointments))),
         ("/appointments/{id}", at("/appointments/{id}", "GET").route(web::get().to(appointments::get_appointment))),
+        ("/appointments.ics", at("/appointments.ics", "GET").route(web::get().to(ics::list_appointments_ics))),
+        ("/appointments/{id}/ics", at("/appointments/{id}/ics", "GET").route(web::get().to(ics::get_appointment_ics))),
         (
             "/appointments/{id}/cancel",
             at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),

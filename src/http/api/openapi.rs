@@ -14,7 +14,7 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{actions, agents, analytics, appointments, audit, calls, clients, customers, events, keys, numbers};
+use super::{actions, agents, analytics, appointments, audit, calls, clients, customers, events, ics, keys, numbers};
 use crate::http::health;
 
 /// Where the document lies.
@@ -58,6 +58,8 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         appointments::list_appointments,
         appointments::get_appointment,
         appointments::cancel_appointment,
+        ics::list_appointments_ics,
+        ics::get_appointment_ics,
         customers::list_customers,
         customers::get_customer,
         customers::change_customer,

@@ -28,6 +28,9 @@ fn transcription(model: Option<&str>, fixed: Option<&str>, agent: &Arc<Agent>) -
     Transcription::new(&options, agent, &Arc::default())
 }
 
+/// The model, the operator's language, the agent's, what the caller was heard to speak, and what is sent.
+type Row = (Option<&'static str>, Option<&'static str>, &'static [Language], Option<Language>, Value);
+
 #[test]
 fn each_model_is_told_what_it_takes_and_no_more() {
     use Language::{English, Hindi, Hinglish};
@@ -37,7 +40,7 @@ fn each_model_is_told_what_it_takes_and_no_more() {
     let hindi = format!("Chai & Co को फ़ोन कॉल। {names}");
     let mixed = format!("Chai & Co ko phone call hai. {names}");
     let mini = "gpt-4o-mini-transcribe";
-    let table: [(Option<&str>, Option<&str>, &[Language], Option<Language>, Value); 16] = [
+    let table: [Row; 16] = [
         (None, Some("hi"), &[], Some(Hindi), Value::Null),
         (Some(mini), None, &[], None, json!({"model": mini, "prompt": unknown})),
         (Some(mini), None, &[], Some(English), json!({"model": mini, "language": "en", "prompt": english})),

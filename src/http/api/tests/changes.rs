@@ -124,6 +124,17 @@ async fn a_client_is_changed_field_by_field_and_the_rest_stays() {
     assert_eq!(secrets(&world, "shop").basic_password_hash, None);
     change(json!({ "signature_key": "a-key-of-the-proxy" })).await;
     assert!(secrets(&world, "shop").signature_secret.is_some());
+    let shop = json!({ "domain": "a-shop.myshopify.com", "token": "shpat_0123456789abcdef", "webhook_secret": "whsec_0123456789" });
+    let answer = change(json!({ "shop": shop })).await;
+    assert_eq!(answer.json()["client"]["shop"], json!({ "domain": "a-shop.myshopify.com" }), "and nothing else");
+    let kept = secrets(&world, "shop");
+    assert_eq!(kept.shop_token.as_deref(), Some("shpat_0123456789abcdef"));
+    assert_eq!(kept.shop_webhook_secret.as_deref(), Some("whsec_0123456789"));
+    let answer = change(json!({ "shop": null })).await;
+    assert!(answer.json()["client"]["shop"].is_null() && secrets(&world, "shop").shop_token.is_none());
+    assert!(world.app.recorder.flush(SOON).await);
+    let audit = get(&door, "/api/v1/audit?client=shop", &admin).await;
+    assert!(audit.body.contains("\"shop\"") && !audit.body.contains("shpat_"), "{}", audit.body);
     change(json!({ "signature_key": null })).await;
     assert_eq!(secrets(&world, "shop").signature_secret, None);
     for (body, field) in [

@@ -48,6 +48,7 @@ fn fitting(name: &str) -> Value {
         "ip_allow_list" => json!(["10.0.0.0/8"]),
         "basic_user" => json!("exotel"),
         "signature_key" => json!("0123456789abcdef"),
+        "shop" => json!({ "domain": "a-shop.myshopify.com", "token": "shpat_0123456789abcdef" }),
         "overlap_s" => json!(60),
         "expires_at" => json!((Utc::now() + TimeDelta::days(1)).to_rfc3339()),
         "publish" | "disabled" => json!(true),

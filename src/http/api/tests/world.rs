@@ -278,6 +278,7 @@ fn app(
         returning: crate::http::returning::Returning::default(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
         alarms: Box::new(Vec::new),
+        shop: crate::http::shop_webhooks::ShopDoor::new(|_, _| ()),
         config: Arc::new(config),
         api: api::State::default(),
     };
