@@ -87,9 +87,12 @@ mod tests {
         heard.map(|at| at.as_millis() as u64).collect()
     }
 
+    /// A name, lengths and magnitudes, and the ends that are told.
+    type Row = (&'static str, &'static [(usize, i16)], &'static [u64]);
+
     #[test]
     fn the_end_of_a_sound_is_where_it_was_and_told_when_it_stays_quiet() {
-        let table: [(&str, &[(usize, i16)], &[u64]); 9] = [
+        let table: [Row; 9] = [
             ("one word", &[(500, 8), (400, 3000), (500, 8)], &[900]),
             ("a pause between words ends nothing", &[(200, 8), (400, 3000), (130, 8), (300, 3000), (300, 8)], &[1030]),
             ("two words", &[(200, 8), (300, 3000), (400, 8), (300, 3000), (300, 8)], &[500, 1200]),

@@ -66,12 +66,14 @@ pub(super) fn silence_window(rule: TurnDetection) -> Option<CallTime> {
 mod tests {
     use super::*;
 
+    /// A name, quiets, when the engine heard speech begin and stop, the window it waited for, and the end.
+    type Row = (&'static str, &'static [u64], u64, u64, Option<u64>, u64);
+
     #[test]
     fn the_end_of_speech_is_where_the_line_fell_quiet_and_else_what_the_engine_says() {
         let at = |ms: u64| CallTime::from_millis(ms);
         let silence = Some(500);
-        // Quiets, when the engine heard it begin and stop, the window it waited for; the end.
-        let table: [(&str, &[u64], u64, u64, Option<u64>, u64); 9] = [
+        let table: [Row; 9] = [
             ("at the line's end", &[1990], 1000, 2510, silence, 1990),
             ("not at a pause before", &[1200, 1600, 1990], 1000, 2510, silence, 1990),
             ("not at what was said since", &[1990, 2700], 1000, 2510, silence, 1990),
