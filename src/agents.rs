@@ -3,6 +3,7 @@
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
 mod calendar;
+pub mod mcp;
 mod own;
 mod remembering;
 mod shop;
@@ -96,6 +97,8 @@ struct Settings {
     tools: Vec<String>,
     #[serde(default)]
     http_tools: Vec<Endpoint>,
+    #[serde(default)]
+    mcp_servers: Vec<mcp::Written>,
     #[serde(default)]
     limits: Limits,
 }
@@ -267,6 +270,8 @@ pub fn read(
     if let Some(unknown) = settings.tools.iter().find(|tool| !BUILT_IN_TOOLS.contains(&tool.as_str())) {
         return Err(wrong("tools", &format!("there is no tool {unknown}; there are {}", BUILT_IN_TOOLS.join(", "))));
     }
+    let http_tools: Vec<HttpTool> = settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?;
+    let mcp_servers = mcp::read(settings.mcp_servers, &http_tools)?;
     Ok(Agent {
         id,
         version,
@@ -288,7 +293,8 @@ pub fn read(
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
         handoff_numbers,
         tools: settings.tools.into_iter().map(Arc::from).collect(),
-        http_tools: settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?,
+        http_tools,
+        mcp_servers,
         limits: limits(&settings.limits, defaults)?,
     })
 }

@@ -54,6 +54,8 @@ mod hostile_media;
 mod latency;
 #[path = "program/lost_ends.rs"]
 mod lost_ends;
+#[path = "program/mcp.rs"]
+mod mcp;
 #[path = "program/media_abuse.rs"]
 mod media_abuse;
 #[path = "program/media_door.rs"]

@@ -115,6 +115,7 @@ fn agent() -> Agent {
         handoff_numbers: vec![],
         tools: TOOLS.iter().map(|name| (*name).into()).collect(),
         http_tools: vec![],
+        mcp_servers: vec![],
         limits: CallLimits::default(),
     }
 }

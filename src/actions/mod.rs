@@ -8,11 +8,12 @@
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
 //! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
-//! | a client's own | an HTTPS request of theirs, see [`http`] |
+//! | a client's own | an HTTPS request of theirs, see [`http`]; a tool of their MCP servers, see [`mcp`] |
 
 pub mod appointments;
 pub mod customers;
 pub mod http;
+pub mod mcp;
 pub mod shopify;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use serde_json::{Value, json};
 use self::appointments::Diary;
 use self::customers::Book;
 use self::http::HttpActions;
+use self::mcp::Mcp;
 use self::shopify::Shopify;
 
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
@@ -41,13 +43,20 @@ pub struct Catalogue {
     diary: Arc<dyn Diary>,
     shop: Arc<Shopify>,
     customers: Arc<dyn Book>,
+    mcp: Arc<Mcp>,
 }
 
 impl Catalogue {
     /// With the rooms that actions need.
     #[must_use]
-    pub fn new(http: HttpActions, diary: Arc<dyn Diary>, customers: Arc<dyn Book>, shop: Arc<Shopify>) -> Self {
-        Self { http: Arc::new(http), diary, customers, shop }
+    pub fn new(
+        http: HttpActions,
+        mcp: Arc<Mcp>,
+        diary: Arc<dyn Diary>,
+        customers: Arc<dyn Book>,
+        shop: Arc<Shopify>,
+    ) -> Self {
+        Self { http: Arc::new(http), mcp, diary, customers, shop }
     }
 }
 
@@ -59,10 +68,14 @@ impl ActionRunner for Catalogue {
             if own(name) { None } else { spec.or_else(|| shopify::spec(name, agent)) }
         };
         let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
-        built_in.chain(agent.http_tools.iter().map(http::spec)).collect()
+        built_in.chain(agent.http_tools.iter().map(http::spec)).chain(self.mcp.specs(agent)).collect()
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
+        if let Some((server, tool)) = mcp::tool_of(&request) {
+            let mcp = Arc::clone(&self.mcp);
+            return Box::pin(async move { mcp.run((&server, &tool), &request).await });
+        }
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
         let shop = Arc::clone(&self.shop);

@@ -26,6 +26,7 @@ use url::Url;
 use crate::actions::Catalogue;
 use crate::actions::customers::Book;
 use crate::actions::http::HttpActions;
+use crate::actions::mcp::Mcp;
 use crate::actions::shopify::Shopify;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
@@ -102,7 +103,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
     let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, sandbox, address.port()).await;
-    work_beside_calls(&app)?;
+    work_beside_calls(&app, ports.mcp)?;
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox_engine {
         sandbox::announce(&config, address.port(), &sandbox.url);
@@ -133,7 +134,8 @@ fn tokens(config: &Config) -> anyhow::Result<Tokens> {
 }
 
 /// What goes on for as long as the process does, whether there are calls or not.
-fn work_beside_calls(app: &web::Data<App>) -> anyhow::Result<()> {
+fn work_beside_calls(app: &web::Data<App>, mcp: Arc<Mcp>) -> anyhow::Result<()> {
+    actix_rt::spawn(mcp.keep_listed(app.directory.clone()));
     actix_rt::spawn(lost_ends::ask_for_ever(app.clone(), Outbound::new(None)?));
     actix_rt::spawn(forgetting::sweep_for_ever(app.clone()));
     Ok(())
@@ -239,6 +241,7 @@ fn recording_hosts(config: &Config) -> anyhow::Result<RecordingHosts> {
 struct Outside {
     ports: Ports,
     shop: Arc<Shopify>,
+    mcp: Arc<Mcp>,
     recordings: Option<Arc<WavRecordings>>,
 }
 
@@ -250,6 +253,7 @@ fn ports(
 ) -> anyhow::Result<Outside> {
     let outbound = Outbound::new(None)?;
     let shop = Arc::new(shops::open(config, outbound.clone(), directory.clone())?);
+    let mcp = Arc::new(Mcp::new(outbound.clone(), config.actions.trusted_hosts.clone()));
     let http = HttpActions::new(outbound, directory.clone(), config.actions.trusted_hosts.clone());
     let recordings = match config.recording.enabled {
         true => {
@@ -267,13 +271,19 @@ fn ports(
         engine,
         fallback_engine,
         greetings,
-        actions: Arc::new(Catalogue::new(http, diary, Arc::clone(&customers) as Arc<dyn Book>, Arc::clone(&shop))),
+        actions: Arc::new(Catalogue::new(
+            http,
+            Arc::clone(&mcp),
+            diary,
+            Arc::clone(&customers) as Arc<dyn Book>,
+            Arc::clone(&shop),
+        )),
         customers,
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
         phrases: Arc::new(StoredPhrases::load()?),
         recordings: Arc::new(kept),
     };
-    Ok(Outside { ports, shop, recordings })
+    Ok(Outside { ports, shop, mcp, recordings })
 }
 
 /// A recording that stops or goes on is a mark in its call's journal.

@@ -3,8 +3,10 @@
 //! Writes to whatever it is given; the caller turns the answer into an exit code. Systems that belong to another room
 //! (the database) come in as a [`Probe`].
 
+mod mcp;
 mod shops;
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use serde_json::json;
 
 use crate::config::{Config, ConfigErrors, Provider};
 use crate::redact::redact;
+
+pub use mcp::probes as mcp_probes;
 
 /// Longest time for one probe.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -71,21 +75,21 @@ impl Finding {
 /// One outside system and how to try it. The future is given 15 s and is dropped then.
 pub struct Probe {
     /// Shown to the operator.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Tries it once.
     pub run: Box<dyn FnOnce() -> LocalBoxFuture<'static, Finding>>,
 }
 
 impl Probe {
     /// Boxes a closure.
-    pub fn new<F>(name: &'static str, run: impl FnOnce() -> F + 'static) -> Self
+    pub fn new<F>(name: impl Into<Cow<'static, str>>, run: impl FnOnce() -> F + 'static) -> Self
     where
         F: Future<Output = Finding> + 'static,
     {
-        Self { name, run: Box::new(move || Box::pin(run())) }
+        Self { name: name.into(), run: Box::new(move || Box::pin(run())) }
     }
 
-    async fn tried(self) -> (&'static str, Finding) {
+    async fn tried(self) -> (Cow<'static, str>, Finding) {
         let found = tokio::time::timeout(DEADLINE, (self.run)()).await;
         let late = || Finding::broken(format!("no answer within {DEADLINE:?}"), "check the network and the address");
         (self.name, found.unwrap_or_else(|_| late()))
@@ -119,7 +123,7 @@ pub fn refuse(errors: &ConfigErrors, as_json: bool, out: &mut dyn Write) -> io::
     writeln!(out, "{}", json!({ "ok": false, "problems": problems }))
 }
 
-fn write_json(config: &Config, found: &[(&str, Finding)], sound: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write_json(config: &Config, found: &[(Cow<'_, str>, Finding)], sound: bool, out: &mut dyn Write) -> io::Result<()> {
     let settings: Vec<_> = config
         .describe()
         .iter()
@@ -136,7 +140,7 @@ fn write_json(config: &Config, found: &[(&str, Finding)], sound: bool, out: &mut
     writeln!(out, "{report}")
 }
 
-fn write_text(config: &Config, found: &[(&str, Finding)], sound: bool, out: &mut dyn Write) -> io::Result<()> {
+fn write_text(config: &Config, found: &[(Cow<'_, str>, Finding)], sound: bool, out: &mut dyn Write) -> io::Result<()> {
     let described = config.describe();
     let keys = described.iter().map(|d| d.key.len()).max().unwrap_or(0);
     let values = described.iter().map(|d| d.value.chars().count()).max().unwrap_or(0).min(44);

@@ -419,7 +419,10 @@ async fn show(store: &Store, slug: &str, as_json: bool, voice: &mut Voice<'_>) -
         writeln!(voice.out, "number   {}  {}", number.e164, number.label.as_deref().unwrap_or_default())?;
     }
     match agent {
-        Some(agent) => writeln!(voice.out, "agent    {} v{}\n{:#}", agent.name, agent.version, agent.settings)?,
+        Some(agent) => {
+            let shown = crate::redact::settings_shown(&agent.settings);
+            writeln!(voice.out, "agent    {} v{}\n{shown:#}", agent.name, agent.version)?;
+        }
         None => writeln!(voice.hints, "No agent, so calls are refused. Next: caly client agent {slug} FILE.json")?,
     }
     Ok(())

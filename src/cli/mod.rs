@@ -18,6 +18,9 @@ use futures_util::FutureExt as _;
 use crate::config::{Config, LoadArgs};
 use crate::store::{Store, StoreOptions};
 
+/// Longest wait for the clients that `caly check` looks at.
+const DIRECTORY_WAIT: std::time::Duration = std::time::Duration::from_secs(10);
+
 /// Answers a business's phone: carrier in, realtime speech engine, actions exactly once.
 #[derive(Parser, Debug)]
 #[command(version, about, propagate_version = true)]
@@ -163,9 +166,22 @@ async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> 
     let store = opened(config.clone()).boxed_local().shared();
     let (database, with_shops) = (store.clone(), config.clone());
     probes.push(check::Probe::new("database", move || async move { try_database(database.await).await }));
+    probes.extend(mcp_probes(&config, store.clone()).await?);
     probes.push(check::Probe::new("shops", move || async move { try_shops(store.await, &with_shops, outbound).await }));
     let sound = check::run(&config, probes, json, &mut out).await?;
     Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One probe for each MCP server of a client's agent. A database that cannot be read has a probe of its own.
+async fn mcp_probes(
+    config: &Config,
+    store: impl Future<Output = Result<Store, String>>,
+) -> anyhow::Result<Vec<check::Probe>> {
+    // As in calls: only the engine may have a CA of its own.
+    let outbound = crate::outbound::Outbound::new(None)?;
+    let read = async { anyhow::Ok(store.await.map_err(anyhow::Error::msg)?.load_directory().await?) };
+    let rows = tokio::time::timeout(DIRECTORY_WAIT, read).await.ok().and_then(Result::ok);
+    Ok(rows.map(|rows| check::mcp_probes(config, outbound, rows)).unwrap_or_default())
 }
 
 /// The database with the newest schema; once for all who try something of it, since two at once would both make it.

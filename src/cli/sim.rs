@@ -1,5 +1,7 @@
-//! `caly sim carrier`, `caly sim engine` and `caly sim shopify`: the simulated vendors as servers of their own.
+//! `caly sim carrier`, `caly sim engine`, `caly sim shopify` and `caly sim mcp`: the simulated vendors as servers of their own.
 #![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
+
+mod mcp;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -22,6 +24,8 @@ pub enum SimCommand {
     Engine(EngineArgs),
     /// A simulated Shopify shop: Admin GraphQL API and webhooks
     Shopify(ShopifyArgs),
+    /// A simulated MCP server with two tools, find_lead and create_lead
+    Mcp(mcp::McpArgs),
 }
 
 /// `caly sim carrier`
@@ -168,6 +172,7 @@ pub async fn run(command: SimCommand) -> anyhow::Result<ExitCode> {
         SimCommand::Carrier(args) => run_carrier(args).await,
         SimCommand::Engine(args) => run_engine(args).await,
         SimCommand::Shopify(args) => run_shopify(args).await,
+        SimCommand::Mcp(args) => mcp::run(args).await,
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::web;
 use caly_actors::call::ledger::{is_key_of, outcome};
-use caly_actors::domain::{Action, ActionState, CallId, ClientId};
+use caly_actors::domain::{Action, ActionState, Agent, CallId, ClientId};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step,
 };
@@ -66,7 +66,8 @@ pub async fn ask_for_ever(app: web::Data<App>) {
         let now = Utc::now();
         match app.store.unanswered_actions(now - ASK_WITHIN, now - LEFT_AFTER).await {
             Ok(rows) => {
-                let due = rows.iter().filter(|row| book.turn(row.id, Instant::now())).collect::<Vec<_>>();
+                let due = |row: &&ActionRow| !waits_for_list(&app, row) && book.turn(row.id, Instant::now());
+                let due = rows.iter().filter(due).collect::<Vec<_>>();
                 for row in due {
                     ask_about(&app, row).await;
                 }
@@ -76,6 +77,22 @@ pub async fn ask_for_ever(app: web::Data<App>) {
         }
         tokio::time::sleep(ROUND).await;
     }
+}
+
+/// What was agreed to and not begun waits until it is known again what its server lists, which is asked for at the start.
+fn waits_for_list(app: &App, row: &ActionRow) -> bool {
+    let Some(snapshot) = app.directory.get().filter(|_| row.state == ActionState::Confirmed.as_str()) else {
+        return false;
+    };
+    let client = snapshot.clients().find(|client| client.id.0 == row.client_id);
+    let Some(agent) = client.and_then(|client| client.agent.as_ref()) else { return false };
+    is_unlisted(agent, &app.actions.catalogue(agent), &row.name)
+}
+
+/// Whether an agent may use a tool of a server that has not listed it.
+fn is_unlisted(agent: &Agent, specs: &[ActionSpec], name: &str) -> bool {
+    let named = agent.mcp_servers.iter().flat_map(|server| &server.tools).any(|tool| *tool.name == *name);
+    named && !specs.iter().any(|spec| *spec.tool.name == *name)
 }
 
 async fn ask_about(app: &App, row: &ActionRow) {
@@ -221,6 +238,7 @@ pub(super) fn withdraw(app: &App, row: &ActionRow) {
 }
 
 #[cfg(test)]
+#[allow(clippy::panic, reason = "a test fails by panicking")]
 mod tests {
     use super::*;
 
@@ -237,6 +255,33 @@ mod tests {
             }
         }
         assert!(Order::Retry.refuses(Failed, false).is_some(), "what only reads");
+    }
+
+    #[test]
+    fn what_was_agreed_to_waits_only_for_a_list_that_is_to_come() {
+        use caly_actors::domain::{AgentId, CallLimits};
+        use caly_actors::ports::{RetryRule, SameAction, ToolSpec};
+        let tools = json!({ "find": {} });
+        let settings = json!({ "mcp_servers": [{ "name": "crm", "url": "https://crm.example", "tools": tools }] });
+        let agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default());
+        let agent = agent.unwrap_or_else(|error| panic!("{error}"));
+        let spec = ActionSpec {
+            tool: ToolSpec { name: "crm_find".into(), description: "".into(), schema: "{}".into() },
+            deadline: Duration::ZERO,
+            retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
+            same: SameAction::PerArguments,
+            writes: true,
+            confirm: true,
+            wish: None,
+        };
+        for (specs, name, waits) in [
+            (&[][..], "crm_find", true),
+            (&[spec][..], "crm_find", false),
+            (&[], "crm_other", false),
+            (&[], "find", false),
+        ] {
+            assert_eq!(is_unlisted(&agent, specs, name), waits, "{name} beside {}", specs.len());
+        }
     }
 
     #[test]

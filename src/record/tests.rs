@@ -35,6 +35,7 @@ fn facts() -> CallFacts {
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),
+        mcp_servers: Vec::new(),
         limits: CallLimits::default(),
     };
     CallFacts {

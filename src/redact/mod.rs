@@ -96,6 +96,24 @@ pub fn redact_json(value: Value) -> Value {
     each_text(value, 0, &|text| redact(text).into_owned())
 }
 
+/// What stands in the place of a value that is kept and not shown.
+pub const HIDDEN: &str = scan::MASK;
+
+/// An agent's settings as they may be shown: without the values of headers that open other people's servers.
+#[must_use]
+pub fn settings_shown(settings: &Value) -> Value {
+    let mut shown = settings.clone();
+    for server in shown["mcp_servers"].as_array_mut().into_iter().flatten() {
+        let Some(headers) = server.get_mut("headers") else { continue };
+        match headers.as_object_mut() {
+            Some(headers) => headers.values_mut().for_each(|value| *value = Value::from(HIDDEN)),
+            // Nothing but an object is taken, so nothing else is known to hold no secret.
+            None => *headers = Value::from(HIDDEN),
+        }
+    }
+    shown
+}
+
 fn each_text(value: Value, depth: usize, masked: &impl Fn(&str) -> String) -> Value {
     if depth > DEEPEST {
         return Value::Null;

@@ -1,5 +1,5 @@
-//! The sandbox: a simulated carrier, a simulated speech engine and a simulated shop, to run, try and test Caly without
-//! keys or network.
+//! The sandbox: a simulated carrier, a simulated speech engine, a simulated shop and a simulated MCP server, to run, try
+//! and test Caly without keys or network.
 //!
 //! They speak their vendors' wires from hand-written JSON, and complain: what the other side does wrong is counted and
 //! told in a sentence. They know nothing of Caly: no domain type, no wire struct, not even its G.711. A field
@@ -9,6 +9,7 @@ pub mod audio;
 pub mod carrier;
 pub mod engine;
 pub mod library;
+pub mod mcp;
 pub mod shopify;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -201,11 +201,17 @@ pub struct AgentRow {
     pub client_id: Uuid,
     pub version: i64,
     pub name: String,
+    /// Values of headers are shown as `***`.
+    #[serde(serialize_with = "settings_shown")]
     #[schema(value_type = Object)]
     pub settings: serde_json::Value,
     /// The version new calls use.
     pub published: bool,
     pub created_at: DateTime<Utc>,
+}
+
+fn settings_shown<S: Serializer>(settings: &serde_json::Value, serializer: S) -> Result<S::Ok, S::Error> {
+    crate::redact::settings_shown(settings).serialize(serializer)
 }
 
 /// A phone call.

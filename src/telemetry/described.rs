@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 67] = [
+const COUNTERS: [(&str, Unit, &str); 70] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -80,6 +80,9 @@ const COUNTERS: [(&str, Unit, &str); 67] = [
     ("caly_keys_dropped_total", Unit::Count, "Keys a caller pressed beyond what is kept until they are told"),
     ("caly_lane_items_dropped_total", Unit::Count, "Items dropped because a lane of a call was full, the oldest first"),
     ("caly_log_lines_dropped_total", Unit::Count, "Log lines dropped because standard error did not keep up"),
+    ("caly_mcp_lists_total", Unit::Count, "Lists of tools asked of clients' MCP servers, by outcome"),
+    ("caly_mcp_requests_total", Unit::Count, "Requests to clients' MCP servers, by method and outcome"),
+    ("caly_mcp_sessions_lost_total", Unit::Count, "Sessions that an MCP server did not know any more"),
     ("caly_media_closes_total", Unit::Count, "Media sockets closed by Caly, by close code"),
     ("caly_media_frames_total", Unit::Count, "Frames exchanged with carriers, by direction"),
     ("caly_media_oddities_total", Unit::Count, "Media messages that broke the protocol, by kind"),
@@ -114,7 +117,7 @@ const COUNTERS: [(&str, Unit, &str); 67] = [
 ];
 
 /// How things stand.
-const GAUGES: [(&str, Unit, &str); 16] = [
+const GAUGES: [(&str, Unit, &str); 17] = [
     ("caly_api_streams", Unit::Count, "Followers of events"),
     ("caly_thread_lag_seconds", Unit::Seconds, "How late a thread that calls live on is, by thread"),
     ("caly_actors", Unit::Count, "Live actors, by kind"),
@@ -127,6 +130,7 @@ const GAUGES: [(&str, Unit, &str); 16] = [
     ("caly_calls_live", Unit::Count, "Calls that are up"),
     ("caly_calls_remembered", Unit::Count, "Calls in the registry, with those just ended"),
     ("caly_http_connections", Unit::Count, "Open connections, media sockets included"),
+    ("caly_mcp_servers", Unit::Count, "MCP servers that agents in use name, by whether their list of tools is known"),
     ("caly_media_sockets", Unit::Count, "Open media sockets"),
     ("caly_process_open_fds", Unit::Count, "Open file descriptors"),
     ("caly_process_resident_bytes", Unit::Bytes, "Resident memory of the process"),

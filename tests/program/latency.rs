@@ -102,3 +102,15 @@ async fn the_steps_of_every_answer_are_counted() {
     assert!(answers >= 1.0);
     assert_eq!(server.metric("caly_turn_step_seconds_count").await, 5.0 * answers);
 }
+
+#[actix_rt::test]
+async fn many_calls_of_the_sandbox_end_with_the_steps_of_their_answers_as_on_record() {
+    let server = Server::start(Settings::default()).await;
+    let output = server.cli(&["call", "--scenario", "short", "--count", "2", "--parallel", "2"]).await;
+    let shown = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{shown}");
+    let total = shown.lines().find(|line| line.starts_with("in all")).unwrap_or_else(|| panic!("{shown}"));
+    let numbers: Vec<u64> = total.split_whitespace().skip(2).map(|word| word.parse().unwrap()).collect();
+    let [answers, p50, p95, most] = numbers[..] else { panic!("{total}") };
+    assert!(answers >= 2 && (400..5_000).contains(&p50) && p50 <= p95 && p95 <= most, "{total}");
+}

@@ -55,6 +55,7 @@ pub(super) fn agent(people: bool) -> Agent {
         handoff_numbers: if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] },
         tools: vec![],
         http_tools: vec![],
+        mcp_servers: vec![],
         // The tables' own, so that another default changes no row: asked once after 30 s, no fillers, no warning.
         limits: CallLimits {
             reprompts: 1,

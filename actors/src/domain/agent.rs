@@ -267,6 +267,8 @@ pub struct Agent {
     pub tools: Vec<Arc<str>>,
     /// A client's own HTTPS actions.
     pub http_tools: Vec<HttpTool>,
+    /// Servers of tools, and which of theirs are offered.
+    pub mcp_servers: Vec<McpServer>,
     /// Time limits.
     pub limits: CallLimits,
 }
@@ -294,6 +296,60 @@ pub struct HttpTool {
     pub url: Arc<str>,
     /// JSON body with `{argument}` places inside strings; `None` sends the arguments as they are.
     pub body: Option<Arc<str>>,
+    /// Longest wait for one attempt.
+    pub deadline: Duration,
+    /// Whether it changes something in the world.
+    pub writes: bool,
+    /// Whether the caller must say yes to it first.
+    pub confirm: bool,
+    /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
+    pub repeatable: bool,
+}
+
+/// A text that does not print.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(Arc<str>);
+
+impl Hidden {
+    /// Hides a text.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text, for where it is meant to go.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// A server that lists tools and carries them out (Model Context Protocol).
+#[derive(Clone, PartialEq, Debug)]
+pub struct McpServer {
+    /// Shown to operators, `[a-z0-9_]{1,32}`.
+    pub name: Arc<str>,
+    /// Where it is asked.
+    pub url: Arc<str>,
+    /// Sent with each request.
+    pub headers: Vec<(Arc<str>, Hidden)>,
+    /// The tools that are offered, whatever else it lists.
+    pub tools: Vec<McpTool>,
+}
+
+/// A tool of such a server as the operator wants it used. What it says of itself changes none of this.
+#[derive(Clone, PartialEq, Debug)]
+pub struct McpTool {
+    /// As offered to the engine: `<server>_<tool>`.
+    pub name: Arc<str>,
+    /// As its server calls it.
+    pub listed_as: Arc<str>,
     /// Longest wait for one attempt.
     pub deadline: Duration,
     /// Whether it changes something in the world.

@@ -9,7 +9,8 @@ mod latency;
 mod parties;
 
 pub use agent::{
-    Agent, BargeIn, CallLimits, HttpTool, Language, MenuChoice, OrderProof, Phrase, ShopPolicy, TurnDetection,
+    Agent, BargeIn, CallLimits, Hidden, HttpTool, Language, McpServer, McpTool, MenuChoice, OrderProof, Phrase,
+    ShopPolicy, TurnDetection,
 };
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;

@@ -294,6 +294,7 @@ pub fn agent() -> Agent {
         handoff_numbers: vec![PhoneNumber::parse("+919876500000").expect("valid")],
         tools: vec![],
         http_tools: vec![],
+        mcp_servers: vec![],
         limits: CallLimits::default(),
     }
 }

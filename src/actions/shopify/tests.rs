@@ -38,6 +38,7 @@ fn agent() -> Agent {
         languages: vec![],
         calendar: None,
         remember_callers: None,
+        mcp_servers: vec![],
         shop: Some(ShopPolicy { read: OrderProof::NumberOrFacts, write: OrderProof::Number, write_limit: 5000 }),
         intents: Default::default(),
         products: Default::default(),

@@ -52,6 +52,7 @@ fn agent() -> Agent {
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),
+        mcp_servers: Vec::new(),
         limits: CallLimits::default(),
     }
 }

@@ -14,8 +14,12 @@ use super::body::{self, given};
 use super::openapi::{ChangeRefusals, ListRefusals, OneRefusals, RemoveRefusals};
 use super::query::{self, Query};
 use crate::administration;
+use crate::agents::mcp;
 use crate::store::AgentFilter;
 use crate::store::rows::{AgentRow, ClientRow, Page};
+
+/// Versions looked through for what a new one keeps.
+const FORMER_VERSIONS: u32 = 50;
 
 /// Versions of agents, newest first.
 #[utoipa::path(get, path = "/api/v1/agents", tag = "agents", security(("key" = [])),
@@ -65,7 +69,8 @@ pub struct AgentDraft {
     #[serde(default, deserialize_with = "given")]
     #[schema(min_length = 1, max_length = 200, value_type = String)]
     name: Option<String>,
-    /// As in the README: instructions, greeting, voice, language, tools, limits …; each may be left out.
+    /// As in the README: instructions, greeting, voice, language, tools, limits …; each may be left out. A header of
+    /// `mcp_servers` whose value is `***` keeps the one it has.
     #[schema(value_type = Object)]
     settings: Value,
     /// Let new calls use it at once.
@@ -95,9 +100,15 @@ pub async fn add_agent(
     Ok(HttpResponse::Created().insert_header((LOCATION, format!("/api/v1/agents/{}", row.id))).json(row))
 }
 
-async fn add(caller: &Caller, app: &App, client: &ClientRow, draft: AgentDraft) -> Result<AgentRow, Problem> {
+async fn add(caller: &Caller, app: &App, client: &ClientRow, mut draft: AgentDraft) -> Result<AgentRow, Problem> {
     let name = draft.name.as_deref().unwrap_or(&client.name);
     administration::name("name", name).map_err(|refused| caller.told(refused))?;
+    if mcp::wants_restoring(&draft.settings) {
+        // What is shown as *** and sent back so is as it was, in the newest version that has it.
+        let filter = AgentFilter { client: Some(ClientId(client.id)), published: None };
+        let former = caller.ask(app.store.list_agent_versions(filter, None, FORMER_VERSIONS)).await?;
+        former.items.iter().for_each(|row| mcp::restore(&mut draft.settings, &row.settings));
+    }
     let limits = &app.config.calls.limits;
     administration::settings("settings", &draft.settings, limits).map_err(|refused| caller.told(refused))?;
     caller.change(app.store.add_agent(ClientId(client.id), name, draft.settings, draft.publish)).await
