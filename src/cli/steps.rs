@@ -33,7 +33,7 @@ const STEPS: [Step; 5] = [
 /// # Errors
 /// Its database cannot be read; the text says what to do.
 pub async fn print(config: &Config, reports: &[CallReport]) -> anyhow::Result<()> {
-    let store = super::connect(config).await?;
+    let store = super::open_store(config).await?;
     let begun = Instant::now();
     let mut turns = Vec::new();
     for report in reports {
