@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 
 use crate::audio::convert::{FromEngine, ToEngine};
 use crate::audio::lane::{LaneReceiver, LaneSender};
+use crate::audio::level::LineLevel;
 use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
@@ -87,6 +88,7 @@ pub struct Media {
     to_engine: Option<ToEngine>,
     from_engine: Option<FromEngine>,
     tap: Option<Box<dyn RecordingTap>>,
+    line: LineLevel,
     /// Audio of this response is dropped: nobody wants it any more.
     unwanted: Option<Arc<str>>,
     /// The response whose audio came last.
@@ -113,6 +115,7 @@ impl Media {
             to_engine: None,
             from_engine: None,
             tap: None,
+            line: LineLevel::default(),
             unwanted: None,
             last_response: "".into(),
             last_frame: CallTime::ZERO,
@@ -256,8 +259,13 @@ impl Media {
         if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
             self.tell(CallEvent::MediaResumed);
         }
+        // What a frame holds was spoken before it came.
+        let began = now.saturating_sub(pcm.duration());
+        if let Some(since) = self.line.hear(began, pcm) {
+            self.tell(CallEvent::LineQuiet { since });
+        }
         if let Some(tap) = &mut self.tap {
-            tap.caller(now, pcm);
+            tap.caller(began, pcm);
         }
         if let Some(converter) = &mut self.to_engine {
             self.spec.to_engine.push(converter.convert(&pcm.bytes));
@@ -362,7 +370,8 @@ impl Media {
                 CarrierCommand::Audio(bytes)
             }
             Step::Mark(name) => CarrierCommand::Mark(name),
-            Step::Began(item) => return self.tell(CallEvent::SpeechBegan { item }),
+            Step::Began(item, first) => return self.tell(CallEvent::SpeechBegan { item, first }),
+            Step::Heard(item, at) => return self.tell(CallEvent::SpeechHeard { item, at }),
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };
         if let Some(link) = &self.link {

@@ -35,7 +35,7 @@ fn speaks(session: &Session) {
 }
 
 fn falls_silent(session: &Session) {
-    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0 });
+    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0, behind: Duration::ZERO });
     session.say(EngineEvent::TurnCommitted { item: "u1".into() });
 }
 
@@ -72,6 +72,8 @@ async fn told(session: &Session) -> Vec<&'static str> {
             EngineCommand::CancelResponse => "cancel",
             EngineCommand::Truncate { .. } => "truncate",
             EngineCommand::DeleteItem { .. } => "delete",
+            // For the recogniser.
+            EngineCommand::CallerSpeaks(_) => continue,
             _ => "other",
         });
     }

@@ -152,7 +152,7 @@ pub(super) fn ring_demo(config: &Config, port: u16) {
             tracing::error!("the demo call needs the sandbox: start without OPENAI_API_KEY");
             return;
         };
-        let outcome = actix_rt::System::new().block_on(crate::cli::call::run(args, &data_dir));
+        let outcome = actix_rt::System::new().block_on(crate::cli::call::place(args, &data_dir));
         if let Err(error) = outcome {
             tracing::error!(error = %format!("{error:#}"), "the demo call could not be placed");
         }
