@@ -30,7 +30,7 @@ test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
 	if settings=$$($(POSTGRES) start); then eval "$$settings"; \
 	else echo "PostgreSQL could not be started: its half of the tests will fail" >&2; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
+	then NEXTEST_TEST_THREADS=$$(($$(nproc) * 2)) $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
 	else $(CARGO) test --workspace --features planned-panics --locked --no-fail-fast --lib --bins --tests; fi; \
 	$(CARGO) test --workspace --locked --doc --quiet
 
