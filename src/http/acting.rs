@@ -14,6 +14,7 @@ use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step,
 };
 use chrono::Utc;
+use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 
 use super::App;
@@ -30,6 +31,8 @@ const ROUND: Duration = Duration::from_secs(2);
 const TRIES_MAX: u32 = 14;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const WAIT_MAX: Duration = Duration::from_secs(3600);
+/// Actions that are asked about at the same time.
+const ASKED_AT_ONCE: usize = 16;
 /// Actions remembered between rounds.
 const BOOK_MAX: usize = 10_000;
 /// Longest wait for an action to be on record before it is begun.
@@ -68,9 +71,9 @@ pub async fn ask_for_ever(app: web::Data<App>) {
             Ok(rows) => {
                 let due = |row: &&ActionRow| !waits_for_list(&app, row) && book.turn(row.id, Instant::now());
                 let due = rows.iter().filter(due).collect::<Vec<_>>();
-                for row in due {
-                    ask_about(&app, row).await;
-                }
+                // One that hangs keeps the others waiting no longer than itself.
+                let asked = stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, |row| ask_about(&app, row));
+                asked.await;
                 book.keep(&rows);
             }
             Err(error) => tracing::warn!(%error, "actions without an answer cannot be looked for now"),
