@@ -391,6 +391,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     if !(100..=30_000).contains(&endpoint.deadline_ms) {
         return Err(named("deadline_ms: expected 100 to 30000"));
     }
+    let writes = endpoint.writes.unwrap_or(endpoint.method != "GET");
     Ok(HttpTool {
         name: endpoint.name.into(),
         description: endpoint.description.into(),
@@ -400,10 +401,10 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         body: endpoint.body.map(|body| body.to_string().into()),
         deadline: Duration::from_millis(endpoint.deadline_ms),
         // What is not said to only read may write: a lost answer then is an unknown one.
-        writes: endpoint.writes.unwrap_or(true),
-        // What is said to write is read back first, unless it is said not to.
+        writes,
+        // What may write is read back first, unless it is said not to.
         repeatable: endpoint.repeatable,
-        confirm: endpoint.confirm.unwrap_or(endpoint.writes == Some(true)),
+        confirm: endpoint.confirm.unwrap_or(writes),
     })
 }
 

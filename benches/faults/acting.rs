@@ -30,7 +30,7 @@ const ROUNDS: u64 = 20;
 const CALLS_A_ROUND: usize = 15;
 /// From the last call's end until nothing may be without an answer: past the time after which a lost runner is noticed, and a few
 /// attempts of a shop that goes on failing.
-const RESOLVED: Duration = Duration::from_secs(300);
+const RESOLVED: Duration = Duration::from_secs(600);
 /// From SIGHUP until what it asks for is in use.
 const READ: Duration = Duration::from_secs(20);
 /// Orders are numbered from here, one a call.
@@ -344,7 +344,7 @@ async fn judge(server: &Server, vendor: &Vendor, tried: &Tried, title: String) -
     table.none("agreed to, call undisturbed, not done", seen.forgotten);
     match resolved {
         Ok(took) => table.within("every unknown resolved after", took, RESOLVED),
-        Err(error) => table.judge("every unknown resolved after", error, "300 s", false),
+        Err(error) => table.judge("every unknown resolved after", error, "600 s", false),
     }
     why.into_iter().for_each(|note| table.note(note));
     seen.notes.into_iter().take(8).for_each(|text| table.note(text));

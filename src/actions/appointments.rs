@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, IntentKind, Service, Slot};
+use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, Service, Slot};
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, Step, ToolSpec};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
@@ -133,14 +133,8 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let schema = json!({ "type": "object", "properties": properties, "required": required });
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = !matches!(name, "find_times" | "my_appointments");
-    let wish = match name {
-        "book_appointment" => Some(IntentKind::AppointmentBook),
-        "move_appointment" => Some(IntentKind::AppointmentReschedule),
-        "cancel_appointment" => Some(IntentKind::AppointmentCancel),
-        _ => None,
-    };
     let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
-    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm: writes, wish })
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm: writes })
 }
 
 /// One request, with what it needs to know.

@@ -107,7 +107,7 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let (writes, confirm) = (name != "what_is_known", name == "forget_caller");
     let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
-    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm, wish: None })
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm })
 }
 
 /// Carries one out. `None`: it is no tool of this file, or the agent remembers nobody.

@@ -8,7 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use caly_actors::domain::{HttpTool, IntentKind};
+use caly_actors::domain::HttpTool;
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
 use ring::hmac;
 use serde_json::{Value, json};
@@ -45,7 +45,6 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
-        wish: IntentKind::named(&tool.name),
     }
 }
 

@@ -153,7 +153,7 @@ fn built_in(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     // What only changes the call itself has nothing to be reconciled with.
     let writes = name == "request_callback";
-    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes, confirm: false, wish: None })
+    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes, confirm: false })
 }
 
 fn changing(output: &Value, change: CallChange) -> ActionOutput {

@@ -42,11 +42,13 @@ fn keys_may_stand_for_choices_and_sentences_may_be_switched_off() {
 #[test]
 fn what_is_said_to_write_is_read_back_first_unless_it_is_said_not_to() {
     for (said, expected) in [
-        (json!({}), (true, false)),
+        (json!({}), (true, true)),
+        (json!({"method": "GET"}), (false, false)),
+        (json!({"confirm": false}), (true, false)),
         (json!({"writes": true}), (true, true)),
         (json!({"writes": true, "confirm": false}), (true, false)),
         (json!({"writes": false}), (false, false)),
-        (json!({"confirm": true}), (true, true)),
+        (json!({"method": "GET", "confirm": true}), (false, true)),
     ] {
         let mut tool = json!({"name": "a", "description": "", "schema": {}, "url": "https://x"});
         tool.as_object_mut().into_iter().zip(said.as_object()).for_each(|(all, more)| all.extend(more.clone()));

@@ -92,6 +92,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         watch: Watch::new(signals::overload(&config)),
         alarms: alarms(ports.recordings.clone()),
         api: http::api::State::default(),
+        in_hand: Default::default(),
         shop: shops::door(ports.shop),
     });
     let admitting = Arc::clone(&calls);

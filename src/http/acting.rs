@@ -3,8 +3,8 @@
 //! Both go by the key the action was given in its call. Whoever carries it out answers a repeated key with what the first
 //! did, so nothing is done twice, and nothing that was agreed to is forgotten.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::web;
@@ -37,6 +37,33 @@ const ASKED_AT_ONCE: usize = 16;
 const BOOK_MAX: usize = 10_000;
 /// Longest wait for an action to be on record before it is begun.
 const ON_RECORD: Duration = Duration::from_secs(3);
+
+/// Actions that somebody is carrying out or asking about outside their calls: one at a time does so.
+#[derive(Default)]
+pub struct InHand(Mutex<HashSet<uuid::Uuid>>);
+
+/// Gives an action back when it is dropped.
+pub(super) struct Hold {
+    app: web::Data<App>,
+    action: uuid::Uuid,
+}
+
+impl InHand {
+    fn set(&self) -> MutexGuard<'_, HashSet<uuid::Uuid>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `None`: somebody has it.
+    pub(super) fn take(app: &web::Data<App>, action: uuid::Uuid) -> Option<Hold> {
+        app.in_hand.set().insert(action).then(|| Hold { app: app.clone(), action })
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.app.in_hand.set().remove(&self.action);
+    }
+}
 
 type Outcome = Result<ActionOutput, ActionError>;
 
@@ -72,7 +99,7 @@ pub async fn ask_for_ever(app: web::Data<App>) {
                 let due = |row: &&ActionRow| !waits_for_list(&app, row) && book.turn(row.id, Instant::now());
                 let due = rows.iter().filter(due).collect::<Vec<_>>();
                 // One that hangs keeps the others waiting no longer than itself.
-                let asked = stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, |row| ask_about(&app, row));
+                let asked = stream::iter(due).for_each_concurrent(ASKED_AT_ONCE, |row| ask_in_turn(&app, row));
                 asked.await;
                 book.keep(&rows);
             }
@@ -98,6 +125,16 @@ fn is_unlisted(agent: &Agent, specs: &[ActionSpec], name: &str) -> bool {
     named && !specs.iter().any(|spec| *spec.tool.name == *name)
 }
 
+/// Asks, unless an operator's order is being carried out.
+async fn ask_in_turn(app: &web::Data<App>, row: &ActionRow) {
+    let Some(_hold) = InHand::take(app, row.id) else { return };
+    // It may have been settled since the list was made.
+    match app.store.action(row.id).await {
+        Ok(now) if now.state == row.state => ask_about(app, &now).await,
+        _ => {}
+    }
+}
+
 async fn ask_about(app: &App, row: &ActionRow) {
     let result = match request(app, row).await {
         // What was agreed to and is not on record as begun was not begun.
@@ -114,11 +151,11 @@ async fn ask_about(app: &App, row: &ActionRow) {
         // The agent was changed since, or what stood in the arguments was not for the record: nobody can ask any more.
         None => Err(ActionError::Unknown("it cannot be asked about any more".to_owned())),
     };
-    settle(app, row, &result);
+    settle(app, row, &result).await;
 }
 
 /// Writes down what became of an action, and that it was asked about.
-fn settle(app: &App, row: &ActionRow, result: &Outcome) {
+async fn settle(app: &App, row: &ActionRow, result: &Outcome) {
     let Some(mut action) = action(row) else { return };
     let (state, output) = outcome(result);
     let known = state == action.state && action.output.is_some();
@@ -129,7 +166,9 @@ fn settle(app: &App, row: &ActionRow, result: &Outcome) {
     let (call, client, at) = (CallId(row.call_id), ClientId(row.client_id), action.changed);
     let detail = json!({ "action": row.name, "outcome": state.as_str() }).to_string().into();
     let now = SystemTime::now();
-    app.recorder.record(now, JournalEntry::Action { call, client, action });
+    let kept = app.recorder.record_durably(now, JournalEntry::Action { call, client, action });
+    // Whoever asks next reads what is on record; a database that is away is waited for no longer than that.
+    let _ = tokio::time::timeout(ON_RECORD, kept).await;
     if known {
         return;
     }
@@ -221,23 +260,25 @@ impl Order {
 }
 
 /// Carries an order out in the background. The action's own row tells what became of it.
-pub(super) fn carry_out(app: web::Data<App>, row: ActionRow, request: ActionRequest) {
+pub(super) fn carry_out(app: web::Data<App>, hold: Hold, row: ActionRow, request: ActionRequest) {
     actix_rt::spawn(async move {
+        let _hold = hold;
         if row.state == ActionState::Unknown.as_str() {
             ask_about(&app, &row).await;
         } else {
             let result = begin(&app, &row, request).await;
-            settle(&app, &ActionRow { state: ActionState::Running.as_str().to_owned(), ..row }, &result);
+            settle(&app, &ActionRow { state: ActionState::Running.as_str().to_owned(), ..row }, &result).await;
         }
     });
 }
 
 /// Writes down that an action will not be done.
-pub(super) fn withdraw(app: &App, row: &ActionRow) {
+pub(super) async fn withdraw(app: &App, row: &ActionRow) {
     let Some(action) = action(row) else { return };
     let (call, client) = (CallId(row.call_id), ClientId(row.client_id));
     let action = Action { state: ActionState::Withdrawn, ..action };
-    app.recorder.record(SystemTime::now(), JournalEntry::Action { call, client, action });
+    let kept = app.recorder.record_durably(SystemTime::now(), JournalEntry::Action { call, client, action });
+    let _ = tokio::time::timeout(ON_RECORD, kept).await;
 }
 
 #[cfg(test)]
@@ -275,7 +316,6 @@ mod tests {
             same: SameAction::PerArguments,
             writes: true,
             confirm: true,
-            wish: None,
         };
         for (specs, name, waits) in [
             (&[][..], "crm_find", true),

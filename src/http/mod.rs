@@ -74,6 +74,8 @@ pub struct App {
     pub alarms: health::Alarms,
     /// Keys remembered and streams of events.
     pub api: api::State,
+    /// Actions that are carried out or asked about outside their calls.
+    pub in_hand: acting::InHand,
     /// What clients' shops tell.
     pub shop: shop_webhooks::ShopDoor,
 }

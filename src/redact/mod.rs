@@ -103,7 +103,7 @@ pub const HIDDEN: &str = scan::MASK;
 #[must_use]
 pub fn settings_shown(settings: &Value) -> Value {
     let mut shown = settings.clone();
-    for server in shown["mcp_servers"].as_array_mut().into_iter().flatten() {
+    for server in shown.get_mut("mcp_servers").and_then(Value::as_array_mut).into_iter().flatten() {
         let Some(headers) = server.get_mut("headers") else { continue };
         match headers.as_object_mut() {
             Some(headers) => headers.values_mut().for_each(|value| *value = Value::from(HIDDEN)),

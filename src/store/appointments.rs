@@ -22,7 +22,7 @@ const BETWEEN: &str = "SELECT * FROM appointments WHERE client_id = $1 AND state
 const OF_CALLER: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND state = 'booked' AND \
     starts_at >= $3 ORDER BY starts_at, id LIMIT 20";
 const SAME: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND service = $3 AND starts_at = $4 AND \
-    state = 'booked' LIMIT 1";
+    state = 'booked' ORDER BY id LIMIT 50";
 const INSERT: &str = "INSERT INTO appointments (id, client_id, call_id, service, person, starts_at, ends_at, caller, name, state, \
     idempotency_key, changed_by, created_at, changed_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'booked', $10, NULL, $11, $11)";
 const MOVE: &str = "UPDATE appointments SET person = $2, starts_at = $3, ends_at = $4, changed_by = $5, changed_at = $6 \
@@ -79,12 +79,14 @@ impl Store {
                 if let Some(row) = tx.fetch_optional(BY_KEY, args![booking.key.clone()]).await? {
                     return Ok(Some(row));
                 }
-                // The same caller's same wish under another key is not another one.
+                // The same caller's same wish under another key is not another one; for somebody else, or with somebody else, it is.
                 let mine = args![booking.client.0, booking.caller.clone(), booking.service.clone(), booking.span.0];
-                if booking.caller.is_some()
-                    && let Some(row) = tx.fetch_optional(SAME, mine).await?
-                {
-                    return Ok(Some(row));
+                if booking.caller.is_some() {
+                    let rows: Vec<AppointmentRow> = tx.fetch_all(SAME, mine).await?;
+                    let same = |row: &AppointmentRow| row.name == booking.name && booking.people.contains(&row.person);
+                    if let Some(row) = rows.into_iter().find(same) {
+                        return Ok(Some(row));
+                    }
                 }
                 let Some(person) = first_free(&mut tx, booking.client, &booking.people, booking.span, None).await?
                 else {

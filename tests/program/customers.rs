@@ -39,7 +39,7 @@ async fn engine() -> EngineServer {
     ];
     // Short words: whatever it says of a proposal is the read-back.
     let after = |output_has: &[&str], say: &str| After {
-        read_back: false,
+        read_back: output_has.is_empty(),
         tool: Some("forget_caller".to_owned()),
         output_has: output_has.iter().map(|&word| word.to_owned()).collect(),
         say: Some(Say::One(say.to_owned())),

@@ -30,7 +30,7 @@ async fn engine() -> EngineServer {
         rule("haan ji", "crm_create_lead", json!({ "name": "Arjun Rao", "phone": "+919000000001" })),
     ];
     let after = |output_has: &[&str], say: &str| After {
-        read_back: false,
+        read_back: output_has.is_empty(),
         tool: Some("crm_create_lead".to_owned()),
         output_has: output_has.iter().map(|&word| word.to_owned()).collect(),
         say: Some(Say::One(say.to_owned())),

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::event::Effect;
 use super::ledger::{Entry, Ledger};
@@ -15,6 +15,7 @@ use super::timers::Timer;
 use crate::audio::playout::Cut;
 use crate::domain::{Action, ActionId, ActionState, CallTime, TurnId, Understanding, Yes};
 use crate::ports::{EngineCommand, JournalEntry};
+use crate::understand;
 
 /// How long a yes holds until the engine asks for the action.
 const YES_HOLDS: CallTime = CallTime::from_secs(120);
@@ -113,15 +114,10 @@ impl Ledger {
     }
 
     /// The caller answered, in a turn that began then. Gives what was withdrawn, and the tool calls that waited for it.
-    fn answered(
-        &mut self,
-        started: CallTime,
-        now: CallTime,
-        said: impl Fn(&Entry) -> Yes,
-    ) -> Vec<(Action, Vec<Arc<str>>)> {
+    fn answered(&mut self, started: CallTime, now: CallTime, said: Yes) -> Vec<(Action, Vec<Arc<str>>)> {
         let mut withdrawn = Vec::new();
         for entry in self.proposed() {
-            match said(entry) {
+            match said {
                 Yes::Said if entry.consent.bears(started) => entry.consent = Consent::Given { at: now, started },
                 Yes::Refused if entry.consent.bears(started) => {
                     entry.action.state = ActionState::Withdrawn;
@@ -133,6 +129,22 @@ impl Ledger {
             }
         }
         withdrawn
+    }
+
+    /// The caller says yes, in a turn that began then. What was asked of them without a word of what would be done is to be read
+    /// back again; gives the names of those. `words` is what the agent said since a time.
+    fn forget_unsaid(&mut self, started: CallTime, words: impl Fn(CallTime) -> String) -> Vec<Arc<str>> {
+        let mut unsaid = Vec::new();
+        for entry in self.proposed().filter(|entry| matches!(entry.consent, Consent::Asked { .. })) {
+            let plan = entry.action.output.as_deref().unwrap_or_default();
+            let plan: Value = serde_json::from_str(plan).unwrap_or_default();
+            let bears = entry.consent.bears(started);
+            if bears && !understand::tells_of(&words(entry.action.changed), &plan["read_back"]) {
+                entry.consent = Consent::Untold;
+                unsaid.push(Arc::clone(&entry.action.name));
+            }
+        }
+        unsaid
     }
 
     /// What the caller said in a turn that began then is lost: whatever it bore on is to be read back again.
@@ -183,16 +195,12 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
-        let (intent, yes) = (understanding.intent, understanding.yes);
-        let own = understanding.own.is_some();
+        let yes = understanding.yes;
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
         let reply = self.replies.remove(at);
         if !reply.listening {
-            // Who says again what they want says yes to it.
-            let again = |entry: &Entry| !own && entry.spec.wish == Some(intent);
-            let said = |entry: &Entry| if yes == Yes::Neither && again(entry) { Yes::Said } else { yes };
-            self.caller_answered(reply.started, said, now, out);
+            self.caller_answered(reply.started, yes, now, out);
         }
         self.settle_held(false, now, out);
     }
@@ -205,18 +213,19 @@ impl CallState {
             _ => return None,
         };
         self.ledger.entries().any(|entry| entry.consent.bears(now)).then_some(())?;
-        self.caller_answered(now, |_| said, now, out);
+        self.caller_answered(now, said, now, out);
         self.settle_held(false, now, out);
         Some(told)
     }
 
-    fn caller_answered(
-        &mut self,
-        started: CallTime,
-        said: impl Fn(&Entry) -> Yes,
-        now: CallTime,
-        out: &mut Vec<Effect>,
-    ) {
+    fn caller_answered(&mut self, started: CallTime, said: Yes, now: CallTime, out: &mut Vec<Effect>) {
+        if said == Yes::Said {
+            let turns = &self.turns;
+            let unsaid = self.ledger.forget_unsaid(started, |since| turns.agent_since(since));
+            for action in unsaid {
+                self.note("read_back_missing", &json!({ "action": &*action }), now, out);
+            }
+        }
         for (action, waiting) in self.ledger.answered(started, now, said) {
             self.note("action_withdrawn", &json!({ "action": &*action.name }), now, out);
             let (call, client) = (self.facts.call, self.facts.client);
@@ -297,7 +306,7 @@ impl CallState {
 /// Told to the engine that asks for what was not agreed to.
 pub(super) fn not_confirmed() -> Arc<str> {
     let error = "the caller has not clearly said yes to this";
-    let next = "read it back in one short sentence, ask for a clear yes (or key 1), and call the tool again after it";
+    let next = "read it back in one short sentence that names what it is, ask for a clear yes (or key 1), and call the tool again after it";
     json!({ "error": error, "done": false, "next": next }).to_string().into()
 }
 

@@ -6,7 +6,7 @@ use super::super::event::{CallEvent, Effect, MediaWish};
 use super::super::table::*;
 use super::*;
 use crate::domain::BargeIn;
-use crate::ports::{ActionError, EngineEvent, ResponseOutcome};
+use crate::ports::{ActionError, ActionOutput, EngineEvent, ResponseOutcome};
 use crate::supervise::Child;
 use crate::understand::{Surroundings, understand};
 
@@ -53,9 +53,10 @@ impl Scene {
         let caller: Arc<str> = format!("u{}", self.answers).into();
         match step.split_once(' ').unwrap_or((step, "")) {
             ("call", tool_call) => self.hear(called("cancel", tool_call)),
-            ("planned", _) => {
-                let action = self.action.expect("it is being planned");
-                self.hear(finished(action, None));
+            ("planned", plan) => {
+                let output = if plan.is_empty() { "{}" } else { plan }.into();
+                let result = Ok(ActionOutput { output, change: None });
+                self.hear(CallEvent::ActionFinished { action: self.action.expect("planned"), attempts: 1, result });
             }
             ("refused", _) => {
                 let result = Err(ActionError::Refused("not yours".into()));
@@ -221,6 +222,31 @@ fn nothing_is_done_without_a_yes_and_it_is_done_once_with_one() {
         let (done, states, _) = played(BargeIn::Normal, script);
         assert_eq!(done, runs, "{name}: {states:?}");
         assert_eq!(states.contains(&"confirmed"), runs > 0, "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn neither_the_wish_again_nor_a_yes_to_something_else_is_a_yes() {
+    for (name, script, runs) in [
+        (
+            "the wish again, and of something else",
+            "call t1; planned; read; heard; says mera order 1001 cancel kar dijiye; call t2",
+            0,
+        ),
+        (
+            "a doubt that names the wish",
+            "call t1; planned; read; heard; says cancel karna hai ya nahi sochta hoon; call t2",
+            0,
+        ),
+        ("the read-back names it", r#"call t1; planned {"order":"1042"}; read; heard; says haan; call t2"#, 1),
+        (
+            "the read-back names something else",
+            r#"call t1; planned {"order":"1011"}; read; heard; says haan; call t2"#,
+            0,
+        ),
+    ] {
+        let (done, states, _) = played(BargeIn::Normal, script);
+        assert_eq!(done, runs, "{name}: {states:?}");
     }
 }
 

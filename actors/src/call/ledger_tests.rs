@@ -18,8 +18,7 @@ fn catalogue() -> Vec<Arc<ActionSpec>> {
             retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
             same,
             writes: true,
-            confirm: false,
-            wish: None,
+            confirm: false
         })
     };
     vec![spec("cancel", SameAction::PerArguments), spec("bye", SameAction::PerCall)]
@@ -150,7 +149,6 @@ fn what_was_done_undone_and_is_wanted_again_is_done_again() {
             same: SameAction::PerChange,
             writes: true,
             confirm: false,
-            wish: None,
         })
     };
     let catalogue = [spec("book"), spec("undo")];
@@ -183,7 +181,6 @@ fn fits(schema: &Value, arguments: &str) -> bool {
         same: SameAction::PerCall,
         writes: false,
         confirm: false,
-        wish: None,
     };
     parse_arguments(&spec, arguments).is_ok()
 }

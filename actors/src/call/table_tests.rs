@@ -28,7 +28,6 @@ fn tool(name: &str, writes: bool) -> Arc<ActionSpec> {
         same: SameAction::PerArguments,
         writes,
         confirm: name == "cancel",
-        wish: None,
     })
 }
 

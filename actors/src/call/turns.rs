@@ -187,6 +187,19 @@ impl Turns {
         if under_way.is_empty() { said().unwrap_or(under_way) } else { under_way }
     }
 
+    /// All that the agent has said since a time, or is saying.
+    #[must_use]
+    pub fn agent_since(&self, since: CallTime) -> String {
+        let said = self.history.iter().filter(|(at, _)| *at >= since).filter_map(|(_, item)| match item {
+            ContextItem::Agent(text) => Some(&**text),
+            _ => None,
+        });
+        let mut words = said.collect::<Vec<_>>().join(" ");
+        words.push(' ');
+        words.push_str(&self.agent_under_way());
+        words
+    }
+
     /// Playout was cut.
     pub fn heard_part(&mut self, now: CallTime, cuts: &[Cut]) {
         for cut in cuts {

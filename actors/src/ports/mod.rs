@@ -119,8 +119,6 @@ pub struct ActionSpec {
     pub writes: bool,
     /// Whether the caller must say yes to it first: it is planned, read back, and done once Caly has heard the yes.
     pub confirm: bool,
-    /// The intent that asks for it: a caller who is asked for a yes and says this again has said it.
-    pub wish: Option<IntentKind>,
 }
 
 /// What is asked of an action.

@@ -27,6 +27,8 @@ mod words;
 
 use chrono::NaiveDateTime;
 
+pub use telling::tells_of;
+
 use crate::domain::{IntentKind, Understanding};
 use model::Model;
 use own::{OwnIntents, Products};
@@ -167,5 +169,6 @@ pub fn prepare() {
 
 #[cfg(test)]
 mod entity_tests;
+mod telling;
 #[cfg(test)]
 mod tests;

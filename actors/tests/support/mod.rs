@@ -229,7 +229,6 @@ impl ActionRunner for TestActions {
                 same: SameAction::PerArguments,
                 writes: *writes,
                 confirm: name.starts_with("confirmed"),
-                wish: None,
             })
             .collect()
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, ClientId, IntentKind, McpServer, McpTool};
+use caly_actors::domain::{Agent, ClientId, McpServer, McpTool};
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, Step, ToolSpec};
 use ring::digest;
 use serde_json::{Value, json};
@@ -344,7 +344,6 @@ fn spec(tool: &McpTool, listed: listed::Listed) -> ActionSpec {
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
-        wish: IntentKind::named(&tool.listed_as),
     }
 }
 

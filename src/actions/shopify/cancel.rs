@@ -25,6 +25,10 @@ fn obstacle(order: &Order) -> Option<String> {
     if order.being_returned() {
         return Some("a return is under way for this order: offer a person".to_owned());
     }
+    // The shop cancels none of these: its people take the money or let it go first.
+    if order.payment == "AUTHORIZED" {
+        return Some("its payment is only reserved so far: offer a person".to_owned());
+    }
     let state = order.state();
     (!order.is_untouched()).then(|| {
         format!("it is {state}, so it cannot be cancelled any more: a return can be asked for once it is delivered")
@@ -41,7 +45,6 @@ fn refund(order: &Order) -> String {
         "PAID" | "PARTIALLY_PAID" | "PARTIALLY_REFUNDED" if paid.hundredths > 0 => {
             format!("{} goes back the way it was paid", paid.said())
         }
-        "AUTHORIZED" => "the reserved money is set free".to_owned(),
         // Of an order that is cancelled already: how much it was is not told with it any more.
         "REFUNDED" => "the money goes back the way it was paid".to_owned(),
         _ => "nothing was paid, so nothing goes back".to_owned(),

@@ -137,8 +137,12 @@ impl Asked<'_> {
     }
 
     pub(super) async fn draft_order(&self) -> Result<Value, ActionError> {
-        let (chosen, _) = self.wanted().await?;
         let tag = tag(&self.request.idempotency_key);
+        // Begun anew by an operator, it may have been made all the same.
+        if let Some(draft) = self.tagged(&tag).await? {
+            return Ok(noted(&draft));
+        }
+        let (chosen, _) = self.wanted().await?;
         let lines: Vec<Value> =
             chosen.iter().map(|one| json!({ "variantId": one.variant, "quantity": one.quantity })).collect();
         let phone = self.claim.number.as_ref().map(|number| number.as_e164().to_owned());
@@ -163,6 +167,13 @@ impl Asked<'_> {
             Some(draft) => Ok(noted(&draft)),
             None => Err(self.not_seen()),
         }
+    }
+
+    /// The draft that bears this tag, if the shop finds it now.
+    async fn tagged(&self, tag: &str) -> Result<Option<Draft>, ActionError> {
+        let variables = json!({ "query": format!("tag:\"{tag}\"") });
+        let data = self.shop.api.read_anew(&self.door, wire::DRAFTS, &variables, self.soon()).await.map_err(unread)?;
+        wire::tagged_draft(&data, tag).map_err(misread)
     }
 
     /// The draft that bears this tag, waited for: what was just made is found a little later.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, IntentKind};
+use caly_actors::domain::Agent;
 use caly_actors::ports::{ActionSpec, SameAction, ToolSpec};
 use serde_json::{Value, json};
 
@@ -34,14 +34,8 @@ pub(in crate::actions) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> 
     let schema = json!({ "type": "object", "properties": properties, "required": required });
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = writes(name);
-    let wish = match name {
-        "cancel_order" => Some(IntentKind::CancelOrder),
-        "change_address" => Some(IntentKind::AddressChange),
-        "start_return" => Some(IntentKind::ReturnRefund),
-        _ => None,
-    };
     let same = SameAction::PerChange;
-    Some(ActionSpec { tool, deadline: deadline(name), retry: ONCE, same, writes, confirm: writes, wish })
+    Some(ActionSpec { tool, deadline: deadline(name), retry: ONCE, same, writes, confirm: writes })
 }
 
 fn writes(name: &str) -> bool {

@@ -96,7 +96,7 @@ pub async fn cancel_action(
 async fn order(caller: &Caller, app: web::Data<App>, id: &str, order: Order) -> Result<HttpResponse, Problem> {
     caller.may_steer()?;
     let row = stored(caller, &app, id).await?;
-    let taken = take(caller, &app, &row, order).await;
+    let (row, taken) = take(caller, &app, row, order).await;
     let word = match order {
         Order::Approve => "action_approved",
         Order::Retry => "action_retried",
@@ -107,7 +107,28 @@ async fn order(caller: &Caller, app: web::Data<App>, id: &str, order: Order) -> 
     Ok(HttpResponse::Accepted().json(row))
 }
 
-async fn take(caller: &Caller, app: &web::Data<App>, row: &ActionRow, order: Order) -> Result<(), Problem> {
+/// Takes an order on an action that nobody else has in hand. Gives the row as it stood then.
+async fn take(caller: &Caller, app: &web::Data<App>, row: ActionRow, order: Order) -> (ActionRow, Result<(), Problem>) {
+    let Some(hold) = acting::InHand::take(app, row.id) else {
+        return (row, Err(Problem::conflict().detail("somebody else's order on it is being carried out".to_owned())));
+    };
+    // Of two orders at the same moment the second sees what came of the first.
+    match caller.ask(app.store.action(row.id)).await {
+        Ok(row) => {
+            let taken = take_held(caller, app, hold, &row, order).await;
+            (row, taken)
+        }
+        Err(problem) => (row, Err(problem)),
+    }
+}
+
+async fn take_held(
+    caller: &Caller,
+    app: &web::Data<App>,
+    hold: acting::Hold,
+    row: &ActionRow,
+    order: Order,
+) -> Result<(), Problem> {
     let conflict = |why: &str| Problem::conflict().detail(why.to_owned());
     let call = caller.ask(app.store.call(CallId(row.call_id))).await?;
     if call.state != "ended" {
@@ -121,12 +142,12 @@ async fn take(caller: &Caller, app: &web::Data<App>, row: &ActionRow, order: Ord
         return Err(conflict(why));
     }
     if order == Order::Cancel {
-        acting::withdraw(app, row);
+        acting::withdraw(app, row).await;
         return Ok(());
     }
     let request = request.ok_or_else(|| {
         conflict("it cannot be done outside its call: its client's agent has no such action now, or its arguments held what is not kept")
     })?;
-    acting::carry_out(app.clone(), row.clone(), request);
+    acting::carry_out(app.clone(), hold, row.clone(), request);
     Ok(())
 }

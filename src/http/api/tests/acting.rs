@@ -70,3 +70,17 @@ async fn what_is_cancelled_is_not_done_and_a_call_that_is_up_is_left_to_its_call
     }
     assert!(world.noted().is_empty());
 }
+
+#[actix_rt::test]
+async fn of_many_approvals_at_the_same_moment_one_is_taken() {
+    let world = World::new().await;
+    let (door, key) = (world.door().await, world.key(Role::Operator, None).await);
+    let id = world.action(world.shop, ActionState::Proposed, true).await;
+    let path = format!("/api/v1/actions/{id}/approve");
+    let answers = futures_util::future::join_all((0..8).map(|_| post(&door, &path, &key))).await;
+    let mut taken: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
+    taken.sort_unstable();
+    assert_eq!(taken, [202, 409, 409, 409, 409, 409, 409, 409]);
+    assert_eq!(settled(&door, id, &key).await["state"], "done");
+    assert_eq!(world.noted().len(), 1, "{:?}", world.noted());
+}

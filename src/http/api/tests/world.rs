@@ -45,7 +45,7 @@ impl ActionRunner for Notes {
         let tool = ToolSpec { name: "note_down".into(), description: "".into(), schema: "{}".into() };
         let retry = RetryRule { attempts: 1, backoff: Duration::ZERO };
         let (same, deadline) = (SameAction::PerArguments, Duration::from_secs(5));
-        vec![ActionSpec { tool, deadline, retry, same, writes: true, confirm: true, wish: None }]
+        vec![ActionSpec { tool, deadline, retry, same, writes: true, confirm: true }]
     }
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         self.0.lock().unwrap().push(request.attempt);
@@ -264,6 +264,7 @@ fn app(
     let arbiter = actix_rt::Arbiter::new();
     calls.add_thread(arbiter.handle());
     let app = App {
+        in_hand: Default::default(),
         started: Instant::now(),
         store,
         recorder,
