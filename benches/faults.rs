@@ -14,8 +14,12 @@
 mod acting;
 #[path = "faults/database.rs"]
 mod database;
+#[path = "../tests/support/ears.rs"]
+mod ears;
 #[path = "faults/endings.rs"]
 mod endings;
+#[path = "faults/ears.rs"]
+mod hearing;
 #[path = "faults/idle.rs"]
 mod idle;
 #[path = "../tests/support/integrity.rs"]
@@ -69,7 +73,7 @@ impl Size {
 
 /// What there is to run, for the usage text.
 const CAMPAIGNS: &str =
-    "kill, drain, endings, actions, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+    "kill, drain, endings, actions, ears, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -78,6 +82,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["drain"] => life::drain(size).await,
         ["endings"] => endings::run(size).await,
         ["actions"] => acting::run(size).await,
+        ["ears"] => hearing::run(size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
         ["idle", which @ ..] => idle::run(which, size).await,
