@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::audio::convert::{FromEngine, ToEngine};
+use crate::audio::echo::{EchoWatch, Pass};
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
@@ -86,6 +87,7 @@ pub struct Media {
     playout: Option<Playout>,
     to_engine: Option<ToEngine>,
     from_engine: Option<FromEngine>,
+    echo: EchoWatch,
     tap: Option<Box<dyn RecordingTap>>,
     /// Audio of this response is dropped: nobody wants it any more.
     unwanted: Option<Arc<str>>,
@@ -112,6 +114,7 @@ impl Media {
             playout: None,
             to_engine: None,
             from_engine: None,
+            echo: EchoWatch::new(8_000),
             tap: None,
             unwanted: None,
             last_response: "".into(),
@@ -235,6 +238,7 @@ impl Handler<MediaWish> for Media {
             MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),
             MediaWish::Hold => self.hold(),
             MediaWish::Resume => {
+                self.echo.hold_decided();
                 let now = self.spec.clock.now();
                 if let Some(playout) = &mut self.playout {
                     playout.resume(now);
@@ -259,8 +263,16 @@ impl Media {
         if let Some(tap) = &mut self.tap {
             tap.caller(now, pcm);
         }
+        let pass = self.echo.heard(&pcm.bytes);
         if let Some(converter) = &mut self.to_engine {
-            self.spec.to_engine.push(converter.convert(&pcm.bytes));
+            let silence = (pass == Pass::Silence).then(|| Bytes::from(vec![0; pcm.bytes.len()]));
+            self.spec.to_engine.push(converter.convert(silence.as_ref().unwrap_or(&pcm.bytes)));
+        }
+        if let Pass::Caller { hold } = pass {
+            self.tell(CallEvent::EchoHeard { only: false });
+            if hold {
+                self.stop_for_now();
+            }
         }
     }
 
@@ -271,6 +283,7 @@ impl Media {
             self.playout = Some(Playout::new(rate));
             self.to_engine = Some(ToEngine::new(rate, self.spec.audio));
             self.from_engine = Some(FromEngine::new(rate, self.spec.audio));
+            self.echo = EchoWatch::new(rate);
             self.tap = self.spec.recordings.open(&self.spec.facts, rate);
             // Agent audio made while the phone connected waits in the lane until now.
             ctx.add_stream(self.spec.from_engine.clone());
@@ -295,7 +308,17 @@ impl Media {
         self.pump(ctx);
     }
 
+    /// Not for its own voice: the engine hears somebody, and cannot know who.
     fn hold(&mut self) {
+        if self.echo.puts_off_hold() {
+            metrics::counter!("caly_echoes_total").increment(1);
+            self.tell(CallEvent::EchoHeard { only: true });
+        } else {
+            self.stop_for_now();
+        }
+    }
+
+    fn stop_for_now(&mut self) {
         let now = self.spec.clock.now();
         let Some(left) = self.playout.as_mut().and_then(|playout| playout.hold(now)) else { return };
         if let Some(link) = &self.link {
@@ -308,6 +331,7 @@ impl Media {
     }
 
     fn interrupt(&mut self, response: Option<Arc<str>>) {
+        self.echo.hold_decided();
         let now = self.spec.clock.now();
         let active = response.unwrap_or_else(|| Arc::clone(&self.last_response));
         if !active.is_empty() {
@@ -356,13 +380,17 @@ impl Media {
         let command = match step {
             Step::Send(bytes, heard_at) => {
                 self.frames_out += 1;
+                self.echo.sent(&bytes);
                 if let Some(tap) = &mut self.tap {
                     tap.agent(heard_at, &Pcm { rate, bytes: bytes.clone() });
                 }
                 CarrierCommand::Audio(bytes)
             }
             Step::Mark(name) => CarrierCommand::Mark(name),
-            Step::Began(item) => return self.tell(CallEvent::SpeechBegan { item }),
+            Step::Began(item) => {
+                self.echo.paused();
+                return self.tell(CallEvent::SpeechBegan { item });
+            }
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };
         if let Some(link) = &self.link {

@@ -2,8 +2,9 @@
 //!
 //! An echo is what was sent a moment ago, quieter and a little smeared; so the last sound from the caller is laid over all
 //! that was sent in the last second and more, and where it fits one place of it well, it is no caller. A caller who speaks
-//! while their line echoes does not fit: what they say is not in what was sent. Nothing is learned of a line, and on a line
-//! without echo nothing fits. Plain data over samples: no clock; about a fifth of a millisecond a look at 8 kHz.
+//! while their line echoes does not fit: what they say is not in what was sent. On a line without
+//! echo nothing fits. Plain data over samples: no clock; at most a tenth of a millisecond a look (2.8 GHz), which is taken
+//! when the engine hears somebody while the agent speaks, and then for every frame as long as nothing but echo is heard.
 
 use std::collections::VecDeque;
 
@@ -14,11 +15,40 @@ const SENT_MAX: usize = (RATE * 14 / 10) as usize;
 /// The sound that is laid over it: 100 ms.
 const HEARD: usize = (RATE / 10) as usize;
 /// How well it must fit, 0 to 1, …
-const FITS: f32 = 0.75;
+const FITS: f32 = 0.8;
 /// … and at most so loud against its place: an echo is quieter than what caused it (-6 dB).
 const GAIN_MAX: f32 = 0.5;
+/// Samples around the place where it is expected that are tried first.
+const NEAR: usize = 12;
+/// Frames in a row that are something else, on a line that echoes, are a caller.
+const CALLER_FRAMES: u32 = 3;
 /// Mean square of the quietest sound worth a look (about -54 dB of full scale); below it no detector finds speech.
 const QUIET: f32 = 64.0 * 64.0;
+
+/// What the engine is to hear of a frame from the caller's side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pass {
+    /// The frame as it is.
+    As,
+    /// Silence: it is the agent's own voice.
+    Silence,
+    /// The frame as it is; and a caller speaks on the line that has echoed until now.
+    Caller {
+        /// The agent was to fall silent for a caller, which was put off.
+        hold: bool,
+    },
+}
+
+/// What the last tenth of a second was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Sound {
+    /// Nothing to speak of.
+    Quiet,
+    /// The agent's own voice.
+    Echo,
+    /// Something else.
+    Caller,
+}
 
 /// See the module's text.
 #[derive(Debug)]
@@ -27,13 +57,33 @@ pub struct EchoWatch {
     step: usize,
     sent: Recent,
     heard: Recent,
+    /// Where in all that was sent the last echo lay, less what was heard until then.
+    place: Option<i64>,
+    /// The line echoes: how many frames in a row were something else.
+    echoing: Option<u32>,
+    /// Silence of the agent was wanted for what was only an echo.
+    put_off: bool,
 }
 
 impl EchoWatch {
     /// For a stream of `rate` samples a second.
     #[must_use]
     pub fn new(rate: u32) -> Self {
-        Self { step: (rate / RATE).max(1) as usize, sent: Recent::new(SENT_MAX), heard: Recent::new(HEARD) }
+        let mut watch = Self {
+            step: (rate / RATE).max(1) as usize,
+            sent: Recent::new(SENT_MAX),
+            heard: Recent::new(HEARD),
+            place: None,
+            echoing: None,
+            put_off: false,
+        };
+        watch.paused();
+        watch
+    }
+
+    /// Nothing was sent for a while: what is sent next follows a silence.
+    pub fn paused(&mut self) {
+        self.sent.fill(HEARD);
     }
 
     /// This PCM16 goes out to the caller.
@@ -41,34 +91,75 @@ impl EchoWatch {
         self.sent.push(pcm, self.step);
     }
 
-    /// This PCM16 came from the caller's side.
-    pub fn heard(&mut self, pcm: &[u8]) {
+    /// This frame of PCM16 came from the caller's side. Only on a line that has echoed is it looked at.
+    #[must_use]
+    pub fn heard(&mut self, pcm: &[u8]) -> Pass {
         self.heard.push(pcm, self.step);
+        let Some(others) = self.echoing else { return Pass::As };
+        match self.look() {
+            Sound::Echo => {
+                self.echoing = Some(0);
+                Pass::Silence
+            }
+            Sound::Quiet => Pass::As,
+            Sound::Caller if others + 1 < CALLER_FRAMES => {
+                self.echoing = Some(others + 1);
+                Pass::As
+            }
+            Sound::Caller => {
+                self.echoing = None;
+                Pass::Caller { hold: std::mem::take(&mut self.put_off) }
+            }
+        }
     }
 
-    /// Whether the last tenth of a second from the caller's side is loud enough to be anything, and nothing but echo.
+    /// The agent is to fall silent, for somebody is heard. If that is the agent itself, it is put off until a caller is
+    /// heard or [`EchoWatch::hold_decided`].
     #[must_use]
-    pub fn is_echo(&mut self) -> bool {
+    pub fn puts_off_hold(&mut self) -> bool {
+        self.put_off = self.look() == Sound::Echo;
+        if self.put_off {
+            self.echoing = Some(0);
+        }
+        self.put_off
+    }
+
+    /// Who goes on is known: nothing waits any more.
+    pub fn hold_decided(&mut self) {
+        self.put_off = false;
+    }
+
+    fn look(&mut self) -> Sound {
         let heard = self.heard.samples.make_contiguous();
         let sent = self.sent.samples.make_contiguous();
-        let power: f32 = heard.iter().map(|sample| sample * sample).sum();
+        let power = product(heard, heard);
         if heard.len() < HEARD || power < QUIET * HEARD as f32 {
-            return false;
+            return Sound::Quiet;
         }
-        let mut under: f32 = sent.iter().take(HEARD).map(|sample| sample * sample).sum();
-        for at in 0..(sent.len() + 1).saturating_sub(HEARD) {
+        let fits = |at: usize, under: f32| {
+            // Too quiet a place cannot have caused it; nor is it worth the multiplications.
+            power <= under * GAIN_MAX * GAIN_MAX
+                && product(heard, &sent[at..at + HEARD]).abs() >= FITS * (power * under).sqrt()
+        };
+        let places = (sent.len() + 1).saturating_sub(HEARD);
+        // While the agent speaks without a pause, what comes back moves along what was sent at the pace of time.
+        let first = self.sent.count_all - sent.len() as i64;
+        let expected = self.place.map(|place| usize::try_from(self.heard.count_all + place - first).unwrap_or(0));
+        let near = expected.map_or(0..0, |at| at.saturating_sub(NEAR).min(places)..(at + NEAR).min(places));
+        let mut found = near.into_iter().find(|&at| fits(at, product(&sent[at..at + HEARD], &sent[at..at + HEARD])));
+        let mut under = product(&sent[..HEARD.min(sent.len())], &sent[..HEARD.min(sent.len())]);
+        for at in 0..if found.is_some() { 0 } else { places } {
             if at > 0 {
                 under += sent[at + HEARD - 1].powi(2) - sent[at - 1].powi(2);
             }
-            // Too quiet a place cannot have caused it; nor is it worth the multiplications.
-            if power <= under * GAIN_MAX * GAIN_MAX {
-                let both = product(heard, &sent[at..at + HEARD]);
-                if both.abs() >= FITS * (power * under).sqrt() {
-                    return true;
-                }
+            if fits(at, under) {
+                found = Some(at);
+                break;
             }
         }
-        false
+        let Some(at) = found else { return Sound::Caller };
+        self.place = Some(first + at as i64 - self.heard.count_all);
+        Sound::Echo
     }
 }
 
@@ -88,6 +179,8 @@ fn product(one: &[f32], other: &[f32]) -> f32 {
 struct Recent {
     samples: VecDeque<f32>,
     most: usize,
+    /// Samples there have ever been.
+    count_all: i64,
     /// Samples of the stream that make the next one, as far as they have come.
     sum: i32,
     count: usize,
@@ -95,7 +188,7 @@ struct Recent {
 
 impl Recent {
     fn new(most: usize) -> Self {
-        Self { samples: VecDeque::with_capacity(most), most, sum: 0, count: 0 }
+        Self { samples: VecDeque::with_capacity(most), most, count_all: 0, sum: 0, count: 0 }
     }
 
     fn push(&mut self, pcm: &[u8], step: usize) {
@@ -103,12 +196,25 @@ impl Recent {
             self.sum += i32::from(i16::from_le_bytes([pair[0], pair[1]]));
             self.count += 1;
             if self.count == step {
-                if self.samples.len() == self.most {
-                    self.samples.pop_front();
-                }
-                self.samples.push_back(self.sum as f32 / step as f32);
+                self.add(self.sum as f32 / step as f32);
                 (self.sum, self.count) = (0, 0);
             }
         }
     }
+
+    fn fill(&mut self, silence: usize) {
+        (0..silence).for_each(|_| self.add(0.0));
+    }
+
+    fn add(&mut self, sample: f32) {
+        if self.samples.len() == self.most {
+            self.samples.pop_front();
+        }
+        self.samples.push_back(sample);
+        self.count_all += 1;
+    }
 }
+
+#[cfg(test)]
+#[path = "echo_tests.rs"]
+mod tests;

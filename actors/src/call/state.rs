@@ -291,6 +291,7 @@ impl CallState {
             CallEvent::MediaResumed => self.on_media_resumed(),
             CallEvent::SpeechBegan { item } => self.on_speech_began(&item, now, out),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
+            CallEvent::EchoHeard { only } => self.on_echo(only, now),
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),

@@ -113,6 +113,18 @@ pub enum TurnDetection {
     },
 }
 
+impl TurnDetection {
+    /// From the caller's last sound to the engine's word that they stopped.
+    #[must_use]
+    pub fn silence(self) -> Duration {
+        match self {
+            Self::Silence { silence_duration_ms, .. } => Duration::from_millis(silence_duration_ms.into()),
+            // The engine does not tell how long it waits; it is rarely less.
+            Self::Semantic { .. } => Duration::from_millis(600),
+        }
+    }
+}
+
 impl Default for TurnDetection {
     fn default() -> Self {
         Self::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }
@@ -169,9 +181,9 @@ impl Default for CallLimits {
 pub enum BargeIn {
     /// Speaks on.
     Off,
-    /// Falls silent at once, and is interrupted by a second of speech or by words that are more than "haan".
+    /// Falls silent at once, and is interrupted by a second and a half of speech or by words that are more than "haan".
     Cautious,
-    /// The same after six tenths of a second.
+    /// The same after a second: nearly all that listeners say is shorter, and its words decide.
     Normal,
     /// Is interrupted by the first sound.
     Eager,
@@ -183,8 +195,8 @@ impl BargeIn {
     pub fn speech(self) -> Option<Duration> {
         match self {
             Self::Off => None,
-            Self::Cautious => Some(Duration::from_secs(1)),
-            Self::Normal => Some(Duration::from_millis(600)),
+            Self::Cautious => Some(Duration::from_millis(1_500)),
+            Self::Normal => Some(Duration::from_secs(1)),
             Self::Eager => Some(Duration::ZERO),
         }
     }
