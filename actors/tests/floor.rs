@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use caly_actors::call::event::CallEvent;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
 use support::*;
@@ -206,6 +207,35 @@ async fn words_said_before_the_agent_spoke_do_not_decide() {
 }
 
 #[actix::test]
+async fn the_agents_own_voice_is_no_turn_of_the_caller() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    speaks(&session);
+    world.tell(CallEvent::EchoHeard { only: true });
+    // It may come back for as long as the agent speaks.
+    tokio::time::sleep(MS(2_000)).await;
+    falls_silent(&session);
+    tokio::time::sleep(MS(900)).await;
+    written(&session, "five six seven");
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(!turn.interrupted, "{turn:?}");
+    assert_eq!(told(&session).await, ["delete"], "the engine is not to answer itself");
+    assert!(world.turns().iter().all(|turn| !turn.text.contains("five six seven") || turn.speaker == Speaker::Agent));
+}
+
+#[actix::test]
+async fn a_caller_who_speaks_over_the_echo_interrupts_as_any_other() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    speaks(&session);
+    world.tell(CallEvent::EchoHeard { only: true });
+    tokio::time::sleep(MS(1_000)).await;
+    let begun = world.now();
+    world.tell(CallEvent::EchoHeard { only: false });
+    wait_for(|| (world.events("caller_interrupted") == 1).then_some(())).await;
+    assert!((world.now() - begun).abs_diff(MS(1_000 + SILENCE)) < MS(50), "{:?}", world.now() - begun);
+    assert!(wait_for(|| answer(&world)).await.interrupted);
+}
+
+#[actix::test]
 async fn haan_at_the_very_end_is_an_answer() {
     let (world, session, _line) = amid(BargeIn::Normal).await;
     tokio::time::sleep(MS(ANSWER - 1_000 - 300)).await;
@@ -223,7 +253,7 @@ async fn while_it_is_open_who_goes_on_a_lost_engine_and_the_end_decide() {
     session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
     let turn = wait_for(|| answer(&world)).await;
     assert!(!turn.interrupted, "what was made is heard: {turn:?}");
-    world.tell(caly_actors::call::event::CallEvent::HangUpOrdered);
+    world.tell(CallEvent::HangUpOrdered);
     assert_eq!(world.ended().await, EndReason::OperatorHungUp);
 }
 

@@ -20,8 +20,8 @@ const FITS: f32 = 0.8;
 const GAIN_MAX: f32 = 0.5;
 /// Samples around the place where it is expected that are tried first.
 const NEAR: usize = 12;
-/// Frames in a row that are something else, on a line that echoes, are a caller.
-const CALLER_FRAMES: u32 = 3;
+/// Frames in a row that are something else, on a line that echoes, are a caller: more than a tear in what was played can be.
+const CALLER_FRAMES: u32 = 7;
 /// Mean square of the quietest sound worth a look (about -54 dB of full scale); below it no detector finds speech.
 const QUIET: f32 = 64.0 * 64.0;
 

@@ -64,8 +64,9 @@ impl Line {
 fn an_echo_is_known_at_any_level_and_delay_and_kept_from_the_engine() {
     for (late, db) in [(1, -12), (40, -12), (4, -18), (12, -24), (1, -30), (40, -30)] {
         let mut line = Line::new();
-        line.run(85, Some((late, db)));
-        assert!(line.watch.puts_off_hold(), "{db} dB, {late} frames late");
+        line.run(50, Some((late, db)));
+        let mut known = (0..50).map(|_| (line.tick(Some((late, db)), &[]), line.watch.puts_off_hold()).1);
+        assert!(known.any(|known| known), "{db} dB, {late} frames late");
         let passed = line.run(60, Some((late, db)));
         let kept = passed.iter().filter(|pass| **pass == Pass::Silence).count();
         let callers = passed.iter().filter(|pass| matches!(pass, Pass::Caller { .. })).count();
