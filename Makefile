@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench faults soak fuzz mutants train eval tools
+.PHONY: help run demo test check fmt bench faults ears soak fuzz mutants train eval tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,16 +20,17 @@ run: tools ## build the release and start the server with a sample call (PORT=â€
 	$(CARGO) build --release --locked --bin caly
 	exec "$(TARGET)/release/caly" serve --demo
 
-demo: tools ## place three simulated calls at once against the server that `make run` started
+demo: tools ## place simulated calls against the server that `make run` started: three at once, and one that has things done
 	$(CARGO) build --release --locked --bin caly
 	"$(TARGET)/release/caly" call --count 3 --parallel 3
+	"$(TARGET)/release/caly" call --scenario errands
 
 test: tools ## run every test, on SQLite and on a throw-away PostgreSQL
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
 	if settings=$$($(POSTGRES) start); then eval "$$settings"; \
 	else echo "PostgreSQL could not be started: its half of the tests will fail" >&2; fi; \
 	if $(CARGO) nextest --version >/dev/null 2>&1; \
-	then $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
+	then NEXTEST_TEST_THREADS=$$(($$(nproc) * 2)) $(CARGO) nextest run --workspace --features planned-panics --locked --no-fail-fast; \
 	else $(CARGO) test --workspace --features planned-panics --locked --no-fail-fast --lib --bins --tests; fi; \
 	$(CARGO) test --workspace --locked --doc --quiet
 
@@ -54,7 +55,10 @@ train: tools ## train the model of intents from actors/data/understand (half a m
 eval: tools ## measure how wordings are understood that training never saw
 	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- eval
 
-CAMPAIGN ?= kill drain endings actions leak database idle
+ears: ## play the labelled set of backchannels, interruptions, noises and echoes against a release server (4 minutes)
+	@CAMPAIGN=ears $(MAKE) faults
+
+CAMPAIGN ?= kill drain endings actions ears leak database idle
 faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 40 minutes)
 	$(CARGO) build --release --locked --bin caly
 	$(CARGO) bench --locked --bench faults --no-run

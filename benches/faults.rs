@@ -73,7 +73,7 @@ impl Size {
 
 /// What there is to run, for the usage text.
 const CAMPAIGNS: &str =
-    "kill, drain, endings, actions, ears, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+    "kill, drain, endings, actions [own|shop], ears, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -81,7 +81,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["kill"] => life::kill(size).await,
         ["drain"] => life::drain(size).await,
         ["endings"] => endings::run(size).await,
-        ["actions"] => acting::run(size).await,
+        ["actions", which @ ..] => acting::run(which, size).await,
         ["ears"] => hearing::run(size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,

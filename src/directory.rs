@@ -69,7 +69,7 @@ impl Snapshot {
         for row in rows.agents {
             match crate::agents::read(AgentId(row.id), row.version, &row.name, &row.settings, limits) {
                 Ok(agent) => {
-                    agents.insert(row.client_id, (Arc::new(agent), crate::agents::time_zone(&row.settings)));
+                    agents.insert(row.client_id, (agent, crate::agents::time_zone(&row.settings)));
                 }
                 Err(error) => {
                     tracing::error!(client = %row.client_id, version = row.version, %error, "agent cannot be used")
@@ -80,7 +80,11 @@ impl Snapshot {
         for client in rows.clients {
             let id = client.client.id;
             let slug: Arc<str> = client.client.slug.as_str().into();
-            let agent = agents.remove(&id);
+            let agent = agents.remove(&id).map(|(agent, zone)| {
+                // Whoever writes callers' words down should know how their client is written.
+                let products = Arc::new(agent.products.of_client(&client.client.name));
+                (Arc::new(Agent { products, ..agent }), zone)
+            });
             let networks = client.client.ip_allow_list.iter().filter_map(|text| Network::parse(text)).collect();
             let entry = Client {
                 id: ClientId(id),

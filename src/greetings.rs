@@ -165,8 +165,8 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
     let words = agent.greeting.as_deref().unwrap_or_default();
     let (_caller, caller) = lane(1);
     let (sound, heard) = lane(PIECES);
-    let spec =
-        EngineSpec { call: CallId::new(), agent: Arc::clone(agent), tools: Arc::from([]), context: Vec::new(), audio };
+    let (call, agent) = (CallId::new(), Arc::clone(agent));
+    let spec = EngineSpec { call, agent, tools: Arc::from([]), context: Vec::new(), audio, language: None };
     let lanes = EngineLanes { caller, agent: sound };
     let mut session = engine.open(spec, lanes).await.map_err(|error| error.to_string())?;
     let mut said = String::new();

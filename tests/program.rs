@@ -54,6 +54,8 @@ mod greetings;
 mod hostile_http;
 #[path = "program/hostile_media.rs"]
 mod hostile_media;
+#[path = "program/latency.rs"]
+mod latency;
 #[path = "program/lost_ends.rs"]
 mod lost_ends;
 #[path = "program/mcp.rs"]

@@ -15,6 +15,7 @@ use futures_util::StreamExt;
 use crate::audio::convert::{FromEngine, ToEngine};
 use crate::audio::echo::{EchoWatch, Pass};
 use crate::audio::lane::{LaneReceiver, LaneSender};
+use crate::audio::level::LineLevel;
 use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
@@ -89,6 +90,7 @@ pub struct Media {
     from_engine: Option<FromEngine>,
     echo: EchoWatch,
     tap: Option<Box<dyn RecordingTap>>,
+    line: LineLevel,
     /// Audio of this response is dropped: nobody wants it any more.
     unwanted: Option<Arc<str>>,
     /// The response whose audio came last.
@@ -116,6 +118,7 @@ impl Media {
             from_engine: None,
             echo: EchoWatch::new(8_000),
             tap: None,
+            line: LineLevel::default(),
             unwanted: None,
             last_response: "".into(),
             last_frame: CallTime::ZERO,
@@ -238,7 +241,6 @@ impl Handler<MediaWish> for Media {
             MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),
             MediaWish::Hold => self.hold(),
             MediaWish::Resume => {
-                self.echo.hold_decided();
                 let now = self.spec.clock.now();
                 if let Some(playout) = &mut self.playout {
                     playout.resume(now);
@@ -260,19 +262,20 @@ impl Media {
         if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
             self.tell(CallEvent::MediaResumed);
         }
+        // What a frame holds was spoken before it came.
+        let began = now.saturating_sub(pcm.duration());
+        if let Some(since) = self.line.hear(began, pcm) {
+            self.tell(CallEvent::LineQuiet { since });
+        }
         if let Some(tap) = &mut self.tap {
-            tap.caller(now, pcm);
+            tap.caller(began, pcm);
         }
         let pass = self.echo.heard(&pcm.bytes);
         if let Some(converter) = &mut self.to_engine {
-            let silence = (pass == Pass::Silence).then(|| Bytes::from(vec![0; pcm.bytes.len()]));
-            self.spec.to_engine.push(converter.convert(silence.as_ref().unwrap_or(&pcm.bytes)));
+            self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
         }
-        if let Pass::Caller { hold } = pass {
+        if pass == Pass::Caller {
             self.tell(CallEvent::EchoHeard { only: false });
-            if hold {
-                self.stop_for_now();
-            }
         }
     }
 
@@ -310,15 +313,10 @@ impl Media {
 
     /// Not for its own voice: the engine hears somebody, and cannot know who.
     fn hold(&mut self) {
-        if self.echo.puts_off_hold() {
+        if self.echo.is_echo() {
             metrics::counter!("caly_echoes_total").increment(1);
-            self.tell(CallEvent::EchoHeard { only: true });
-        } else {
-            self.stop_for_now();
+            return self.tell(CallEvent::EchoHeard { only: true });
         }
-    }
-
-    fn stop_for_now(&mut self) {
         let now = self.spec.clock.now();
         let Some(left) = self.playout.as_mut().and_then(|playout| playout.hold(now)) else { return };
         if let Some(link) = &self.link {
@@ -331,7 +329,6 @@ impl Media {
     }
 
     fn interrupt(&mut self, response: Option<Arc<str>>) {
-        self.echo.hold_decided();
         let now = self.spec.clock.now();
         let active = response.unwrap_or_else(|| Arc::clone(&self.last_response));
         if !active.is_empty() {
@@ -387,10 +384,11 @@ impl Media {
                 CarrierCommand::Audio(bytes)
             }
             Step::Mark(name) => CarrierCommand::Mark(name),
-            Step::Began(item) => {
+            Step::Began(item, first) => {
                 self.echo.paused();
-                return self.tell(CallEvent::SpeechBegan { item });
+                return self.tell(CallEvent::SpeechBegan { item, first });
             }
+            Step::Heard(item, at) => return self.tell(CallEvent::SpeechHeard { item, at }),
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };
         if let Some(link) = &self.link {

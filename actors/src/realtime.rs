@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use crate::audio::lane::{LaneSender, Pushed};
 use crate::call::event::{CallEvent, EngineChoice};
 use crate::call::{Heard, Observe, Stop};
-use crate::domain::CallFacts;
+use crate::domain::{CallFacts, Language};
 use crate::ports::{
     ContextItem, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes, EngineSession, EngineSpec,
     ToolSpec,
@@ -49,6 +49,8 @@ pub struct OpenSession {
     pub by: EngineChoice,
     /// What happened so far.
     pub context: Vec<ContextItem>,
+    /// What the caller speaks, once they were heard.
+    pub language: Option<Language>,
     /// How long to wait first.
     pub wait: Duration,
 }
@@ -133,7 +135,7 @@ impl Supervised for Realtime {
 impl Handler<OpenSession> for Realtime {
     type Result = ();
 
-    fn handle(&mut self, OpenSession { by, context, wait }: OpenSession, ctx: &mut Self::Context) {
+    fn handle(&mut self, OpenSession { by, context, language, wait }: OpenSession, ctx: &mut Self::Context) {
         self.close(ctx);
         let spec = EngineSpec {
             call: self.spec.facts.call,
@@ -141,6 +143,7 @@ impl Handler<OpenSession> for Realtime {
             tools: Arc::clone(&self.spec.tools),
             context,
             audio: self.spec.audio,
+            language,
         };
         let engine = match (by, &self.spec.fallback) {
             (EngineChoice::Fallback, Some(fallback)) => Arc::clone(fallback),

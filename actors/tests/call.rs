@@ -53,7 +53,7 @@ async fn an_interruption_clears_the_line_and_truncates_at_what_was_heard() {
     assert_eq!(&*item, "a1");
     assert!(heard_ms <= sent && heard_ms + 400 >= sent, "heard {heard_ms} of {sent} ms sent");
     session.lanes.agent.push(AgentAudio { response: "r1".into(), item: "a1".into(), bytes: vec![1u8; 800].into() });
-    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0 });
+    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0, behind: Duration::ZERO });
     session.say(EngineEvent::TurnCommitted { item: "u1".into() });
     session.asked().await;
     assert_eq!(line.audio_ms(), sent, "late audio of the cut answer is dropped");

@@ -38,7 +38,7 @@ fn speaks(session: &Session) {
 }
 
 fn falls_silent(session: &Session) {
-    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0 });
+    session.say(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0, behind: Duration::ZERO });
     session.say(EngineEvent::TurnCommitted { item: "u1".into() });
 }
 
@@ -75,6 +75,8 @@ async fn told(session: &Session) -> Vec<&'static str> {
             EngineCommand::CancelResponse => "cancel",
             EngineCommand::Truncate { .. } => "truncate",
             EngineCommand::DeleteItem { .. } => "delete",
+            // For the recogniser.
+            EngineCommand::CallerSpeaks(_) => continue,
             _ => "other",
         });
     }
@@ -176,7 +178,7 @@ async fn two_short_words_one_after_the_other_are_still_a_listeners() {
     tokio::time::sleep(MS(350)).await;
     written(&session, "haan");
     tokio::time::sleep(MS(SILENCE)).await;
-    session.say(EngineEvent::SpeechStopped { item: "u2".into(), at_ms: 0 });
+    session.say(EngineEvent::SpeechStopped { item: "u2".into(), at_ms: 0, behind: MS(0) });
     session.say(EngineEvent::TurnCommitted { item: "u2".into() });
     session.say(EngineEvent::CallerTranscript { item: "u2".into(), text: "theek hai".into() });
     let turn = wait_for(|| answer(&world)).await;
@@ -210,6 +212,7 @@ async fn words_said_before_the_agent_spoke_do_not_decide() {
 async fn the_agents_own_voice_is_no_turn_of_the_caller() {
     let (world, session, _line) = amid(BargeIn::Normal).await;
     speaks(&session);
+    tokio::time::sleep(MS(10)).await;
     world.tell(CallEvent::EchoHeard { only: true });
     // It may come back for as long as the agent speaks.
     tokio::time::sleep(MS(2_000)).await;
@@ -226,6 +229,7 @@ async fn the_agents_own_voice_is_no_turn_of_the_caller() {
 async fn a_caller_who_speaks_over_the_echo_interrupts_as_any_other() {
     let (world, session, _line) = amid(BargeIn::Normal).await;
     speaks(&session);
+    tokio::time::sleep(MS(10)).await;
     world.tell(CallEvent::EchoHeard { only: true });
     tokio::time::sleep(MS(1_000)).await;
     let begun = world.now();

@@ -144,7 +144,7 @@ impl Script {
         actix::spawn(async move {
             session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: 0 });
             tokio::time::sleep(length).await;
-            session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0 });
+            session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
             session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
             tokio::time::sleep(late).await;
             if failed {

@@ -41,7 +41,6 @@ use crate::limits::RateLimits;
 use crate::outbound::Outbound;
 use crate::phrases::StoredPhrases;
 use crate::record::{Mark, OnMark, WavRecordings};
-use crate::sim::engine::EngineServer;
 use crate::store::RecordingFact;
 use crate::store::Store;
 use crate::store::recorder::{Recorder, RecorderOptions, Write};
@@ -59,18 +58,18 @@ const RECORDER_STOP: Duration = Duration::from_secs(5);
 /// # Errors
 /// Something that cannot be started; the text says what to do.
 pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
-    let config = Config::load(load)?;
+    let mut config = Config::load(load)?;
     let logs = telemetry::init_logs(&config.log).map_err(anyhow::Error::msg)?;
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     caly_actors::understand::prepare();
+    let Engines { first, fallback, sandbox } = engines(&mut config).await?;
     let config = Arc::new(config);
     let told = signals::Told::listen().context("signals cannot be heard")?;
     let store = cli::connect(&config).await?;
     let _alone = alone(&config.data_dir)?;
     let recorder = Recorder::start(store.clone(), &config.data_dir.join("spool"), RecorderOptions::default());
     let directory = Directory::new(config.calls.limits);
-    let Engines { first, fallback, sandbox: sandbox_engine } = engines(&config).await?;
     let ports = ports(&config, (first, fallback), &directory, (&store, &recorder))?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
     let actions = Arc::clone(&ports.ports.actions);
@@ -101,12 +100,12 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let (address, closer) = (listening.address, listening.closer());
     let serving = actix_rt::spawn(listening.server);
     let supervisor = CallSupervisor::start(Arc::clone(&calls));
-    let sandbox = sandbox_engine.is_some().then(|| Arc::clone(&config));
-    restart::prepare_database(&app, sandbox, address.port()).await;
+    let with_demo = sandbox.is_some().then(|| Arc::clone(&config));
+    restart::prepare_database(&app, with_demo, address.port()).await;
     work_beside_calls(&app, ports.mcp)?;
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
-    if let Some(sandbox) = &sandbox_engine {
-        sandbox::announce(&config, address.port(), &sandbox.url);
+    if let Some(sandbox) = &sandbox {
+        sandbox::announce(&config, address.port(), &sandbox.engine.url);
     }
     if demo {
         sandbox::ring_demo(&config, address.port());
@@ -120,7 +119,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     }
     closer.close(config.server.shutdown_timeout).await;
     let _ = serving.await;
-    if let Some(sandbox) = sandbox_engine {
+    if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
     store.close().await;
@@ -168,22 +167,22 @@ fn provider_name(config: &Config) -> &'static str {
 struct Engines {
     first: Arc<dyn Engine>,
     fallback: Option<Arc<dyn Engine>>,
-    /// The simulated service, if there is no real one.
-    sandbox: Option<EngineServer>,
+    /// The simulated services, if there is no real one.
+    sandbox: Option<sandbox::Sandbox>,
 }
 
-async fn engines(config: &Config) -> anyhow::Result<Engines> {
-    let openai = &config.openai;
+async fn engines(config: &mut Config) -> anyhow::Result<Engines> {
     let (base_url, key, sandbox) = match config.engine.provider {
         Provider::OpenAi => {
-            let key = openai.key.clone().context("OPENAI_API_KEY is not set")?;
-            (openai.base_url.clone(), key, None)
+            let key = config.openai.key.clone().context("OPENAI_API_KEY is not set")?;
+            (config.openai.base_url.clone(), key, None)
         }
         Provider::Sandbox => {
-            let sandbox = sandbox::engine().await?;
-            (sandbox.url.trim_end_matches("/realtime").to_owned(), SecretString::from("sandbox"), Some(sandbox))
+            let sandbox = sandbox::Sandbox::open(config).await?;
+            (sandbox.engine.url.trim_end_matches("/realtime").to_owned(), SecretString::from("sandbox"), Some(sandbox))
         }
     };
+    let openai = &config.openai;
     let fallback = openai.fallback.as_ref().filter(|_| sandbox.is_none());
     let fallback =
         fallback.map(|other| engine(config, &other.base_url, other.key.clone(), &other.model)).transpose()?;

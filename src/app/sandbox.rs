@@ -4,24 +4,71 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use caly_actors::domain::{ClientId, PhoneNumber};
+use chrono::{DateTime, TimeDelta, Utc};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::cli::call::CallArgs;
 use crate::config::Config;
 use crate::sim::engine::{EngineOptions, EngineServer, serve};
-use crate::store::{NewClient, Store, StoreError, hash_secret, same_hash};
+use crate::sim::shopify::{self, ShopOptions, ShopServer};
+use crate::store::{ClientChange, NewClient, Shop, Store, StoreError, hash_secret, same_hash};
 
 const SLUG: &str = "demo";
 const NUMBER: &str = "+918047112233";
 const CALLER: &str = "09876543210";
+/// The simulated shop's name, and the order that the sample call has cancelled.
+const SHOP: &str = "rangrez-sim.myshopify.com";
+const SAMPLE_ORDER: &str = "#1001";
+/// A sample order that was cancelled so long ago can be cancelled again.
+const REOPENS_AFTER: TimeDelta = TimeDelta::seconds(15);
 
-/// Starts the simulated engine on a free port of this machine.
-pub(super) async fn engine() -> anyhow::Result<EngineServer> {
-    let options = EngineOptions::sandbox().map_err(anyhow::Error::msg)?;
-    serve(options).await.context("the sandbox engine cannot be started")
+/// The simulated services of a start without keys.
+pub(super) struct Sandbox {
+    pub engine: EngineServer,
+    /// The demo client's; none where another is named in the configuration.
+    shop: Option<Rc<ShopServer>>,
+}
+
+impl Sandbox {
+    /// Starts them on free ports of this machine, and has the configuration point to the shop.
+    pub async fn open(config: &mut Config) -> anyhow::Result<Self> {
+        let options = EngineOptions::sandbox().map_err(anyhow::Error::msg)?;
+        let engine = serve(options).await.context("the sandbox engine cannot be started")?;
+        if config.shopify.base_url.is_some() {
+            return Ok(Self { engine, shop: None });
+        }
+        let options = ShopOptions::sandbox().map_err(anyhow::Error::msg)?;
+        let shop = Rc::new(shopify::serve(options).await.context("the sandbox shop cannot be opened")?);
+        config.shopify.base_url = Some(shop.url.clone());
+        actix_rt::spawn(reopen_for_ever(Rc::clone(&shop)));
+        Ok(Self { engine, shop: Some(shop) })
+    }
+
+    /// Ends them.
+    pub async fn stop(self) {
+        self.engine.stop().await;
+        if let Some(shop) = self.shop {
+            shop.stop().await;
+        }
+    }
+}
+
+/// Puts the shop back as it was some time after the sample order was cancelled, so that the sample call can be placed again.
+async fn reopen_for_ever(shop: Rc<ShopServer>) {
+    loop {
+        actix_rt::time::sleep(Duration::from_secs(3)).await;
+        let order = shop.order(SAMPLE_ORDER).unwrap_or_default();
+        let cancelled = order["cancelledAt"].as_str().and_then(|at| at.parse::<DateTime<Utc>>().ok());
+        if cancelled.is_some_and(|at| Utc::now() - at > REOPENS_AFTER) {
+            shop.reopen();
+        }
+    }
 }
 
 fn file(config: &Config) -> PathBuf {
@@ -63,13 +110,20 @@ async fn create(store: &Store) -> anyhow::Result<String> {
         "greeting": "Namaste! Demo shop mein aapka swagat hai. Main aapki kya madad kar sakti hoon?",
         "language": "hi-Latn",
         "handoff_numbers": ["+919876500000"],
-        // Every day, so that tomorrow can be booked on any day.
-        "calendar": { "services": [{ "name": "Consultation", "minutes": 30 }], "people": ["Asha", "Ravi", "Meera", "Kabir"],
+        "shop": {},
+        // Every day, so that tomorrow can be booked on any day, and people enough to place the sample call again and again.
+        "calendar": { "services": [{ "name": "Consultation", "minutes": 30 }], "people": ["Asha", "Ravi", "Meera", "Kabir",
+            "Nisha", "Arjun", "Divya", "Farhan", "Gita", "Imran", "Jaya", "Kiran", "Leela", "Mohan", "Neha", "Omkar"],
             "hours": { "mon": ["10:00-19:00"], "tue": ["10:00-19:00"], "wed": ["10:00-19:00"], "thu": ["10:00-19:00"],
                 "fri": ["10:00-19:00"], "sat": ["10:00-19:00"], "sun": ["10:00-19:00"] } },
     });
     // All or nothing: a start that is cut off here must not leave a client without a number.
     let made = store.create_whole_client(NewClient::named(SLUG, "Demo shop"), vec![number], settings).await?;
+    let opens = ShopOptions::sandbox().map_err(anyhow::Error::msg)?;
+    let (token, secret) = (SecretString::from(opens.token), SecretString::from(opens.webhook_secret));
+    let shop = Shop { domain: SHOP.to_owned(), token, webhook_secret: Some(secret) };
+    let change = ClientChange { shop: Some(Some(shop)), ..ClientChange::default() };
+    store.change_client(ClientId(made.created.client.id), change).await?;
     Ok(made.created.webhook_secret)
 }
 
@@ -98,7 +152,7 @@ pub(super) fn ring_demo(config: &Config, port: u16) {
             tracing::error!("the demo call needs the sandbox: start without OPENAI_API_KEY");
             return;
         };
-        let outcome = actix_rt::System::new().block_on(crate::cli::call::run(args, &data_dir));
+        let outcome = actix_rt::System::new().block_on(crate::cli::call::place(args, &data_dir));
         if let Err(error) = outcome {
             tracing::error!(error = %format!("{error:#}"), "the demo call could not be placed");
         }

@@ -1,5 +1,9 @@
 //! `caly call`: be the carrier. Places simulated calls against any server and shows the conversation and the timings.
-#![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "results of a command go to stdout, what went wrong to stderr"
+)]
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -15,6 +19,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use url::Url;
 
+use crate::config::Config;
 use crate::sim::carrier::{CallPlan, CallReport, Live, Scenario, place_call};
 
 /// Be the carrier: place simulated Exotel calls against a server.
@@ -106,11 +111,26 @@ struct Target {
     to: Option<String>,
 }
 
-/// Runs the command; without `--url` the sandbox described in `data_dir` is called. Needs an actix system or a tokio `LocalSet` around it.
+/// Runs the command. Where this configuration's own sandbox was called several times, its record tells how its answers came
+/// about.
+///
+/// # Errors
+/// See [`place`].
+pub async fn run(args: CallArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let of_sandbox = args.url.is_none() && args.count > 1 && !args.json;
+    let reports = place(args, &config.data_dir).await?;
+    if of_sandbox && let Err(error) = super::steps::print(config, &reports).await {
+        eprintln!("{error:#}");
+    }
+    Ok(if reports.iter().all(|report| report.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Places the calls and prints what came of them; without `--url` the sandbox described in `data_dir` is called. Needs an
+/// actix system or a tokio `LocalSet` around it.
 ///
 /// # Errors
 /// The target or the scenario cannot be made out; the text says what to do.
-pub async fn run(args: CallArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
+pub async fn place(args: CallArgs, data_dir: &Path) -> anyhow::Result<Vec<CallReport>> {
     let scenario = Scenario::load(&args.scenario).map_err(super::Usage)?;
     let target = target(&args, data_dir)?;
     let reports = if args.count == 1 {
@@ -121,7 +141,7 @@ pub async fn run(args: CallArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
     if args.count > 1 && !args.json {
         print_summary(&reports);
     }
-    Ok(if reports.iter().all(|report| report.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(reports)
 }
 
 fn target(args: &CallArgs, data_dir: &Path) -> anyhow::Result<Target> {
@@ -363,7 +383,7 @@ async fn call_in_turn(
 }
 
 /// The value below which `share` of them lie (nearest rank).
-fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
+pub(super) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     sorted.get(rank.clamp(1, sorted.len().max(1)) - 1).copied()
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod client;
 pub mod key;
 pub mod sim;
+mod steps;
 pub mod understand;
 
 use std::path::PathBuf;
@@ -90,8 +91,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             system.block_on(crate::app::serve(&load, args.demo))
         }
         Command::Call(args) => {
-            let data_dir = Config::load(&load)?.data_dir;
-            system.block_on(call::run(*args, &data_dir))
+            let config = Config::load(&load)?;
+            system.block_on(call::run(*args, &config))
         }
         Command::Sim(command) => system.block_on(sim::run(command)),
         Command::Check(args) => system.block_on(check_command(&load, args.json)),

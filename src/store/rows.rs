@@ -276,9 +276,33 @@ pub struct TurnRow {
     /// Milliseconds since admission.
     pub started_ms: i64,
     pub ended_ms: i64,
-    /// From the end of the caller's speech to the first frame of the answer.
+    /// From the end of the caller's speech, as heard on the line, to the first frame of the answer sent to the carrier.
     pub latency_ms: Option<i64>,
+    /// How long the caller waited for it, step by step.
+    #[sqlx(flatten)]
+    pub latency: TurnLatency,
     pub at: DateTime<Utc>,
+}
+
+/// The steps from a caller's last word to the first frame of the answer that they hear, each from the one before, in
+/// milliseconds. `null` where one is not known, and in turns that answer nothing.
+#[derive(Clone, PartialEq, Eq, Default, Debug, FromRow, Serialize, ToSchema)]
+pub struct TurnLatency {
+    /// From the end of the caller's speech, as heard on the line, until the engine took it for a turn.
+    #[sqlx(rename = "commit_gap_ms")]
+    pub commit_ms: Option<i64>,
+    /// … until its first audio came.
+    #[sqlx(rename = "first_audio_gap_ms")]
+    pub first_audio_ms: Option<i64>,
+    /// … until the first frame was handed to the carrier.
+    #[sqlx(rename = "sent_gap_ms")]
+    pub sent_ms: Option<i64>,
+    /// … until the caller heard it: by the carrier's mark, or as estimated where marks never come.
+    #[sqlx(rename = "heard_gap_ms")]
+    pub heard_ms: Option<i64>,
+    /// From the end of the caller's speech until the answer was heard.
+    #[sqlx(rename = "total_gap_ms")]
+    pub total_ms: Option<i64>,
 }
 
 /// What a caller's turn was taken to mean.

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 69] = [
+const COUNTERS: [(&str, Unit, &str); 70] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -65,6 +65,7 @@ const COUNTERS: [(&str, Unit, &str); 69] = [
     ("caly_engine_audio_bytes_total", Unit::Bytes, "Audio exchanged with engines, by direction"),
     ("caly_engine_bytes_total", Unit::Bytes, "Bytes exchanged with engines, by direction"),
     ("caly_engine_commands_dropped_total", Unit::Count, "Commands to an engine dropped because its queue was full"),
+    ("caly_engine_hints_refused_total", Unit::Count, "Engines that refused what the recogniser was told to expect"),
     ("caly_engine_ignored_total", Unit::Count, "Engine events that could not be used, by kind"),
     ("caly_engine_sessions_ended_total", Unit::Count, "Engine sessions ended, by reason"),
     ("caly_engine_sessions_total", Unit::Count, "Engine sessions asked for, by result"),
@@ -141,7 +142,7 @@ const GAUGES: [(&str, Unit, &str); 17] = [
 ];
 
 /// How long things took, and how deep queues were.
-const HISTOGRAMS: [(&str, Unit, &str); 9] = [
+const HISTOGRAMS: [(&str, Unit, &str); 10] = [
     ("caly_action_seconds", Unit::Seconds, "Time an action took, by action"),
     ("caly_call_duration_seconds", Unit::Seconds, "Admission to end of a call"),
     ("caly_engine_connect_seconds", Unit::Seconds, "Time to open an engine session"),
@@ -149,7 +150,16 @@ const HISTOGRAMS: [(&str, Unit, &str); 9] = [
     ("caly_queue_depth", Unit::Count, "Depth of a call's queues as seen while it runs, by queue"),
     ("caly_recorder_batch_seconds", Unit::Seconds, "Time to commit a batch of the journal"),
     ("caly_shop_seconds", Unit::Seconds, "Time until a shop had answered, with waits and repeats, by operation"),
-    ("caly_turn_latency_seconds", Unit::Seconds, "End of the caller's speech to the first sound of the answer"),
+    (
+        "caly_turn_latency_seconds",
+        Unit::Seconds,
+        "End of the caller's speech on the line to the first frame of the answer sent to the carrier",
+    ),
+    (
+        "caly_turn_step_seconds",
+        Unit::Seconds,
+        "From the caller's last word to the first frame of the answer heard, by step, each from the one before; total: all",
+    ),
     ("caly_understand_seconds", Unit::Seconds, "Time to understand a turn"),
 ];
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use caly::sim::carrier::Outcome;
 use caly::sim::engine::{EngineOptions, serve};
 use futures_util::future::join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::{Database, PERSON, SOON, Server, Settings};
 use crate::web;
@@ -108,6 +108,36 @@ async fn a_wish_to_be_called_back_is_listed_on_sqlite() {
 #[actix_rt::test]
 async fn a_wish_to_be_called_back_is_listed_on_postgres() {
     callback(Database::Postgres).await;
+}
+
+/// The shop, the calendar and a caller who agrees three times.
+async fn errands(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let report = server.place("errands").await;
+    assert!(report.ok, "{report:#?}");
+    let detail = server.ended_call(&report.call_sid).await;
+    let done: Vec<_> =
+        rows(&detail, "actions").iter().map(|row| (row["name"].as_str(), row["state"].as_str())).collect();
+    let expected = ["cancel_order", "book_appointment", "move_appointment"].map(|name| (Some(name), Some("done")));
+    assert_eq!(done[..3], expected, "{detail:#}");
+    let cancelled = &rows(&detail, "actions")[0];
+    assert_eq!(
+        (&cancelled["arguments"]["order_number"], &cancelled["output"]["cancelled"]),
+        (&json!("1001"), &json!(true))
+    );
+    let intents = rows(&detail, "intents").iter().map(|row| row["intent"].as_str().unwrap()).collect::<Vec<_>>();
+    assert!(intents.contains(&"cancel_order") && intents.contains(&"appointment_reschedule"), "{intents:?}");
+    assert_recorded(&server, &detail);
+}
+
+#[actix_rt::test]
+async fn an_order_is_cancelled_and_an_appointment_moved_in_one_call_on_sqlite() {
+    errands(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn an_order_is_cancelled_and_an_appointment_moved_in_one_call_on_postgres() {
+    errands(Database::Postgres).await;
 }
 
 /// Booked and moved, each after what was read back and agreed to; the states on record tell so.

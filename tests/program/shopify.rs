@@ -37,8 +37,8 @@ title = "Blue Pottery Mug"
 kind = "Home"
 variant = [{ sku = "MUG", price = "349.00", stock = 60 }]
 [[order]]
-name = "#1004"
-number = 1004
+name = "#1001"
+number = 1001
 days_ago = 0.5
 customer = "asha"
 lines = [{ sku = "MUG" }]
@@ -207,7 +207,7 @@ async fn an_order_is_cancelled_after_a_yes_and_once_though_the_shops_answer_is_l
     assert_eq!(done, 1, "{:#}", detail["actions"]);
     assert_eq!(pair.shop.effects_of("orderCancel"), 1);
     let state = pair.shop.state();
-    assert_eq!(state["attempts"]["orderCancel"]["gid://shopify/Order/5001004"], 1, "{}", state["attempts"]);
+    assert_eq!(state["attempts"]["orderCancel"]["gid://shopify/Order/5001001"], 1, "{}", state["attempts"]);
     assert!(state["orders"][0]["cancelledAt"].is_string() && state["refunds"].as_array().unwrap().len() == 1);
     assert_eq!(pair.shop.violations(), Vec::<String>::new());
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use caly::store::recorder::{Recorder, RecorderOptions};
+use caly::store::rows::{TurnLatency, TurnRow};
 use caly::store::{AuditEntry, CallFilter, Store, StoreError, StoreOptions};
 use caly_actors::domain::{ActionState, AfterStream, CallFacts, CallId, Carrier, EndReason, Speaker};
 use caly_actors::ports::{Journal, JournalEntry};
@@ -46,6 +47,12 @@ async fn a_whole_call_is_kept_as_it_was_recorded(world: &World) {
     // The second caller turn was recorded before its agent turn began, and the agent's text grew once.
     assert_eq!(said, [("agent", "Namaste, how can I help"), ("caller", "मेरा order 1001 कहाँ है?")]);
     assert_eq!(detail.turns[0].latency_ms, Some(480));
+    let gaps = |turn: &TurnRow| {
+        let TurnLatency { commit_ms, first_audio_ms, sent_ms, heard_ms, total_ms } = turn.latency.clone();
+        [commit_ms, first_audio_ms, sent_ms, heard_ms, total_ms]
+    };
+    assert_eq!(gaps(&detail.turns[0]), [400, 70, 10, 60, 540].map(Some));
+    assert_eq!(gaps(&detail.turns[1]), [None; 5]);
     assert_eq!(detail.intents[0].intent, "order_status");
     assert_eq!(detail.intents[0].entities[0]["value"], "1001");
     assert_eq!(detail.actions[0].state, "done");

@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use caly_actors::domain::{
     Action, ActionId, ActionState, AfterStream, Agent, AgentId, CallFacts, CallId, CallLimits, Carrier, CarrierCallId,
-    ClientId, Direction, EndReason, Entity, IntentKind, Language, Party, PhoneNumber, Speaker, Turn, TurnDetection,
-    TurnId, Understanding, Usage, Yes,
+    ClientId, Direction, EndReason, Entity, IntentKind, Language, Latency, Party, PhoneNumber, Speaker, Turn,
+    TurnDetection, TurnId, Understanding, Usage, Yes,
 };
 use caly_actors::ports::JournalEntry;
 
@@ -108,7 +108,14 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
     };
     let first = JournalEntry::Turn { call, turn: greeting.clone(), under_way: "".into() };
     greeting.text = "Namaste, how can I help".into();
-    greeting.latency = Some(Duration::from_millis(480));
+    let at = Duration::from_millis;
+    greeting.latency = Some(Latency {
+        spoken: at(520),
+        committed: Some(at(920)),
+        made: at(990),
+        sent: at(1000),
+        heard: Some(at(1060)),
+    });
     let entity = Entity { kind: "order_id", text: "1001".into(), value: "1001".into(), confidence: 0.9 };
     let understanding = Understanding {
         intent: IntentKind::OrderStatus,

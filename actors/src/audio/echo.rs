@@ -8,6 +8,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
+
 /// Samples a second that are looked at: most of a voice's power lies below half of it.
 const RATE: u32 = 4_000;
 /// What was sent that can still come back: 400 ms that the carrier may hold, and a second of line.
@@ -33,10 +35,15 @@ pub enum Pass {
     /// Silence: it is the agent's own voice.
     Silence,
     /// The frame as it is; and a caller speaks on the line that has echoed until now.
-    Caller {
-        /// The agent was to fall silent for a caller, which was put off.
-        hold: bool,
-    },
+    Caller,
+}
+
+impl Pass {
+    /// The frame as the engine is to hear it.
+    #[must_use]
+    pub fn through(self, frame: &Bytes) -> Bytes {
+        if self == Self::Silence { vec![0; frame.len()].into() } else { frame.clone() }
+    }
 }
 
 /// What the last tenth of a second was.
@@ -61,8 +68,6 @@ pub struct EchoWatch {
     place: Option<i64>,
     /// The line echoes: how many frames in a row were something else.
     echoing: Option<u32>,
-    /// Silence of the agent was wanted for what was only an echo.
-    put_off: bool,
 }
 
 impl EchoWatch {
@@ -75,7 +80,6 @@ impl EchoWatch {
             heard: Recent::new(HEARD),
             place: None,
             echoing: None,
-            put_off: false,
         };
         watch.paused();
         watch
@@ -108,25 +112,19 @@ impl EchoWatch {
             }
             Sound::Caller => {
                 self.echoing = None;
-                Pass::Caller { hold: std::mem::take(&mut self.put_off) }
+                Pass::Caller
             }
         }
     }
 
-    /// The agent is to fall silent, for somebody is heard. If that is the agent itself, it is put off until a caller is
-    /// heard or [`EchoWatch::hold_decided`].
+    /// Whether what is heard now is the agent itself. If so, frames are looked at from now on.
     #[must_use]
-    pub fn puts_off_hold(&mut self) -> bool {
-        self.put_off = self.look() == Sound::Echo;
-        if self.put_off {
+    pub fn is_echo(&mut self) -> bool {
+        let echo = self.look() == Sound::Echo;
+        if echo {
             self.echoing = Some(0);
         }
-        self.put_off
-    }
-
-    /// Who goes on is known: nothing waits any more.
-    pub fn hold_decided(&mut self) {
-        self.put_off = false;
+        echo
     }
 
     fn look(&mut self) -> Sound {

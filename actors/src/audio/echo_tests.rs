@@ -65,11 +65,11 @@ fn an_echo_is_known_at_any_level_and_delay_and_kept_from_the_engine() {
     for (late, db) in [(1, -12), (40, -12), (4, -18), (12, -24), (1, -30), (40, -30)] {
         let mut line = Line::new();
         line.run(50, Some((late, db)));
-        let mut known = (0..50).map(|_| (line.tick(Some((late, db)), &[]), line.watch.puts_off_hold()).1);
+        let mut known = (0..50).map(|_| (line.tick(Some((late, db)), &[]), line.watch.is_echo()).1);
         assert!(known.any(|known| known), "{db} dB, {late} frames late");
         let passed = line.run(60, Some((late, db)));
         let kept = passed.iter().filter(|pass| **pass == Pass::Silence).count();
-        let callers = passed.iter().filter(|pass| matches!(pass, Pass::Caller { .. })).count();
+        let callers = passed.iter().filter(|pass| matches!(pass, Pass::Caller)).count();
         // The rest is too quiet for anybody to take it for speech.
         assert!(kept >= 20 && callers == 0, "{db} dB, {late} frames late: {kept} of 60 kept, {callers} callers");
     }
@@ -82,7 +82,7 @@ fn a_caller_on_a_clean_line_is_no_echo() {
         line.run(40, None);
         for (at, own) in speech(voice, 120).chunks(FRAME).enumerate() {
             assert_eq!(line.tick(None, own), Pass::As, "voice {voice}, frame {at}");
-            assert!(at % 12 != 5 || !line.watch.puts_off_hold(), "voice {voice}, frame {at}");
+            assert!(at % 12 != 5 || !line.watch.is_echo(), "voice {voice}, frame {at}");
         }
     }
 }
@@ -91,23 +91,12 @@ fn a_caller_on_a_clean_line_is_no_echo() {
 fn a_caller_over_an_echo_stops_the_agent_in_a_few_frames() {
     let mut line = Line::new();
     line.run(60, Some((4, -18)));
-    assert!(line.watch.puts_off_hold());
+    assert!(line.watch.is_echo());
     line.run(20, Some((4, -18)));
     let own = speech(2, 40);
-    let after = own.chunks(FRAME).position(|own| line.tick(Some((4, -18)), own) == Pass::Caller { hold: true });
+    let after = own.chunks(FRAME).position(|own| line.tick(Some((4, -18)), own) == Pass::Caller);
     assert!(after.is_some_and(|after| after < 15), "{after:?}");
     assert_eq!(line.tick(Some((4, -18)), &[]), Pass::As, "from then on the engine hears all");
-}
-
-#[test]
-fn what_was_decided_meanwhile_is_not_put_off_any_more() {
-    let mut line = Line::new();
-    line.run(60, Some((4, -18)));
-    assert!(line.watch.puts_off_hold());
-    line.watch.hold_decided();
-    let own = speech(2, 40);
-    let passed: Vec<Pass> = own.chunks(FRAME).map(|own| line.tick(Some((4, -18)), own)).collect();
-    assert!(passed.contains(&Pass::Caller { hold: false }), "{passed:?}");
 }
 
 #[test]
@@ -115,11 +104,11 @@ fn silence_and_a_line_without_an_agent_are_no_echo() {
     let mut watch = EchoWatch::new(8000);
     for frame in speech(1, 20).chunks(FRAME) {
         assert_eq!(watch.heard(&bytes(frame)), Pass::As);
-        assert!(!watch.puts_off_hold());
+        assert!(!watch.is_echo());
     }
     let mut line = Line::new();
     line.run(60, None);
-    assert!(!line.watch.puts_off_hold());
+    assert!(!line.watch.is_echo());
 }
 
 #[test]
@@ -132,6 +121,6 @@ fn streams_of_other_rates_are_looked_at_alike() {
         for frame in 0..50 {
             let _ = watch.heard(&slow(&back(&agent, frame, 4, -18)));
         }
-        assert!(watch.puts_off_hold(), "{times} times 8 kHz");
+        assert!(watch.is_echo(), "{times} times 8 kHz");
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 
+use super::marks::Marks;
 use crate::domain::CallTime;
 
 /// Most audio the carrier may hold that the caller has not heard.
@@ -36,10 +37,23 @@ pub enum Step {
     Send(Bytes, CallTime),
     /// Send a mark of this name.
     Mark(Arc<str>),
-    /// The first audio of this item went out, or the first after a silence.
-    Began(Arc<str>),
+    /// The first audio of this item went out, or the first after a silence; then without the times.
+    Began(Arc<str>, Option<FirstSound>),
+    /// The carrier's mark tells when this item began to be heard; a later one may tell it better.
+    Heard(Arc<str>, CallTime),
     /// Everything sent was heard and nothing waits.
     Drained,
+}
+
+/// The first sound of an item on its way to the ear.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FirstSound {
+    /// When it was given to us.
+    pub made: CallTime,
+    /// When it was handed to the carrier.
+    pub sent: CallTime,
+    /// When it begins to be heard, as far as is known without a mark.
+    pub heard: CallTime,
 }
 
 /// How much of an item the caller heard when it was cut.
@@ -64,24 +78,34 @@ struct Sent {
     end: u64,
 }
 
+/// An item still in play.
+struct Given {
+    item: Arc<str>,
+    samples: u64,
+    /// When the first of them came.
+    first: CallTime,
+}
+
 /// See the module's text.
 pub struct Playout {
     rate: u32,
     queue: VecDeque<Queued>,
     queued_bytes: usize,
     dropped_bytes: u64,
-    /// Samples given for each item still in play, oldest first.
-    given: VecDeque<(Arc<str>, u64)>,
+    /// Oldest first.
+    given: VecDeque<Given>,
     sent: VecDeque<Sent>,
     sent_samples: u64,
     /// At this time the ear was at this position.
     anchor: (CallTime, u64),
-    marks: VecDeque<(Arc<str>, u64)>,
-    mark_count: u64,
+    marks: Marks,
     marked_samples: u64,
     last_sent_at: CallTime,
     last_queued_at: CallTime,
     confirmed: u64,
+    /// Items of which a mark has told when they began to be heard, until that is told.
+    begun: Vec<(Arc<str>, CallTime)>,
+    begun_last: Option<(Arc<str>, CallTime)>,
     drained: bool,
     /// The next audio follows a silence.
     resumes: bool,
@@ -104,12 +128,13 @@ impl Playout {
             sent: VecDeque::new(),
             sent_samples: 0,
             anchor: (CallTime::ZERO, 0),
-            marks: VecDeque::new(),
-            mark_count: 0,
+            marks: Marks::default(),
             marked_samples: 0,
             last_sent_at: CallTime::ZERO,
             last_queued_at: CallTime::ZERO,
             confirmed: 0,
+            begun: Vec::new(),
+            begun_last: None,
             drained: true,
             resumes: false,
             unheard: VecDeque::new(),
@@ -134,9 +159,9 @@ impl Playout {
             return;
         }
         let samples = pcm.len() as u64 / 2;
-        match self.given.iter_mut().find(|(known, _)| known == item) {
-            Some((_, total)) => *total += samples,
-            None => self.given.push_back((Arc::clone(item), samples)),
+        match self.given.iter_mut().find(|given| given.item == *item) {
+            Some(given) => given.samples += samples,
+            None => self.given.push_back(Given { item: Arc::clone(item), samples, first: now }),
         }
         self.queued_bytes += pcm.len();
         self.queue.push_back(Queued { item: Arc::clone(item), bytes: pcm });
@@ -177,6 +202,7 @@ impl Playout {
 
     /// Sends what is due, appending to `steps`; returns when to be asked again, if anything is under way.
     pub fn pump(&mut self, now: CallTime, steps: &mut Vec<Step>) -> Option<CallTime> {
+        steps.extend(self.begun.drain(..).map(|(item, at)| Step::Heard(item, at)));
         while let Some(bytes) = self.due_bytes(now) {
             self.send(now, bytes, steps);
         }
@@ -187,11 +213,17 @@ impl Playout {
 
     /// A mark came back: everything before it has been heard. Unknown names (cleared, forged, repeated) are ignored.
     pub fn mark_played(&mut self, now: CallTime, name: &str) {
-        let Some(at) = self.marks.iter().position(|(known, _)| &**known == name) else { return };
-        let position = self.marks[at].1;
-        self.marks.drain(..=at);
+        let Some(position) = self.marks.played(name) else { return };
         self.confirmed = self.confirmed.max(position);
         self.anchor = (now, position);
+        for (item, samples) in self.marks.confirmed(position) {
+            // A mark may come late, and a gap in the sound makes later ones later: never sooner than the truth.
+            let at = now.saturating_sub(self.time(samples));
+            if self.begun_last.as_ref().is_none_or(|(last, told)| *last != item || at < *told) {
+                self.begun_last = Some((Arc::clone(&item), at));
+                self.begun.push((item, at));
+            }
+        }
     }
 
     /// The caller interrupts: forgets all that waits and reports, oldest first, each item that was not heard to its end.
@@ -200,7 +232,7 @@ impl Playout {
         let cuts = self
             .given
             .iter()
-            .map(|(item, total)| {
+            .map(|Given { item, samples: total, .. }| {
                 let heard: u64 = self
                     .sent
                     .iter()
@@ -219,7 +251,7 @@ impl Playout {
         self.queued_bytes = 0;
         self.given.clear();
         self.sent.clear();
-        self.marks.clear();
+        self.marks.forget();
         self.sent_samples = ear;
         self.marked_samples = ear;
         self.confirmed = ear;
@@ -247,7 +279,7 @@ impl Playout {
         if let Some(last) = self.sent.back_mut() {
             last.end = last.end.min(ear);
         }
-        self.marks.clear();
+        self.marks.forget();
         self.sent_samples = ear;
         self.marked_samples = ear;
         self.confirmed = ear;
@@ -294,18 +326,23 @@ impl Playout {
             self.anchor = (now, ear);
         }
         let heard_at = now + self.time(self.sent_samples - ear);
-        let message = self.take(length, steps);
+        let before = steps.len();
+        let message = self.take(length, (now, heard_at), steps);
         self.sent_samples += length as u64 / 2;
         self.last_sent_at = now;
         steps.push(Step::Send(message, heard_at));
-        if self.time(self.sent_samples - self.marked_samples) >= MARK_EVERY {
+        // The first message of an item is marked at once: nothing tells better when it began to be heard.
+        let begins = steps[before..].iter().any(|step| matches!(step, Step::Began(_, Some(_))));
+        if begins || self.time(self.sent_samples - self.marked_samples) >= MARK_EVERY {
             self.mark(steps);
         }
     }
 
-    /// Takes `length` bytes off the queue, noting where each item lies; pads with silence when there are fewer.
-    fn take(&mut self, length: usize, steps: &mut Vec<Step>) -> Bytes {
-        let mut position = self.sent_samples;
+    /// Takes `length` bytes off the queue, noting where each item lies; pads with silence when there are fewer. `when` they
+    /// are sent and begin to be heard.
+    fn take(&mut self, length: usize, when: (CallTime, CallTime), steps: &mut Vec<Step>) -> Bytes {
+        let begin = self.sent_samples;
+        let mut position = begin;
         let whole = self.queue.front().is_some_and(|front| front.bytes.len() == length);
         let mut message = BytesMut::with_capacity(if whole { 0 } else { length });
         let mut single = None;
@@ -324,7 +361,8 @@ impl Playout {
             self.queued_bytes -= part.len();
             self.unheard.push_back((position, Queued { item: Arc::clone(&item), bytes: part.clone() }));
             let end = position + part.len() as u64 / 2;
-            self.note_sent(item, position, end, steps);
+            let heard = when.1 + self.time(position - begin);
+            self.note_sent(item, (position, end), (when.0, heard), steps);
             position = end;
             if whole {
                 single = Some(part);
@@ -335,7 +373,13 @@ impl Playout {
         single.unwrap_or_else(|| message.freeze())
     }
 
-    fn note_sent(&mut self, item: Arc<str>, start: u64, end: u64, steps: &mut Vec<Step>) {
+    fn note_sent(
+        &mut self,
+        item: Arc<str>,
+        (start, end): (u64, u64),
+        (sent, heard): (CallTime, CallTime),
+        steps: &mut Vec<Step>,
+    ) {
         let resumes = std::mem::take(&mut self.resumes);
         if let Some(last) = self.sent.back_mut()
             && last.item == item
@@ -343,21 +387,29 @@ impl Playout {
         {
             last.end = end;
             if resumes {
-                steps.push(Step::Began(item));
+                steps.push(Step::Began(item, None));
             }
             return;
         }
         let first = !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
-        if first || resumes {
-            steps.push(Step::Began(Arc::clone(&item)));
+        if first {
+            let made = self.given_of(&item).map_or(sent, |given| given.first);
+            steps.push(Step::Began(Arc::clone(&item), Some(FirstSound { made, sent, heard })));
+            self.marks.item(Arc::clone(&item), start);
+        } else if resumes {
+            steps.push(Step::Began(Arc::clone(&item), None));
         }
         self.sent.push_back(Sent { item, start, end });
     }
 
     /// Whether nothing of the item went out before the `samples` just taken.
     fn forgotten_before(&self, item: &Arc<str>, samples: u64) -> bool {
-        let total = self.given.iter().find(|(known, _)| known == item).map_or(0, |(_, total)| *total);
+        let total = self.given_of(item).map_or(0, |given| given.samples);
         self.forgotten(item, total) <= samples
+    }
+
+    fn given_of(&self, item: &Arc<str>) -> Option<&Given> {
+        self.given.iter().find(|given| given.item == *item)
     }
 
     fn mark_if_due(&mut self, now: CallTime, steps: &mut Vec<Step>) {
@@ -368,11 +420,8 @@ impl Playout {
     }
 
     fn mark(&mut self, steps: &mut Vec<Step>) {
-        self.mark_count += 1;
-        let name: Arc<str> = format!("m{}", self.mark_count).into();
-        self.marks.push_back((Arc::clone(&name), self.sent_samples));
         self.marked_samples = self.sent_samples;
-        steps.push(Step::Mark(name));
+        steps.push(Step::Mark(self.marks.add(self.sent_samples)));
     }
 
     /// Forgets what lies behind the ear, so that a long call keeps constant memory.
@@ -385,16 +434,12 @@ impl Playout {
             self.sent.pop_front();
         }
         while self.given.len() > 1 {
-            let Some((item, _)) = self.given.front() else { break };
+            let Some(Given { item, .. }) = self.given.front() else { break };
             let in_play = self.sent.iter().any(|s| s.item == *item) || self.queue.iter().any(|q| q.item == *item);
             if in_play {
                 break;
             }
             self.given.pop_front();
-        }
-        // Marks that never come back must not pile up: a carrier without marks is lived with.
-        while self.marks.len() > 64 {
-            self.marks.pop_front();
         }
     }
 

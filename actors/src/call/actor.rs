@@ -17,7 +17,7 @@ use super::state::{Attach, CallState, EngineStage};
 use super::{Heard, Observe, Stop};
 use crate::action::{ActionSnapshot, Actions, RunAction};
 use crate::audio::lane::lane;
-use crate::domain::{CallFacts, CallTime, EndReason};
+use crate::domain::{CallFacts, CallTime, EndReason, Latency};
 use crate::gauge::Armed;
 use crate::intent::{Intent, Understand};
 use crate::media::{AttachLink, Media, MediaSnapshot, MediaSpec};
@@ -256,7 +256,9 @@ impl CallActor {
     fn apply(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         let Some(children) = &self.children else { return };
         match effect {
-            Effect::OpenEngine { by, context, wait } => children.realtime.do_send(OpenSession { by, context, wait }),
+            Effect::OpenEngine { by, context, language, wait } => {
+                children.realtime.do_send(OpenSession { by, context, language, wait });
+            }
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),
@@ -274,9 +276,9 @@ impl CallActor {
             }
             Effect::Record(entry) => {
                 if let JournalEntry::Turn { turn, .. } = &entry
-                    && let Some(latency) = turn.latency
+                    && let Some(latency) = &turn.latency
                 {
-                    metrics::histogram!("caly_turn_latency_seconds").record(latency.as_secs_f64());
+                    measure(latency);
                 }
                 self.ports.journal.record(std::time::SystemTime::now(), entry);
             }
@@ -454,6 +456,15 @@ impl Handler<crate::supervise::PlannedPanic> for CallActor {
 
     fn handle(&mut self, _: crate::supervise::PlannedPanic, _: &mut Self::Context) {
         crate::supervise::planned_panic();
+    }
+}
+
+fn measure(latency: &Latency) {
+    metrics::histogram!("caly_turn_latency_seconds").record(latency.to_sent().as_secs_f64());
+    for (step, gap) in Latency::STEPS.into_iter().zip(latency.gaps()) {
+        if let Some(gap) = gap {
+            metrics::histogram!("caly_turn_step_seconds", "step" => step).record(gap.as_secs_f64());
+        }
     }
 }
 

@@ -145,7 +145,7 @@ fn the_wait_for_an_answer_is_noted_once_and_a_stored_phrase_is_no_answer() {
     let mut state = settled();
     let _ = hear(&mut state, [(4, spoke()), (5, stopped())]);
     assert_eq!(notes(&state.on(began("phrase:bridge"), at(6))), [""; 0]);
-    assert_eq!(notes(&state.on(began("a1"), at(7))), [r#"answer_began {"latency_ms":2000}"#]);
+    assert_eq!(notes(&state.on(began("a1"), at(7))), [r#"answer_began {"latency_ms":2500}"#]);
     assert_eq!(notes(&state.on(began("a2"), at(8))), [""; 0]);
 }
 

@@ -85,7 +85,11 @@ impl Scene {
             ("cut", heard_ms) => self.hear(cut(&item, heard_ms.parse().expect("a number"))),
             ("caller", _) => self.hear(engine(EngineEvent::SpeechStarted { item: caller, at_ms: 0 })),
             ("stops", _) => {
-                self.hear(engine(EngineEvent::SpeechStopped { item: Arc::clone(&caller), at_ms: 0 }));
+                self.hear(engine(EngineEvent::SpeechStopped {
+                    item: Arc::clone(&caller),
+                    at_ms: 0,
+                    behind: CallTime::ZERO,
+                }));
                 self.hear(engine(EngineEvent::TurnCommitted { item: caller }));
             }
             ("words", text) => self.hear(engine(EngineEvent::CallerTranscript { item: caller, text: text.into() })),

@@ -9,6 +9,7 @@ use super::ending::LastWords;
 use super::event::{Effect, EngineChoice, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
+use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
 use crate::ports::{EngineCommand, EngineError, EngineEvent, JournalEntry, ResponseOutcome};
 
@@ -38,14 +39,17 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, .. } => self.on_caller_began(&item, now, out),
-            EngineEvent::SpeechStopped { item, .. } => {
+            EngineEvent::SpeechStopped { item, behind, .. } => {
                 self.caller_speaking = false;
-                self.turns.caller_stopped(now, &item);
+                let window = silence_window(self.facts.agent.turn_detection);
+                self.turns.caller_stopped(now, &item, Stopped { at: now.saturating_sub(behind), window });
                 self.restart_speech_timer(now);
                 self.caller_fell_silent(now);
+                self.tell_recogniser(out);
             }
-            EngineEvent::TurnCommitted { .. } => {
+            EngineEvent::TurnCommitted { item } => {
                 self.caller_speaking = false;
+                self.turns.caller_committed(now, &item);
                 self.tool_chain = 0;
                 if !self.committed_while_contested() && matches!(self.phase, Phase::Live | Phase::Waiting) {
                     self.want_answer(None, now, out);
@@ -278,7 +282,7 @@ impl CallState {
         }
         // The other engine is tried at once: it asked for no patience.
         let wait = if self.engine_failures == 0 { Duration::ZERO } else { wait_before(&error, self.engine_failures) };
-        out.push(Effect::OpenEngine { by: self.engine_by, context, wait });
+        out.push(self.another_session(context, wait));
     }
 
     /// Whether more of the present engine is of no use.

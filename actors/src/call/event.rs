@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audio::playout::Cut;
-use crate::domain::{ActionId, AfterStream, EndReason, KnownCaller, Language, Pcm, Phrase, TurnId, Understanding};
+use crate::audio::playout::{Cut, FirstSound};
+use crate::domain::{
+    ActionId, AfterStream, CallTime, EndReason, KnownCaller, Language, Pcm, Phrase, TurnId, Understanding,
+};
 use crate::ports::{
     ActionError, ActionOutput, ActionSpec, ContextItem, EngineCommand, EngineError, EngineEvent, JournalEntry,
 };
@@ -36,10 +38,24 @@ pub enum CallEvent {
     MediaSilent(Duration),
     /// Media frames came again after a silence.
     MediaResumed,
-    /// The first audio of an item went to the carrier.
+    /// Nothing more is heard of the caller: the end of their sound. Told again after more sound.
+    LineQuiet {
+        /// The end.
+        since: CallTime,
+    },
+    /// The first audio of an item went to the carrier, or the first after a silence.
     SpeechBegan {
         /// Engine item or phrase name.
         item: Arc<str>,
+        /// When, if it is the item's first.
+        first: Option<FirstSound>,
+    },
+    /// The carrier's mark tells when an item began to be heard.
+    SpeechHeard {
+        /// As above.
+        item: Arc<str>,
+        /// When.
+        at: CallTime,
     },
     /// Everything sent was heard.
     PlayoutDrained,
@@ -108,6 +124,8 @@ pub enum Effect {
         by: EngineChoice,
         /// What happened so far.
         context: Vec<ContextItem>,
+        /// What the recogniser is told the caller speaks.
+        language: Option<Language>,
         /// How long to wait first.
         wait: Duration,
     },

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::event::{Effect, MediaWish};
 use super::state::{CallState, Phase};
 use super::timers::Timer;
+use super::waited::silence_window;
 use crate::domain::CallTime;
 use crate::understand::is_backchannel;
 
@@ -19,6 +20,8 @@ use crate::understand::is_backchannel;
 const WORDS: CallTime = CallTime::from_millis(700);
 /// The same for an echo, for which nobody waits.
 const ECHO_WORDS: CallTime = CallTime::from_secs(3);
+/// How long an engine waits that judges by meaning: it does not tell, but it is rarely less.
+const SILENCE_BY_MEANING: CallTime = CallTime::from_millis(600);
 /// A sound shorter than this is a noise, unless words say otherwise.
 const NOISE: CallTime = CallTime::from_millis(300);
 /// With no more than this left to hear, what the caller says is an answer.
@@ -67,7 +70,7 @@ impl CallState {
             // The agent has said all it had to, over its echo; this is an answer.
             self.agent_goes_on("echo", now, out);
         }
-        let silence = self.facts.agent.turn_detection.silence();
+        let silence = self.silence();
         if let Some(contested) = &mut self.contested {
             // Another sound before the first was judged: both together count.
             contested.spoken = contested.speech(silence);
@@ -88,8 +91,13 @@ impl CallState {
         }
     }
 
+    /// From the caller's last sound to the engine's word that they stopped.
+    fn silence(&self) -> CallTime {
+        silence_window(self.facts.agent.turn_detection).unwrap_or(SILENCE_BY_MEANING)
+    }
+
     /// Whether what is heard is the agent's own voice, as far as it can be told by now.
-    pub(super) fn on_echo(&mut self, only_echo: bool, now: CallTime) {
+    pub(super) fn on_echo(&mut self, only_echo: bool, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = self.contested.as_mut().filter(|contested| contested.echo != only_echo) else { return };
         contested.echo = only_echo;
         if only_echo {
@@ -97,7 +105,8 @@ impl CallState {
             self.timers.clear(Timer::Floor);
         } else if let (Some(speech), None) = (self.facts.agent.barge_in.speech(), contested.stopped) {
             contested.since = now;
-            self.timers.set(Timer::Floor, now + speech + self.facts.agent.turn_detection.silence());
+            self.timers.set(Timer::Floor, now + speech + self.silence());
+            out.push(Effect::Media(MediaWish::Hold));
         }
     }
 
@@ -139,7 +148,7 @@ impl CallState {
     /// No words in time: how long it lasted decides.
     pub(super) fn on_floor_undecided(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = &self.contested else { return };
-        let short = contested.speech(self.facts.agent.turn_detection.silence()) < NOISE;
+        let short = contested.speech(self.silence()) < NOISE;
         match contested.stopped {
             _ if contested.echo => self.agent_goes_on("echo", now, out),
             Some(_) if short => self.agent_goes_on("noise", now, out),

@@ -7,12 +7,18 @@ use serde_json::json;
 use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
-use crate::audio::playout::Cut;
+use crate::audio::playout::{Cut, FirstSound};
 use crate::domain::CallTime;
 use crate::ports::EngineCommand;
 
 impl CallState {
-    pub(super) fn on_speech_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn on_speech_began(
+        &mut self,
+        item: &Arc<str>,
+        first: Option<FirstSound>,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
         self.playing = true;
         self.timers.clear(Timer::IdleSpeech);
         self.playing_phrase = is_phrase(item);
@@ -24,8 +30,8 @@ impl CallState {
         self.engine_heard = true;
         self.ledger.heard(item, now);
         self.waiting_is_over();
-        if let Some(latency) = self.turns.agent_began(now, item) {
-            let detail = json!({ "latency_ms": latency.as_millis() as u64 });
+        if let Some(latency) = self.turns.agent_began(now, item, first) {
+            let detail = json!({ "latency_ms": latency.to_sent().as_millis() as u64 });
             self.note("answer_began", &detail, now, out);
         }
     }

@@ -12,6 +12,7 @@ mod greeting;
 mod hearing;
 pub mod ledger;
 pub mod past;
+mod recogniser;
 mod recognition;
 pub mod responses;
 pub mod state;
@@ -20,6 +21,7 @@ pub mod state;
 mod table;
 pub mod timers;
 pub mod turns;
+pub mod waited;
 mod waiting;
 
 use std::marker::PhantomData;

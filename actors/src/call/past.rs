@@ -47,9 +47,6 @@ impl CallState {
     pub(super) fn begin_again(&self, at: CallTime) -> Vec<Effect> {
         let mut context = self.context();
         context.push(ContextItem::Note(BACK_AGAIN.into()));
-        vec![
-            Effect::Record(JournalEntry::TakenUp { call: self.facts.call, at }),
-            Effect::OpenEngine { by: self.engine_by, context, wait: CallTime::ZERO },
-        ]
+        vec![Effect::Record(JournalEntry::TakenUp { call: self.facts.call, at }), self.first_session(context)]
     }
 }

@@ -12,6 +12,7 @@ use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::Contested;
 use super::ledger::Ledger;
+use super::recogniser::Recogniser;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
@@ -132,6 +133,7 @@ pub struct CallState {
     pub(super) language: Language,
     /// What the last turn was in, if that was another.
     pub(super) other_language: Option<Language>,
+    pub(super) recogniser: Recogniser,
     /// Which engine sessions are opened with.
     pub(super) engine_by: EngineChoice,
     /// There is another engine, not tried yet.
@@ -171,6 +173,7 @@ impl CallState {
         Self {
             language: facts.agent.language,
             other_language: None,
+            recogniser: Recogniser::default(),
             facts,
             catalogue,
             phrases,
@@ -225,7 +228,7 @@ impl CallState {
         }
         vec![
             Effect::Record(JournalEntry::Admitted(Arc::clone(&self.facts))),
-            Effect::OpenEngine { by: self.engine_by, context: self.greeting_context(), wait: Duration::ZERO },
+            self.first_session(self.greeting_context()),
         ]
     }
 
@@ -289,9 +292,11 @@ impl CallState {
             }
             CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
             CallEvent::MediaResumed => self.on_media_resumed(),
-            CallEvent::SpeechBegan { item } => self.on_speech_began(&item, now, out),
+            CallEvent::LineQuiet { since } => self.turns.line_quiet(since),
+            CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
+            CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
-            CallEvent::EchoHeard { only } => self.on_echo(only, now),
+            CallEvent::EchoHeard { only } => self.on_echo(only, now, out),
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
@@ -378,6 +383,9 @@ impl CallState {
     pub(super) fn record_turn(&mut self, turn: Turn, out: &mut Vec<Effect>) {
         self.check_notices(&turn, out);
         let mut under_way = "".into();
+        if turn.speaker == Speaker::Agent {
+            self.doubt_language(&turn.text);
+        }
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
             self.hear_language(&turn.text, turn.ended, out);
             under_way = self.turns.agent_under_way();
@@ -385,6 +393,7 @@ impl CallState {
             out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text), asked });
         }
         out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
+        self.tell_recogniser(out);
     }
 
     // ------------------------------------------------------------ children

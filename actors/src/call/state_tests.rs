@@ -268,7 +268,10 @@ fn every_limit_ends_in_its_own_reason() {
             }
             if expected == "max_duration" && ended.is_none() && state.phase() == &Phase::Live {
                 let _ = state.on(engine(EngineEvent::SpeechStarted { item: "u".into(), at_ms: 0 }), at(tenths));
-                let _ = state.on(engine(EngineEvent::SpeechStopped { item: "u".into(), at_ms: 0 }), at(tenths));
+                let _ = state.on(
+                    engine(EngineEvent::SpeechStopped { item: "u".into(), at_ms: 0, behind: Duration::ZERO }),
+                    at(tenths),
+                );
             }
         }
         let (when, reason) = ended.expect(expected);

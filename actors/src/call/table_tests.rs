@@ -135,7 +135,8 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Finish(reason) => format!("finish {}", reason.as_str()),
         Effect::Record(JournalEntry::Turn { .. }) => "turn".into(),
         Effect::Record(JournalEntry::Ended { .. }) => "ended".into(),
-        Effect::Record(_) => return None,
+        // Told in recogniser.rs.
+        Effect::Engine(EngineCommand::CallerSpeaks(_)) | Effect::Record(_) => return None,
     })
 }
 
@@ -156,7 +157,7 @@ pub(super) fn agent_words() -> CallEvent {
 }
 
 pub(super) fn began(item: &str) -> CallEvent {
-    CallEvent::SpeechBegan { item: item.into() }
+    CallEvent::SpeechBegan { item: item.into(), first: None }
 }
 
 pub(super) fn spoke() -> CallEvent {
@@ -295,7 +296,7 @@ pub(super) fn failed(response: &str) -> CallEvent {
 }
 
 pub(super) fn stopped() -> CallEvent {
-    engine(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0 })
+    engine(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 0, behind: Duration::ZERO })
 }
 
 pub(super) fn written_down(text: &str) -> CallEvent {

@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::audio::playout::{AHEAD_MAX, Cut};
-use crate::domain::{CallTime, Speaker, Turn, TurnId};
+use super::waited::{Asked, Quiets, Stopped};
+use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
+use crate::domain::{CallTime, Latency, Speaker, Turn, TurnId};
 use crate::ports::ContextItem;
 
 /// Utterances kept for the context of a new session; older ones are forgotten (they are in the journal).
@@ -29,7 +30,9 @@ struct Draft {
     /// No more words will come.
     complete: bool,
     cut: Option<Cut>,
-    latency: Option<CallTime>,
+    /// What the engine told of the end of the caller's speech.
+    stopped: Option<Stopped>,
+    latency: Option<Latency>,
     /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
     lost: bool,
 }
@@ -39,8 +42,9 @@ struct Draft {
 pub struct Turns {
     open: Vec<Draft>,
     history: VecDeque<(CallTime, ContextItem)>,
-    /// The end of the caller's last speech, until it is answered.
-    unanswered_since: Option<CallTime>,
+    /// What the caller said last, until it is answered.
+    unanswered: Option<Asked>,
+    quiets: Quiets,
     /// How fast this agent speaks, in letters a minute; 0 until something was heard whole.
     pace: u64,
 }
@@ -52,11 +56,24 @@ impl Turns {
     }
 
     /// The caller stopped.
-    pub fn caller_stopped(&mut self, now: CallTime, item: &Arc<str>) {
+    pub fn caller_stopped(&mut self, now: CallTime, item: &Arc<str>, stopped: Stopped) {
         let draft = self.draft(Speaker::Caller, item);
-        draft.started.get_or_insert(now);
+        let began = *draft.started.get_or_insert(now);
         draft.ended = Some(now);
-        self.unanswered_since = Some(now);
+        draft.stopped = Some(stopped);
+        self.unanswered = Some(Asked { item: Arc::clone(item), began, stopped, committed: None });
+    }
+
+    /// The engine took what the caller said for a turn.
+    pub fn caller_committed(&mut self, now: CallTime, item: &Arc<str>) {
+        if let Some(asked) = self.unanswered.as_mut().filter(|asked| asked.item == *item) {
+            asked.committed = Some(now);
+        }
+    }
+
+    /// The line fell quiet.
+    pub fn line_quiet(&mut self, since: CallTime) {
+        self.quiets.note(since);
     }
 
     /// The recogniser wrote a caller turn down (or failed to: then `text` is empty).
@@ -82,7 +99,7 @@ impl Turns {
 
     /// What the caller said last wants no answer.
     pub fn no_answer_owed(&mut self) {
-        self.unanswered_since = None;
+        self.unanswered = None;
     }
 
     /// All the words of an agent item.
@@ -92,9 +109,16 @@ impl Turns {
         draft.complete = true;
     }
 
-    /// The first audio of an agent item went out. Returns the latency if it answers the caller.
-    pub fn agent_began(&mut self, now: CallTime, item: &Arc<str>) -> Option<CallTime> {
-        let latency = self.unanswered_since.take().map(|since| now.saturating_sub(since));
+    /// The first audio of an agent item went out, or the first after a silence. Returns the latency if it answers the caller.
+    pub fn agent_began(&mut self, now: CallTime, item: &Arc<str>, first: Option<FirstSound>) -> Option<Latency> {
+        let sound = first.unwrap_or(FirstSound { made: now, sent: now, heard: now });
+        let latency = self.unanswered.take().map(|asked| Latency {
+            spoken: self.quiets.end_of_speech(asked.began, asked.stopped),
+            committed: asked.committed,
+            made: sound.made,
+            sent: sound.sent,
+            heard: Some(sound.heard),
+        });
         for other in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.item != *item) {
             if other.started.is_some() {
                 other.followed.get_or_insert(now);
@@ -103,8 +127,20 @@ impl Turns {
         let draft = self.draft(Speaker::Agent, item);
         draft.started.get_or_insert(now);
         draft.ended = None;
+        // It begins anew when nothing of it was heard before the caller made a sound.
+        if let (Some(known), Some(first)) = (&mut draft.latency, first) {
+            known.heard = Some(first.heard);
+        }
         draft.latency = draft.latency.or(latency);
         latency
+    }
+
+    /// The carrier tells when an agent item began to be heard.
+    pub fn agent_heard(&mut self, item: &Arc<str>, at: CallTime) {
+        let draft = self.open.iter_mut().find(|draft| draft.speaker == Speaker::Agent && draft.item == *item);
+        if let Some(latency) = draft.and_then(|draft| draft.latency.as_mut()) {
+            latency.heard = Some(at);
+        }
     }
 
     /// No answer is being made: no more words will come for any item.
@@ -255,6 +291,7 @@ impl Turns {
                 followed: None,
                 complete: false,
                 cut: None,
+                stopped: None,
                 latency: None,
                 lost: false,
             });
@@ -279,12 +316,20 @@ impl Turns {
         } else if draft.cut.is_none() && heard_ms >= PACE_MEASURED_MS {
             self.pace = letters * 60_000 / (heard_ms + AHEAD_MAX.as_millis() as u64);
         }
+        let unheard = draft.cut.as_ref().is_some_and(|cut| cut.heard_ms == 0);
+        if let Some(latency) = &mut draft.latency {
+            latency.heard = latency.heard.filter(|heard| !unheard && *heard <= now);
+        }
         self.close(now, draft)
     }
 
     fn close(&mut self, now: CallTime, draft: Draft) -> Turn {
         let (heard, unheard) = split_heard(draft.text.trim(), draft.cut.as_ref());
         let started = draft.started.unwrap_or(now);
+        let ended = match draft.stopped {
+            Some(stopped) => self.quiets.end_of_speech(started, stopped),
+            None => draft.ended.unwrap_or(now),
+        };
         let turn = Turn {
             id: draft.id,
             speaker: draft.speaker,
@@ -292,7 +337,7 @@ impl Turns {
             unheard: unheard.into(),
             interrupted: draft.cut.is_some(),
             started,
-            ended: draft.ended.unwrap_or(now).max(started),
+            ended: ended.max(started),
             latency: draft.latency,
         };
         if !turn.text.is_empty() {

@@ -15,6 +15,11 @@ fn id(name: &str) -> Arc<str> {
     name.into()
 }
 
+/// What an engine tells that waits for no certain silence.
+fn told_at(at: CallTime) -> Stopped {
+    Stopped { at, window: None }
+}
+
 fn cut(item: &str, heard_ms: u64, total_ms: u64) -> Cut {
     Cut { item: id(item), heard_ms, total_ms }
 }
@@ -23,9 +28,9 @@ fn cut(item: &str, heard_ms: u64, total_ms: u64) -> Cut {
 fn a_late_transcript_keeps_its_place_before_the_answer_it_caused() {
     let mut turns = Turns::default();
     turns.caller_began(at(1000), &id("u1"));
-    turns.caller_stopped(at(2000), &id("u1"));
+    turns.caller_stopped(at(2000), &id("u1"), told_at(at(2000)));
     turns.agent_words(&id("a1"), "It is on its way.");
-    assert_eq!(turns.agent_began(at(2400), &id("a1")), Some(at(400)));
+    assert_eq!(turns.agent_began(at(2400), &id("a1"), None).map(|latency| latency.to_sent()), Some(at(400)));
     turns.answers_complete();
     turns.heard_all(at(4000));
     let answer = turns.finished(at(4000), false);
@@ -40,7 +45,7 @@ fn a_late_transcript_keeps_its_place_before_the_answer_it_caused() {
 #[test]
 fn an_interrupted_turn_is_split_at_what_was_heard() {
     let mut turns = Turns::default();
-    turns.agent_began(at(0), &id("a1"));
+    turns.agent_began(at(0), &id("a1"), None);
     turns.agent_said(&id("a1"), "one two three four five");
     turns.heard_part(at(500), &[cut("a1", 500, 1000)]);
     let turn = turns.finished(at(500), false).remove(0);
@@ -58,7 +63,7 @@ fn what_was_made_but_never_began_to_play_is_not_a_turn() {
 #[test]
 fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
     let mut turns = Turns::default();
-    turns.agent_began(at(0), &id("a1"));
+    turns.agent_began(at(0), &id("a1"), None);
     turns.agent_words(&id("a1"), "half a sen");
     turns.heard_all(at(100));
     assert_eq!(turns.finished(at(100), false), []);
@@ -81,7 +86,7 @@ fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
     let mut turns = Turns::default();
     for (item, began) in [("a1", 0), ("a2", 900)] {
         turns.agent_said(&id(item), "words");
-        turns.agent_began(at(began), &id(item));
+        turns.agent_began(at(began), &id(item), None);
     }
     turns.heard_all(at(2000));
     let ends: Vec<_> = turns.finished(at(2000), false).iter().map(|turn| turn.ended).collect();
@@ -94,12 +99,88 @@ fn history_is_bounded_and_latency_is_measured_once() {
     for n in 0..200u64 {
         let item = id(&n.to_string());
         turns.caller_began(at(n * 10), &item);
-        turns.caller_stopped(at(n * 10 + 5), &item);
+        turns.caller_stopped(at(n * 10 + 5), &item, told_at(at(n * 10 + 5)));
         let _ = turns.caller_said(at(n * 10 + 5), &item, "haan");
     }
     assert_eq!(turns.history().count(), HISTORY_MAX);
-    assert_eq!(turns.agent_began(at(2000), &id("a")), Some(at(5)));
-    assert_eq!(turns.agent_began(at(2100), &id("b")), None);
+    assert_eq!(turns.agent_began(at(2000), &id("a"), None).map(|latency| latency.to_sent()), Some(at(5)));
+    assert_eq!(turns.agent_began(at(2100), &id("b"), None), None);
+}
+
+/// The caller speaks until 2.0 s, as the line tells; the engine hears of it 500 ms later.
+fn asked() -> Turns {
+    let mut turns = Turns::default();
+    turns.caller_began(at(1000), &id("u1"));
+    [1300, 2000].map(at).into_iter().for_each(|since| turns.line_quiet(since));
+    turns.caller_stopped(at(2560), &id("u1"), Stopped { at: at(2510), window: Some(at(500)) });
+    turns.caller_committed(at(2570), &id("u1"));
+    turns.agent_said(&id("a1"), "It is on its way.");
+    turns
+}
+
+const FIRST: FirstSound = FirstSound {
+    made: Duration::from_millis(3000),
+    sent: Duration::from_millis(3004),
+    heard: Duration::from_millis(3010),
+};
+
+#[test]
+fn an_answer_is_timed_at_five_points_from_the_end_of_speech_on_the_line() {
+    let latency = |spoken, committed: Option<u64>, heard: Option<u64>| Latency {
+        spoken: at(spoken),
+        committed: committed.map(at),
+        heard: heard.map(at),
+        made: FIRST.made,
+        sent: FIRST.sent,
+    };
+    type Change = fn(&mut Turns);
+    let table: [(&str, Change, Change, Option<Latency>); 7] = [
+        (
+            "by the mark",
+            |_| (),
+            |turns| turns.agent_heard(&id("a1"), at(3090)),
+            Some(latency(2000, Some(2570), Some(3090))),
+        ),
+        ("without marks", |_| (), |_| (), Some(latency(2000, Some(2570), Some(3010)))),
+        (
+            "a mark of another",
+            |_| (),
+            |turns| turns.agent_heard(&id("a2"), at(1)),
+            Some(latency(2000, Some(2570), Some(3010))),
+        ),
+        (
+            "a commit of another",
+            |turns| turns.caller_committed(at(2900), &id("u0")),
+            |_| (),
+            Some(latency(2000, Some(2570), Some(3010))),
+        ),
+        (
+            "cut before it was heard",
+            |_| (),
+            |turns| turns.heard_part(at(3008), &[cut("a1", 0, 900)]),
+            Some(latency(2000, Some(2570), None)),
+        ),
+        (
+            "held before it was heard, and heard later",
+            |_| (),
+            |turns| {
+                let later = FirstSound { heard: at(3900), sent: at(3900), ..FIRST };
+                let _ = turns.agent_began(at(3900), &id("a1"), Some(later));
+            },
+            Some(latency(2000, Some(2570), Some(3900))),
+        ),
+        ("nothing was asked", Turns::no_answer_owed, |_| (), None),
+    ];
+    for (name, before, after, expected) in table {
+        let mut turns = asked();
+        before(&mut turns);
+        let _ = turns.agent_began(at(3004), &id("a1"), Some(FIRST));
+        after(&mut turns);
+        turns.heard_all(at(5000));
+        assert_eq!(turns.finished(at(5000), false)[0].latency, expected, "{name}");
+    }
+    let mut turns = asked();
+    assert_eq!(turns.caller_said(at(2800), &id("u1"), "Where is my order?").ended, at(2000), "the turn ends there too");
 }
 
 #[test]
@@ -111,7 +192,7 @@ fn a_turn_written_down_leaves_the_others_under_way() {
         turns.caller_began(at(0), &id(item));
     }
     assert!(!turns.owes_transcript(), "the caller still speaks");
-    turns.caller_stopped(at(500), &id("u1"));
+    turns.caller_stopped(at(500), &id("u1"), told_at(at(500)));
     assert!(turns.owes_transcript());
     let _ = turns.caller_said(at(600), &id("u1"), "haan");
     assert!(!turns.owes_transcript());
@@ -143,7 +224,7 @@ fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "words");
     for began in [0, 500] {
-        turns.agent_began(at(began), &id("a1"));
+        turns.agent_began(at(began), &id("a1"), None);
     }
     turns.heard_all(at(1000));
     let turn = turns.finished(at(1000), false).remove(0);
@@ -156,7 +237,7 @@ fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
     turns.agent_said(&id("a1"), "later");
     turns.heard_all(at(100));
     assert_eq!(turns.finished(at(100), false), []);
-    turns.agent_began(at(200), &id("a1"));
+    turns.agent_began(at(200), &id("a1"), None);
     turns.heard_all(at(300));
     assert_eq!(turns.finished(at(300), false).len(), 1);
 }
@@ -164,11 +245,11 @@ fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
 #[test]
 fn sound_without_words_is_not_a_turn_and_the_callers_turns_are_left_to_their_transcript() {
     let mut turns = Turns::default();
-    turns.agent_began(at(0), &id("a1"));
-    turns.agent_began(at(1), &id("a2"));
+    turns.agent_began(at(0), &id("a1"), None);
+    turns.agent_began(at(1), &id("a2"), None);
     turns.agent_words(&id("a2"), "half");
     turns.caller_began(at(2), &id("u1"));
-    turns.caller_stopped(at(3), &id("u1"));
+    turns.caller_stopped(at(3), &id("u1"), told_at(at(3)));
     turns.caller_began(at(4), &id("u2"));
     let last = turns.finished(at(5), true);
     let last: Vec<_> = last.iter().map(|turn| (&*turn.text, &*turn.unheard)).collect();
@@ -191,8 +272,8 @@ fn history_is_in_the_order_in_which_speech_began_and_of_two_at_once_in_that_of_t
 #[test]
 fn what_has_begun_is_told_as_far_as_it_is_known() {
     let mut turns = Turns::default();
-    turns.agent_began(at(1), &id("a1"));
-    turns.agent_began(at(2), &id("a2"));
+    turns.agent_began(at(1), &id("a1"), None);
+    turns.agent_began(at(2), &id("a2"), None);
     turns.agent_words(&id("a2"), "Ek minute ");
     turns.agent_words(&id("a3"), "not begun");
     turns.caller_began(at(3), &id("u1"));

@@ -91,7 +91,7 @@ impl CallState {
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
-        out.push(Effect::OpenEngine { by: self.engine_by, context, wait: CallTime::ZERO });
+        out.push(self.another_session(context, CallTime::ZERO));
     }
 
     /// The caller speaks another language than before: two turns of it, or one of some length, are enough.
@@ -102,6 +102,9 @@ impl CallState {
         let heard = if hindi(heard) && hindi(self.facts.agent.language) { self.facts.agent.language } else { heard };
         if hindi(heard) == hindi(self.language) || !self.facts.agent.speaks(heard) {
             self.other_language = None;
+            if hindi(heard) == hindi(self.language) {
+                self.recogniser.heard = Some(self.language);
+            }
             return;
         }
         let again = self.other_language.replace(heard) == Some(heard);
@@ -109,6 +112,7 @@ impl CallState {
             self.other_language = None;
             let change = json!({ "from": self.language.code(), "to": heard.code() });
             self.language = heard;
+            self.recogniser.heard = Some(heard);
             self.note("language_changed", &change, now, out);
         }
     }

@@ -113,18 +113,6 @@ pub enum TurnDetection {
     },
 }
 
-impl TurnDetection {
-    /// From the caller's last sound to the engine's word that they stopped.
-    #[must_use]
-    pub fn silence(self) -> Duration {
-        match self {
-            Self::Silence { silence_duration_ms, .. } => Duration::from_millis(silence_duration_ms.into()),
-            // The engine does not tell how long it waits; it is rarely less.
-            Self::Semantic { .. } => Duration::from_millis(600),
-        }
-    }
-}
-
 impl Default for TurnDetection {
     fn default() -> Self {
         Self::Silence { threshold: 0.5, prefix_padding_ms: 300, silence_duration_ms: 500 }

@@ -5,6 +5,7 @@ mod agent;
 mod calendar;
 mod customer;
 mod intent;
+mod latency;
 mod parties;
 
 pub use agent::{
@@ -14,6 +15,7 @@ pub use agent::{
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};
+pub use latency::Latency;
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
 
 use std::fmt;
@@ -180,8 +182,8 @@ pub struct Turn {
     pub started: CallTime,
     /// When it ended.
     pub ended: CallTime,
-    /// From the end of the caller's speech to the first frame sent to the carrier, for agent turns that answer one.
-    pub latency: Option<Duration>,
+    /// How long the caller waited for it, for agent turns that answer one.
+    pub latency: Option<Latency>,
 }
 
 /// The states an action moves through. One that needs the caller's yes is planned and proposed first; nothing is done

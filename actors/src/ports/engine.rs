@@ -8,7 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 
 use crate::audio::lane::{LaneReceiver, LaneSender};
-use crate::domain::{Agent, CallId, Usage};
+use crate::domain::{Agent, CallId, Language, Usage};
 
 /// How audio is written between Caly and the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +76,8 @@ pub struct EngineSpec {
     pub context: Vec<ContextItem>,
     /// Format of both lanes.
     pub audio: EngineAudio,
+    /// What the caller speaks, once they were heard.
+    pub language: Option<Language>,
 }
 
 /// The audio lanes of a call; they outlive any one session.
@@ -139,6 +141,8 @@ pub enum EngineCommand {
     Note(Arc<str>),
     /// Text typed or pressed by the caller, as a user message.
     CallerText(Arc<str>),
+    /// What the caller speaks, for whatever writes their words down; `None`: no longer sure.
+    CallerSpeaks(Option<Language>),
 }
 
 /// How a response ended.
@@ -170,8 +174,10 @@ pub enum EngineEvent {
     SpeechStopped {
         /// The turn's item.
         item: Arc<str>,
-        /// As above.
+        /// As above; what the engine waited for in silence is part of it.
         at_ms: u64,
+        /// How much caller audio the session had been given after that point.
+        behind: Duration,
     },
     /// The turn is part of the conversation and wants an answer.
     TurnCommitted {

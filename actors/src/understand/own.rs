@@ -115,9 +115,13 @@ fn cosine(one: &[u32], other: &[u32]) -> f32 {
     common as f32 / ((one.len() * other.len()) as f32).sqrt().max(1.0)
 }
 
-/// A client's products, by the keys of their words.
+/// A client's products, by the keys of their words, and all its names as a recogniser should write them.
 #[derive(Clone, PartialEq, Default, Debug)]
-pub struct Products(HashMap<String, Vec<Product>>);
+pub struct Products {
+    known: HashMap<String, Vec<Product>>,
+    client: Arc<str>,
+    names: Vec<Arc<str>>,
+}
 
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Product {
@@ -130,7 +134,9 @@ impl Products {
     /// Products by name. One whose name is a single short word would be found everywhere, and is left out.
     pub fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let mut products: HashMap<String, Vec<Product>> = HashMap::new();
+        let mut all = Vec::new();
         for name in names {
+            all.push(name.into());
             let words = tokens(name);
             let Some((first, others)) = words.split_first() else { continue };
             // `whey` alone sounds like `we`: by its spelling, then. With another word behind it, by its sound.
@@ -140,13 +146,25 @@ impl Products {
                 products.entry(first.clone()).or_default().push(Product { name: name.into(), rest });
             }
         }
-        Self(products)
+        Self { known: products, client: "".into(), names: all }
+    }
+
+    /// The same of a client with this name.
+    #[must_use]
+    pub fn of_client(&self, name: &str) -> Self {
+        Self { client: name.into(), ..self.clone() }
+    }
+
+    /// The client's name, then its products; nothing without a name.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let named = !self.client.is_empty();
+        std::iter::once(&self.client).chain(&self.names).filter(move |_| named).map(|name| &**name)
     }
 
     /// The product whose name begins with the first of these words; the longest where several do.
     pub(super) fn at(&self, words: &[Token]) -> Option<&Product> {
         let (first, others) = words.split_first()?;
-        let known = [&first.key, &first.raw].into_iter().filter_map(|name| self.0.get(name)).flatten();
+        let known = [&first.key, &first.raw].into_iter().filter_map(|name| self.known.get(name)).flatten();
         known
             .filter(|product| {
                 product.rest.len() <= others.len()
@@ -201,6 +219,13 @@ mod tests {
         assert_eq!(understand(text, Surroundings::default()).name(), "oos");
         assert_eq!(understand(text, with).name(), "product_query");
         assert_eq!(understand("where is my order", with).name(), "order_status");
+    }
+
+    #[test]
+    fn all_names_are_told_with_the_clients_first_and_none_without_it() {
+        let products = Products::new(["Rose bouquet", "it"].into_iter());
+        assert_eq!(products.words().count(), 0);
+        assert_eq!(products.of_client("My shop").words().collect::<Vec<_>>(), ["My shop", "Rose bouquet", "it"]);
     }
 
     #[test]

@@ -96,7 +96,10 @@ impl Engine {
                     truth.violated(format!("{tool_call} was answered twice"));
                 }
             }
-            EngineCommand::DeleteItem { .. } | EngineCommand::Note(_) | EngineCommand::CallerText(_) => {}
+            EngineCommand::DeleteItem { .. }
+            | EngineCommand::Note(_)
+            | EngineCommand::CallerText(_)
+            | EngineCommand::CallerSpeaks(_) => {}
         }
     }
 

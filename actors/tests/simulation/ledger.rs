@@ -82,15 +82,16 @@ impl Truth {
     }
 
     /// Whether something planned and begun then was agreed to in between: the agent was heard, the caller spoke after it,
-    /// their words were a yes, and no later words of theirs were a no.
+    /// their words were a yes, and no later words of theirs were a no. Later is what they began to say later: its words may
+    /// be written down first.
     pub fn agreed(&self, planned: Instant, begun: Instant) -> bool {
         let read_back = self.began.values().copied().filter(|at| *at > planned && *at < begun).min();
         // What goes to the carrier is heard that much later.
         let Some(asked) = read_back.map(|heard| heard - Duration::from_millis(REPEATED_MS_MAX)) else { return false };
         let known = |said: &&(Instant, Instant, &str)| said.0 >= asked && said.1 <= begun;
         let answers: Vec<_> = self.said.iter().filter(known).collect();
-        let yes = answers.iter().filter(|said| matches!(said.2, "haan" | "theek hai")).map(|said| said.1).max();
-        let no = answers.iter().filter(|said| said.2 == "nahi ruko").map(|said| said.1).max();
+        let yes = answers.iter().filter(|said| matches!(said.2, "haan" | "theek hai")).map(|said| said.0).max();
+        let no = answers.iter().filter(|said| said.2 == "nahi ruko").map(|said| said.0).max();
         yes.is_some_and(|yes| no.is_none_or(|no| no <= yes))
     }
 

@@ -55,7 +55,7 @@ impl Session {
     /// A whole caller turn.
     pub fn caller_turn(&self, item: &str, words: &str) {
         self.say(EngineEvent::SpeechStarted { item: item.into(), at_ms: 0 });
-        self.say(EngineEvent::SpeechStopped { item: item.into(), at_ms: 0 });
+        self.say(EngineEvent::SpeechStopped { item: item.into(), at_ms: 0, behind: Duration::ZERO });
         self.say(EngineEvent::TurnCommitted { item: item.into() });
         self.say(EngineEvent::CallerTranscript { item: item.into(), text: words.into() });
     }
@@ -77,10 +77,16 @@ impl Session {
 
     /// The next command; the clock runs until there is one.
     pub async fn command(&self) -> EngineCommand {
-        tokio::time::timeout(Duration::from_secs(60), self.commands.clone().next())
-            .await
-            .expect("a command within a minute")
-            .expect("the session is open")
+        loop {
+            let next = tokio::time::timeout(Duration::from_secs(60), self.commands.clone().next())
+                .await
+                .expect("a command within a minute")
+                .expect("the session is open");
+            // What the recogniser is told stands between any two others.
+            if !matches!(next, EngineCommand::CallerSpeaks(_)) {
+                return next;
+            }
+        }
     }
 
     /// Waits for the next request of an answer, passing over other commands.

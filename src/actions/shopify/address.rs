@@ -138,7 +138,7 @@ impl Asked<'_> {
         let (order, new) = self.shift().await.map_err(unheard)?;
         match self.settled(&order.id, |order| goes_to(order, &new)).await? {
             Some(order) => Ok(changed(&order, &new)),
-            None => Err(refused("it was not done")),
+            None => Err(self.not_seen()),
         }
     }
 }

@@ -18,6 +18,9 @@ use super::wire;
 /// Longest order number, name, line of an address.
 const NUMBER_MAX: usize = 20;
 const EMAIL_MAX: usize = 254;
+/// From this attempt on, half a minute and more after the first, what the shop shows no sign of was not done: a request whose
+/// answer was lost may be carried out late.
+const SURE: u32 = 4;
 /// Left of a deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -91,6 +94,14 @@ fn is_like(order: &Order, number: &str) -> bool {
 }
 
 impl Asked<'_> {
+    /// What a change comes to that was asked about and is not there.
+    pub(super) fn not_seen(&self) -> ActionError {
+        if self.request.attempt < SURE {
+            return ActionError::Unknown("the shop shows no sign of it yet".to_owned());
+        }
+        refused("it was not done")
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.request.arguments[name].as_str().map(str::trim).filter(|text| !text.is_empty())
     }

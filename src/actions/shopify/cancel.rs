@@ -91,7 +91,7 @@ impl Asked<'_> {
         let settled = self.settled(&order.id, |order| order.cancelled.is_some()).await?;
         match settled {
             Some(order) => Ok(self.cancelled(&order)),
-            None => Err(refused("it was not done")),
+            None => Err(self.not_seen()),
         }
     }
 

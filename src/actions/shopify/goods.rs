@@ -161,7 +161,7 @@ impl Asked<'_> {
     pub(super) async fn draft_again(&self) -> Result<Value, ActionError> {
         match self.draft_by(&tag(&self.request.idempotency_key)).await? {
             Some(draft) => Ok(noted(&draft)),
-            None => Err(refused("it was not done")),
+            None => Err(self.not_seen()),
         }
     }
 

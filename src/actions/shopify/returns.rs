@@ -95,7 +95,7 @@ impl Asked<'_> {
         let order = self.to_change().await.map_err(unheard)?;
         match self.settled(&order.id, Order::being_returned).await? {
             Some(order) => Ok(asked_for(&order)),
-            None => Err(refused("it was not done")),
+            None => Err(self.not_seen()),
         }
     }
 }

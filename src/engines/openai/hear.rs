@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -16,6 +17,7 @@ use serde_json::value::RawValue;
 use super::faults::Fault;
 use super::price::{Price, cost_micro_usd, price_of, transcription_micro_usd};
 use super::tools::ToolCalls;
+use super::transcription::Transcription;
 use super::wire::{Response, ServerEvent, TranscriptionUsage, WireError, WireUsage, text};
 
 /// Base64 with or without padding.
@@ -99,13 +101,22 @@ impl Hearing {
     }
 
     /// One text frame. Audio goes to the agent's lane, everything else to `events`, in order.
-    /// [`EngineEvent::Lost`] is the last there will be.
-    pub(super) fn hear(&mut self, frame: &[u8], events: &mut VecDeque<EngineEvent>) {
+    /// [`EngineEvent::Lost`] is the last there will be. Gives whether it refuses what the recogniser was told.
+    pub(super) fn hear(&mut self, frame: &[u8], events: &mut VecDeque<EngineEvent>) -> bool {
         let Ok(event) = serde_json::from_slice::<ServerEvent<'_>>(frame) else {
-            return ignored("broken_json");
+            ignored("broken_json");
+            return false;
         };
+        if event.kind == "error" {
+            return hear_error(event.error, events);
+        }
+        self.hear_event(&event, events);
+        false
+    }
+
+    fn hear_event(&mut self, event: &ServerEvent<'_>, events: &mut VecDeque<EngineEvent>) {
         match &*event.kind {
-            "response.output_audio.delta" => self.audio_delta(&event),
+            "response.output_audio.delta" => self.audio_delta(event),
             "response.output_audio_transcript.delta" | "response.output_text.delta" => {
                 let Some(delta) = &event.delta else { return ignored("malformed") };
                 events.push_back(EngineEvent::AgentWords {
@@ -114,11 +125,10 @@ impl Hearing {
                     delta: delta.as_str().into(),
                 });
             }
-            "response.output_audio_transcript.done" => self.agent_transcript(&event, text(&event.transcript), events),
-            "response.output_text.done" => self.agent_transcript(&event, text(&event.text), events),
-            kind if kind.starts_with("response.") => self.hear_response(&event, events),
-            "error" => hear_error(event.error, events),
-            _ => self.hear_caller(&event, events),
+            "response.output_audio_transcript.done" => self.agent_transcript(event, text(&event.transcript), events),
+            "response.output_text.done" => self.agent_transcript(event, text(&event.text), events),
+            kind if kind.starts_with("response.") => self.hear_response(event, events),
+            _ => self.hear_caller(event, events),
         }
     }
 
@@ -199,7 +209,9 @@ impl Hearing {
                 EngineEvent::SpeechStarted { item: item(), at_ms: milliseconds(event.audio_start_ms) }
             }
             "input_audio_buffer.speech_stopped" => {
-                EngineEvent::SpeechStopped { item: item(), at_ms: milliseconds(event.audio_end_ms) }
+                let at_ms = milliseconds(event.audio_end_ms);
+                // What was sent since, only the writing half knows.
+                EngineEvent::SpeechStopped { item: item(), at_ms, behind: Duration::ZERO }
             }
             "input_audio_buffer.committed" => EngineEvent::TurnCommitted { item: item() },
             "conversation.item.input_audio_transcription.completed" => {
@@ -221,7 +233,7 @@ impl Hearing {
     }
 }
 
-fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) {
+fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) -> bool {
     let error = parsed::<WireError>(error);
     let code = error.code();
     let fault = fault(&error, &code);
@@ -232,6 +244,7 @@ fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) {
     } else {
         EngineEvent::Warned(fault.classify())
     });
+    Transcription::is_refusal(&error)
 }
 
 /// The parts of a wire error that its meaning depends on.

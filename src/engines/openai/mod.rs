@@ -15,6 +15,7 @@ mod pump;
 mod say;
 mod socket;
 mod tools;
+mod transcription;
 mod wire;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use caly_actors::ports::{Engine, EngineError, EngineLanes, EngineSession, EngineSpec};
@@ -43,7 +45,9 @@ pub fn events_of<'a>(frames: impl Iterator<Item = &'a [u8]>) -> Vec<caly_actors:
     let audio = caly_actors::ports::EngineAudio::Pcm24;
     let mut hearing = hear::Hearing::new("gpt-realtime", Some("gpt-realtime-whisper"), audio, agent);
     let mut events = std::collections::VecDeque::new();
-    frames.for_each(|frame| hearing.hear(frame, &mut events));
+    for frame in frames {
+        let _ = hearing.hear(frame, &mut events);
+    }
     events.into()
 }
 
@@ -67,7 +71,7 @@ pub struct OpenAiOptions {
     pub model: String,
     /// The recogniser for the caller's words; `None` leaves the caller's side without a transcript.
     pub transcription_model: Option<String>,
-    /// ISO 639-1; `None` lets the recogniser find out, which mixed Hindi and English need.
+    /// ISO 639-1, for all calls; `None` follows what each caller speaks.
     pub transcription_language: Option<String>,
     /// `None`: off.
     pub noise_reduction: Option<NoiseReduction>,
@@ -149,6 +153,8 @@ struct Shared {
     options: OpenAiOptions,
     outbound: Outbound,
     pace: Pace,
+    /// The service does not want to know what the caller speaks.
+    hints_refused: Arc<AtomicBool>,
 }
 
 impl OpenAi {
@@ -164,7 +170,8 @@ impl OpenAi {
         if price::price_of(&options.model).is_none() {
             tracing::warn!(model = options.model, "price of the model is not known; its cost is recorded as 0");
         }
-        Ok(Self { shared: Arc::new(Shared { options, outbound, pace }) })
+        let hints_refused = Arc::default();
+        Ok(Self { shared: Arc::new(Shared { options, outbound, pace, hints_refused }) })
     }
 }
 

@@ -10,12 +10,13 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::faults::{from_close, from_socket};
+use super::faults::{SETTINGS, from_close, from_socket};
 use super::hear::{Hearing, fault, ignored, parsed};
 use super::inbox::inbox;
 use super::pump::{Ends, Pump};
 use super::say::{self, AppendWriter, text_message};
 use super::socket::{Assembler, Incoming, Socket, connect};
+use super::transcription::Transcription;
 use super::wire::{ServerEvent, WireError};
 use super::{OpenAiOptions, Shared};
 
@@ -25,7 +26,8 @@ const COMMANDS: usize = 256;
 /// Opens a session and leaves a task behind that serves it.
 pub(super) async fn open(shared: &Shared, spec: EngineSpec, lanes: EngineLanes) -> Result<EngineSession, EngineError> {
     let began = Instant::now();
-    let opened = establish(shared, &spec).await;
+    let mut transcription = Transcription::new(&shared.options, &spec.agent, &shared.hints_refused);
+    let opened = establish(shared, &spec, &mut transcription).await;
     match &opened {
         Ok(_) => {
             let seconds = began.elapsed().as_secs_f64();
@@ -45,13 +47,18 @@ pub(super) async fn open(shared: &Shared, spec: EngineSpec, lanes: EngineLanes) 
     events.push(EngineEvent::Ready);
     let (commands, commands_out) = lane(COMMANDS);
     let ends = Ends { commands: commands_out, caller: lanes.caller, events };
-    let pump = Pump::new(socket, assembler, ends, hearing, AppendWriter::new(spec.audio), shared.pace);
+    let append = AppendWriter::new(spec.audio);
+    let pump = Pump::new(socket, assembler, ends, (hearing, append, transcription), shared.pace);
     // The task ends by itself within a second of the stream being dropped: the stream tells it.
     actix_rt::spawn(pump.run().instrument(tracing::Span::current()));
     Ok(EngineSession { commands, events: Box::pin(stream) })
 }
 
-async fn establish(shared: &Shared, spec: &EngineSpec) -> Result<(impl Socket + use<>, Assembler), EngineError> {
+async fn establish(
+    shared: &Shared,
+    spec: &EngineSpec,
+    transcription: &mut Transcription,
+) -> Result<(impl Socket + use<>, Assembler), EngineError> {
     let options = &shared.options;
     let connecting = connect(&shared.outbound, options, Some(spec.call));
     let mut socket = timeout(options.connect_timeout, connecting)
@@ -59,9 +66,12 @@ async fn establish(shared: &Shared, spec: &EngineSpec) -> Result<(impl Socket + 
         .map_err(|_| EngineError::Stalled("no connection in time"))??;
     let mut assembler = Assembler::default();
     let waiting_for = Cell::new("");
-    timeout(options.ready_timeout, configure(&mut socket, &mut assembler, spec, options, &waiting_for))
-        .await
-        .map_err(|_| EngineError::Stalled(waiting_for.get()))??;
+    timeout(
+        options.ready_timeout,
+        configure(&mut socket, &mut assembler, (spec, options, transcription), &waiting_for),
+    )
+    .await
+    .map_err(|_| EngineError::Stalled(waiting_for.get()))??;
     Ok((socket, assembler))
 }
 
@@ -69,15 +79,22 @@ async fn establish(shared: &Shared, spec: &EngineSpec) -> Result<(impl Socket + 
 async fn configure<S: Socket>(
     socket: &mut S,
     assembler: &mut Assembler,
-    spec: &EngineSpec,
-    options: &OpenAiOptions,
+    (spec, options, transcription): (&EngineSpec, &OpenAiOptions, &mut Transcription),
     waiting_for: &Cell<&'static str>,
 ) -> Result<(), EngineError> {
     waiting_for.set("no session.created in time");
     expect(socket, assembler, "session.created").await?;
     waiting_for.set("no session.updated in time");
-    send(socket, say::session_update(spec, options)).await?;
-    expect(socket, assembler, "session.updated").await?;
+    send(socket, say::session_update(spec, options, transcription.wire(spec.language))).await?;
+    match expect(socket, assembler, "session.updated").await {
+        // An update is refused as a whole: it may be the hints that the service does not take.
+        Err(EngineError::Refused(reason)) if transcription.told_hints() && reason.starts_with(SETTINGS) => {
+            send(socket, say::session_update(spec, options, transcription.bare())).await?;
+            expect(socket, assembler, "session.updated").await?;
+            transcription.refuse();
+        }
+        other => other?,
+    }
     waiting_for.set("context not accepted in time");
     for event in say::replay(&spec.context) {
         socket.feed(text_message(event.into())?).await.map_err(|error| from_socket(&error))?;

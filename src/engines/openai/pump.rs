@@ -23,6 +23,7 @@ use super::hear::{Hearing, ignored};
 use super::inbox::EventSender;
 use super::say::{self, AppendWriter};
 use super::socket::{Assembler, Incoming, Socket};
+use super::transcription::Transcription;
 
 /// Frames read before other tasks of the thread get their turn.
 const FRAMES_A_POLL: usize = 64;
@@ -89,6 +90,7 @@ pub(super) struct Pump<S> {
     ends: Ends,
     hearing: Hearing,
     append: AppendWriter,
+    transcription: Transcription,
     heard: VecDeque<EngineEvent>,
     pongs: VecDeque<Bytes>,
     pace: Pace,
@@ -111,8 +113,7 @@ impl<S: Socket> Pump<S> {
         socket: S,
         assembler: Assembler,
         ends: Ends,
-        hearing: Hearing,
-        append: AppendWriter,
+        (hearing, append, transcription): (Hearing, AppendWriter, Transcription),
         pace: Pace,
     ) -> Self {
         Self {
@@ -121,6 +122,7 @@ impl<S: Socket> Pump<S> {
             ends,
             hearing,
             append,
+            transcription,
             heard: VecDeque::new(),
             pongs: VecDeque::new(),
             pace,
@@ -239,10 +241,19 @@ impl<S: Socket> Pump<S> {
 
     fn hear(&mut self, text: &[u8]) -> Result<(), End> {
         self.received.increment(text.len() as u64);
-        self.hearing.hear(text, &mut self.heard);
+        if self.hearing.hear(text, &mut self.heard) {
+            self.transcription.refuse();
+        }
         while let Some(event) = self.heard.pop_front() {
             match event {
                 EngineEvent::Lost(error) => return Err(error.into()),
+                EngineEvent::SpeechStopped { item, at_ms, .. } => {
+                    let behind = self.append.since(at_ms);
+                    self.ends.events.push(EngineEvent::SpeechStopped { item, at_ms, behind });
+                }
+                EngineEvent::CallerTranscript { item, text } if self.transcription.is_echo(&text) => {
+                    self.ends.events.push(EngineEvent::CallerTranscriptFailed { item });
+                }
                 event => self.ends.events.push(event),
             }
         }
@@ -281,11 +292,15 @@ impl<S: Socket> Pump<S> {
             self.ping_open = true;
             return Ok(Some(Message::Ping(Bytes::new())));
         }
-        if !self.commands_gone {
+        while !self.commands_gone {
             match self.ends.commands.poll_recv(cx) {
-                Poll::Ready(Some(command)) => return self.text(say::command(&command).into()).map(Some),
+                Poll::Ready(Some(command)) => {
+                    if let Some(text) = say::command(&command, &mut self.transcription) {
+                        return self.text(text.into()).map(Some);
+                    }
+                }
                 Poll::Ready(None) => self.commands_gone = true,
-                Poll::Pending => {}
+                Poll::Pending => break,
             }
         }
         if self.commands_gone || self.caller_gone {

@@ -1,6 +1,8 @@
 //! What Caly says to the vendor: each client event as JSON text. Caly alone asks for answers, so the engine's own
 //! turn detection creates and interrupts nothing.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
@@ -8,6 +10,7 @@ use caly_actors::domain::TurnDetection;
 use caly_actors::ports::{ContextItem, EngineAudio, EngineCommand, EngineError, EngineSpec, ToolSpec};
 use serde_json::{Value, json};
 
+use super::transcription::Transcription;
 use super::{NoiseReduction, OpenAiOptions};
 
 /// Audio merged into one append when frames have piled up.
@@ -21,11 +24,22 @@ pub(super) struct AppendWriter {
     text: BytesMut,
     merged: Vec<u8>,
     merge_bytes: usize,
+    bytes_per_ms: usize,
+    /// Bytes written in all.
+    written: u64,
 }
 
 impl AppendWriter {
     pub(super) fn new(audio: EngineAudio) -> Self {
-        Self { text: BytesMut::new(), merged: Vec::new(), merge_bytes: audio.bytes_per_ms() * MERGE_MS }
+        let bytes_per_ms = audio.bytes_per_ms();
+        let merge_bytes = bytes_per_ms * MERGE_MS;
+        Self { text: BytesMut::new(), merged: Vec::new(), merge_bytes, bytes_per_ms, written: 0 }
+    }
+
+    /// How much audio was written since a place that the vendor names in its own count: all audio of the session.
+    pub(super) fn since(&self, at_ms: u64) -> Duration {
+        let written_ms = self.written / self.bytes_per_ms as u64;
+        Duration::from_millis(written_ms.saturating_sub(at_ms))
     }
 
     /// One append of `first` and as many of the waiting frames as fit into 100 ms. A lone frame is not copied.
@@ -50,6 +64,7 @@ impl AppendWriter {
     }
 
     fn encode(&mut self, audio: &[u8]) -> Bytes {
+        self.written += audio.len() as u64;
         let room = audio.len().div_ceil(3) * 4;
         self.text.reserve(APPEND_HEAD.len() + room + APPEND_TAIL.len());
         self.text.extend_from_slice(APPEND_HEAD);
@@ -65,7 +80,7 @@ impl AppendWriter {
 
 /// `session.update` with everything that Caly decides. Defaults that differ between the vendor's pages and its
 /// service are sent explicitly.
-pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions) -> String {
+pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions, transcription: Value) -> String {
     let format = audio_format(spec.audio);
     let voice = match &*spec.agent.voice {
         custom if custom.starts_with("voice_") => json!({ "id": custom }),
@@ -78,7 +93,7 @@ pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions) -> Stri
         "audio": {
             "input": {
                 "format": format,
-                "transcription": transcription(options),
+                "transcription": transcription,
                 "noise_reduction": options.noise_reduction.map(|kind| json!({ "type": kind.as_str() })),
                 "turn_detection": turn_detection(spec.agent.turn_detection),
             },
@@ -95,14 +110,6 @@ fn audio_format(audio: EngineAudio) -> Value {
         EngineAudio::Pcm24 => json!({ "type": "audio/pcm", "rate": 24_000 }),
         EngineAudio::ALaw => json!({ "type": "audio/pcma" }),
         EngineAudio::MuLaw => json!({ "type": "audio/pcmu" }),
-    }
-}
-
-fn transcription(options: &OpenAiOptions) -> Value {
-    match (&options.transcription_model, &options.transcription_language) {
-        (None, _) => Value::Null,
-        (Some(model), None) => json!({ "model": model }),
-        (Some(model), Some(language)) => json!({ "model": model, "language": language }),
     }
 }
 
@@ -159,9 +166,9 @@ pub(super) fn replay(context: &[ContextItem]) -> Vec<String> {
     events
 }
 
-/// One command as the client event it stands for.
-pub(super) fn command(command: &EngineCommand) -> String {
-    match command {
+/// One command as the client event it stands for; `None`: it says nothing to this service.
+pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription) -> Option<String> {
+    Some(match command {
         EngineCommand::CreateResponse { wish, instructions } => {
             let mut response = json!({ "metadata": { "caly_wish": wish.to_string() } });
             if let Some(instructions) = instructions {
@@ -180,7 +187,8 @@ pub(super) fn command(command: &EngineCommand) -> String {
         EngineCommand::ToolOutput { tool_call, output } => create_item(tool_output(tool_call, output)),
         EngineCommand::Note(text) => create_item(message("system", "input_text", text)),
         EngineCommand::CallerText(text) => create_item(message("user", "input_text", text)),
-    }
+        EngineCommand::CallerSpeaks(language) => return transcription.update(*language),
+    })
 }
 
 fn create_item(item: Value) -> String {

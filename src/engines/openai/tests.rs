@@ -1,6 +1,7 @@
 //! Sessions against a hand-written server, and the wire in both directions against hand-written JSON.
 
 mod hearing;
+mod hints;
 mod saying;
 mod server;
 mod sessions;
@@ -63,6 +64,7 @@ fn spec() -> EngineSpec {
         tools: Arc::new([]),
         context: Vec::new(),
         audio: EngineAudio::Pcm24,
+        language: None,
     }
 }
 

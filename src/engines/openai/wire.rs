@@ -66,6 +66,12 @@ pub(super) struct WireError {
     pub(super) code: Option<serde_json::Value>,
     #[serde(default)]
     pub(super) message: Option<String>,
+    /// The setting that was wrong.
+    #[serde(default)]
+    pub(super) param: Option<serde_json::Value>,
+    /// Ours, if the event had one.
+    #[serde(default)]
+    pub(super) event_id: Option<serde_json::Value>,
 }
 
 impl WireError {

@@ -274,7 +274,7 @@ async fn a_short_call_ends_with_the_caller_hanging_up() {
 
 /// Whether a scenario needs an agent that can do something.
 fn with_tools(name: &str) -> bool {
-    name == "appointment"
+    matches!(name, "appointment" | "errands")
 }
 
 #[actix_rt::test]

@@ -139,6 +139,19 @@ fn transcription(value: &Value, path: &str) -> Checked {
     if map.contains_key("delay") && model.as_str() != Some("gpt-realtime-whisper") {
         return Err(Refusal::unknown(&join(path, "delay")));
     }
+    // The streaming recogniser documents that it takes none; the one that tells speakers apart does not either.
+    if map.contains_key("prompt")
+        && matches!(model.as_str(), Some("gpt-realtime-whisper" | "gpt-4o-transcribe-diarize"))
+    {
+        let message = format!("'{}' is not supported with the model {model}.", join(path, "prompt"));
+        return Err(Refusal::new("invalid_value", message, Some(&join(path, "prompt"))));
+    }
+    for key in ["languages", "keywords"] {
+        let words = |value: &Value| value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
+        if let Some(value) = map.get(key).filter(|value| !words(value)) {
+            return Err(Refusal::value(&join(path, key), value, "a list of strings"));
+        }
+    }
     for key in ["language", "prompt"] {
         map.get(key).map_or(Ok(()), |text| string(text, &join(path, key)))?;
     }

@@ -400,3 +400,31 @@ async fn the_echo_mode_sends_each_chunk_back_as_it_came() {
     let delta = events.last().unwrap();
     assert_eq!((&delta["delta"], &delta["response_id"]), (&json!("AAECAw=="), &json!("resp_echo")));
 }
+
+#[test]
+fn a_recogniser_is_told_only_what_it_documents() {
+    let session = super::schema::fresh_session("sess_1", "gpt-realtime", 0);
+    let update = |wire: Value| {
+        let session_update = json!({"type": "realtime", "audio": {"input": {"transcription": wire}}});
+        super::schema::updated(&session, &session_update, super::schema::Past::default())
+    };
+    for wire in [
+        json!({"model": "gpt-4o-mini-transcribe", "language": "hi", "prompt": "A shop."}),
+        json!({"model": "gpt-transcribe", "languages": ["en", "hi"], "prompt": "A shop."}),
+        json!({"model": "gpt-realtime-whisper", "language": "en"}),
+    ] {
+        let merged = update(wire.clone()).unwrap();
+        assert_eq!(merged["audio"]["input"]["transcription"], wire, "the object is taken as a whole");
+    }
+    for (wire, named) in [
+        (json!({"model": "gpt-realtime-whisper", "prompt": "x"}), "prompt"),
+        (json!({"model": "gpt-4o-transcribe-diarize", "prompt": "x"}), "prompt"),
+        (json!({"model": "whisper-1", "languages": ["hi"]}), "languages"),
+        (json!({"model": "gpt-transcribe", "languages": "hi"}), "languages"),
+        (json!({"model": "whisper-1", "language": "hi-Latn"}), "language"),
+        (json!({"model": "whisper-1", "hints": []}), "hints"),
+    ] {
+        let param = update(wire.clone()).unwrap_err().param.unwrap_or_default();
+        assert_eq!(param, format!("session.audio.input.transcription.{named}"), "{wire}");
+    }
+}

@@ -141,6 +141,7 @@ mod tests {
             started_ms,
             ended_ms: started_ms + 1,
             latency_ms: None,
+            gaps_ms: [None; 5],
         }))
     }
 

@@ -64,6 +64,9 @@ pub(super) struct TurnBody {
     pub(super) started_ms: i64,
     pub(super) ended_ms: i64,
     pub(super) latency_ms: Option<i64>,
+    /// Commit, first audio, sent, heard, total; absent in a spool of an earlier version.
+    #[serde(default)]
+    pub(super) gaps_ms: [Option<i64>; 5],
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -221,7 +224,8 @@ fn turn_body(call: CallId, turn: &Turn) -> TurnBody {
         interrupted: turn.interrupted,
         started_ms: millis(turn.started),
         ended_ms: millis(turn.ended),
-        latency_ms: turn.latency.map(millis),
+        latency_ms: turn.latency.map(|latency| millis(latency.to_sent())),
+        gaps_ms: turn.latency.map(|latency| latency.gaps().map(|gap| gap.map(millis))).unwrap_or_default(),
     }
 }
 

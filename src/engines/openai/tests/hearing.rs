@@ -24,7 +24,7 @@ impl Ear {
 
     fn hear(&self, frame: &str) -> Vec<EngineEvent> {
         let mut events = VecDeque::new();
-        self.0.borrow_mut().hear(frame.as_bytes(), &mut events);
+        let _ = self.0.borrow_mut().hear(frame.as_bytes(), &mut events);
         events.into()
     }
 
@@ -55,7 +55,10 @@ fn each_event_about_the_caller_is_told() {
     let item: Arc<str> = "item_U1".into();
     let table = [
         (fixture!("input_audio_buffer.speech_started"), EngineEvent::SpeechStarted { item: item.clone(), at_ms: 1480 }),
-        (fixture!("input_audio_buffer.speech_stopped"), EngineEvent::SpeechStopped { item: item.clone(), at_ms: 3212 }),
+        (
+            fixture!("input_audio_buffer.speech_stopped"),
+            EngineEvent::SpeechStopped { item: item.clone(), at_ms: 3212, behind: Duration::ZERO },
+        ),
         (fixture!("input_audio_buffer.committed"), EngineEvent::TurnCommitted { item: item.clone() }),
         (
             fixture!("input_audio_transcription.completed"),

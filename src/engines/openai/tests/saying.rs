@@ -5,12 +5,19 @@ use std::sync::Arc;
 use base64::Engine as _;
 use bytes::Bytes;
 use caly_actors::domain::TurnDetection;
-use caly_actors::ports::{ContextItem, EngineAudio, EngineCommand, ToolSpec};
+use caly_actors::ports::{ContextItem, EngineAudio, EngineCommand, EngineSpec, ToolSpec};
 use serde_json::{Value, json};
 
 use super::{agent, options, spec};
 use crate::engines::openai::NoiseReduction;
-use crate::engines::openai::say::{AppendWriter, command, replay, session_update};
+use crate::engines::openai::OpenAiOptions;
+use crate::engines::openai::say::{AppendWriter, command, replay};
+use crate::engines::openai::transcription::Transcription;
+
+fn session_update(spec: &EngineSpec, options: &OpenAiOptions) -> String {
+    let told = Transcription::new(options, &spec.agent, &Arc::default()).wire(spec.language);
+    crate::engines::openai::say::session_update(spec, options, told)
+}
 
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("valid JSON")
@@ -140,8 +147,10 @@ fn each_command_is_one_documented_event() {
         (EngineCommand::Note("The line is bad.".into()), message("system", "The line is bad.")),
         (EngineCommand::CallerText("1042".into()), message("user", "1042")),
     ];
+    let mut told = Transcription::new(&options("https://a.example"), &spec().agent, &Arc::default());
     for (asked, expected) in table {
-        assert_eq!(parsed(&command(&asked)), expected, "{asked:?}");
+        let text = command(&asked, &mut told).unwrap_or_else(|| panic!("{asked:?}"));
+        assert_eq!(parsed(&text), expected, "{asked:?}");
     }
 }
 

@@ -1,0 +1,117 @@
+//! When the caller's sound ends, by its loudness on the line. An engine tells it only after its own window of silence, and
+//! each counts that window in its own way; latency is counted from here.
+//!
+//! Loud is what stands well above the line's own noise, which is learnt: at once where it is quieter than was thought, over
+//! seconds where it is louder.
+
+use std::time::Duration;
+
+use crate::domain::{CallTime, Pcm};
+
+/// Sound is judged in pieces of this length.
+const PIECE: Duration = Duration::from_millis(10);
+/// Mean of the magnitude of 16-bit samples below which nothing is speech, however quiet the line is: about -47 dB.
+const LOUD_MIN: f32 = 140.0;
+/// How far above the line's noise speech stands.
+const ABOVE_NOISE: f32 = 3.0;
+/// Share of the way to a louder level that the noise is believed to rise in one piece: half of it in 14 s.
+const NOISE_RISE: f32 = 0.0005;
+/// Quiet after sound that is worth telling: longer than the gap before a plosive, shorter than any engine's window.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// Listens to one stream.
+#[derive(Clone, Default, Debug)]
+pub struct LineLevel {
+    /// `None` until something was heard.
+    noise: Option<f32>,
+    /// Whether each of the last three pieces was loud. A single one is a click.
+    recent: [bool; 3],
+    /// The end of the last sound, if its end has not been told.
+    sounded: Option<CallTime>,
+}
+
+impl LineLevel {
+    /// Takes sound that began at this time. Gives the end of the caller's sound, once it has been quiet for a moment.
+    pub fn hear(&mut self, began: CallTime, pcm: &Pcm) -> Option<CallTime> {
+        let samples_a_piece = (pcm.rate as usize / 100).max(1);
+        let mut ended = None;
+        let mut at = began;
+        for piece in pcm.bytes.chunks(samples_a_piece * 2) {
+            at += PIECE;
+            if self.is_sound(magnitude(piece)) {
+                self.sounded = Some(at);
+            } else if self.sounded.is_some_and(|sounded| at.saturating_sub(sounded) >= QUIET) {
+                ended = self.sounded.take();
+            }
+        }
+        ended
+    }
+
+    fn is_sound(&mut self, level: f32) -> bool {
+        let noise = self.noise.get_or_insert(level);
+        *noise = if level < *noise { level } else { *noise + (level - *noise) * NOISE_RISE };
+        let loud = level >= LOUD_MIN.max(*noise * ABOVE_NOISE);
+        self.recent.rotate_left(1);
+        self.recent[2] = loud;
+        loud && self.recent.iter().filter(|loud| **loud).count() >= 2
+    }
+}
+
+/// Mean of the magnitude of its samples.
+fn magnitude(bytes: &[u8]) -> f32 {
+    let samples = bytes.chunks_exact(2).map(|pair| u32::from(i16::from_le_bytes([pair[0], pair[1]]).unsigned_abs()));
+    let count = samples.len().max(1);
+    samples.sum::<u32>() as f32 / count as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// A square wave of this magnitude.
+    fn tone(ms: usize, magnitude: i16) -> Vec<u8> {
+        let sample = |n: usize| if n % 8 < 4 { magnitude } else { -magnitude };
+        (0..ms * 8).flat_map(|n| sample(n).to_le_bytes()).collect()
+    }
+
+    /// When sound was said to have ended, of lengths and magnitudes one after the other, in frames of this length.
+    fn ends(parts: &[(usize, i16)], frame_ms: usize) -> Vec<u64> {
+        let bytes: Vec<u8> = parts.iter().flat_map(|(ms, magnitude)| tone(*ms, *magnitude)).collect();
+        let mut line = LineLevel::default();
+        let frames = bytes.chunks(frame_ms * 16).enumerate();
+        let heard = frames.filter_map(|(n, frame)| {
+            line.hear(MS((n * frame_ms) as u64), &Pcm { rate: 8000, bytes: frame.to_vec().into() })
+        });
+        heard.map(|at| at.as_millis() as u64).collect()
+    }
+
+    /// A name, lengths and magnitudes, and the ends that are told.
+    type Row = (&'static str, &'static [(usize, i16)], &'static [u64]);
+
+    #[test]
+    fn the_end_of_a_sound_is_where_it_was_and_told_when_it_stays_quiet() {
+        let table: [Row; 9] = [
+            ("one word", &[(500, 8), (400, 3000), (500, 8)], &[900]),
+            ("a pause between words ends nothing", &[(200, 8), (400, 3000), (130, 8), (300, 3000), (300, 8)], &[1030]),
+            ("two words", &[(200, 8), (300, 3000), (400, 8), (300, 3000), (300, 8)], &[500, 1200]),
+            ("a click is no sound", &[(500, 8), (10, 20_000), (500, 8)], &[]),
+            ("a click after a word is not its end", &[(200, 8), (300, 3000), (60, 8), (10, 9000), (400, 8)], &[500]),
+            ("silence", &[(1000, 0)], &[]),
+            ("nobody knows the end of what goes on", &[(200, 8), (800, 3000)], &[]),
+            ("a noisy line", &[(500, 300), (400, 3000), (500, 300)], &[900]),
+            ("speech from the first sample on", &[(300, 3000), (300, 8), (300, 3000), (300, 8)], &[900]),
+        ];
+        for (name, parts, expected) in table {
+            assert_eq!(ends(parts, 20), expected, "{name}");
+        }
+        assert_eq!(ends(&[(500, 8), (430, 3000), (500, 8)], 100), [930], "in larger frames");
+    }
+
+    #[test]
+    fn a_line_that_becomes_noisy_is_got_used_to() {
+        let noisy = ends(&[(500, 8), (9000, 500), (400, 6000), (400, 500)], 20);
+        assert_eq!(noisy.last(), Some(&9900), "{noisy:?}");
+    }
+}
