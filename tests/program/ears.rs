@@ -17,6 +17,9 @@ const PART: usize = 3;
 /// A debug build that shares its processors with other tests; the campaign holds a release build to 60 ms.
 const AFTER_DETECTION: Duration = Duration::from_millis(500);
 
+/// One of them lasts a second, so that a busy machine decides, and it may be late once with another's words.
+const BACKCHANNELS_WRONG: usize = 2;
+
 async fn outcome(server: &Server, case: &Case, number: usize) -> Outcome {
     // Not all in one moment, as callers never ring.
     tokio::time::sleep(Duration::from_millis(number as u64 * 61)).await;
@@ -30,7 +33,7 @@ async fn outcome(server: &Server, case: &Case, number: usize) -> Outcome {
 #[actix_rt::test]
 async fn listeners_noises_and_echoes_are_told_from_interruptions() {
     let all = ears::cases().unwrap();
-    let engine = EngineOptions { ear: Some(ears::ear(&all)), ..EngineOptions::sandbox().unwrap() };
+    let engine = EngineOptions { ear: Some(ears::ear(&all)), workers: 2, ..EngineOptions::sandbox().unwrap() };
     let engine = serve(engine).await.unwrap();
     let server = Server::start(Settings::default().engine(engine.url.trim_end_matches("/realtime"))).await;
     let key = format!("Bearer {}", server.admin_key().await);
@@ -44,7 +47,7 @@ async fn listeners_noises_and_echoes_are_told_from_interruptions() {
     let figures = Figures::of(&join_all(calls).await);
     assert!(figures.calls(Kind::Backchannel) >= 20 && figures.calls(Kind::Interruption) >= 20, "{:?}", figures.calls);
     assert!(figures.calls(Kind::Noise) >= 3 && figures.calls(Kind::Echo) >= 4, "{:?}", figures.calls);
-    assert!(figures.share(Kind::Backchannel) <= 5.0, "{:#?}", figures.wrong);
+    assert!(figures.wrong(Kind::Backchannel) <= BACKCHANNELS_WRONG, "{:#?}", figures.wrong);
     assert_eq!(figures.wrong(Kind::Interruption), 0, "{:#?}", figures.wrong);
     assert_eq!(figures.echo_interrupted, 0, "{:#?}", figures.wrong);
     let late = quantile(&figures.after_detection, 0.9);

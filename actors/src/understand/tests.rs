@@ -479,7 +479,6 @@ fn listeners_words_are_told_from_a_wish_to_speak() {
     }
 }
 
-/// Everything that recognisers write for the labelled set, by its kind.
 #[test]
 fn every_spelling_of_the_labelled_set_is_what_its_label_says() {
     let labels = include_str!("../../../tests/fixtures/ears/ears.toml");
