@@ -11,7 +11,7 @@ CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 POSTGRES := scripts/test-postgres.sh
 
-.PHONY: help run demo test check fmt bench faults soak fuzz mutants train eval tools
+.PHONY: help run demo test check fmt bench faults ears soak fuzz mutants train eval tools
 
 help: ## show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,10 @@ train: tools ## train the model of intents from actors/data/understand (half a m
 eval: tools ## measure how wordings are understood that training never saw
 	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- eval
 
-CAMPAIGN ?= kill drain endings actions leak database idle
+ears: ## play the labelled set of backchannels, interruptions, noises and echoes against a release server (4 minutes)
+	@CAMPAIGN=ears $(MAKE) faults
+
+CAMPAIGN ?= kill drain endings actions ears leak database idle
 faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 40 minutes)
 	$(CARGO) build --release --locked --bin caly
 	$(CARGO) bench --locked --bench faults --no-run

@@ -14,8 +14,12 @@
 mod acting;
 #[path = "faults/database.rs"]
 mod database;
+#[path = "../tests/support/ears.rs"]
+mod ears;
 #[path = "faults/endings.rs"]
 mod endings;
+#[path = "faults/ears.rs"]
+mod hearing;
 #[path = "faults/idle.rs"]
 mod idle;
 #[path = "../tests/support/integrity.rs"]
@@ -68,8 +72,7 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str =
-    "kill, drain, endings, actions [own|shop], leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+const CAMPAIGNS: &str = "kill, drain, endings, actions [own|shop], ears, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -78,6 +81,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["drain"] => life::drain(size).await,
         ["endings"] => endings::run(size).await,
         ["actions", which @ ..] => acting::run(which, size).await,
+        ["ears"] => hearing::run(size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
         ["idle", which @ ..] => idle::run(which, size).await,

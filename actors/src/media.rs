@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 
 use crate::audio::convert::{FromEngine, ToEngine};
+use crate::audio::echo::{EchoWatch, Pass};
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::audio::level::LineLevel;
 use crate::audio::playout::{Playout, Step};
@@ -87,6 +88,7 @@ pub struct Media {
     playout: Option<Playout>,
     to_engine: Option<ToEngine>,
     from_engine: Option<FromEngine>,
+    echo: EchoWatch,
     tap: Option<Box<dyn RecordingTap>>,
     line: LineLevel,
     /// Audio of this response is dropped: nobody wants it any more.
@@ -114,6 +116,7 @@ impl Media {
             playout: None,
             to_engine: None,
             from_engine: None,
+            echo: EchoWatch::new(8_000),
             tap: None,
             line: LineLevel::default(),
             unwanted: None,
@@ -267,8 +270,12 @@ impl Media {
         if let Some(tap) = &mut self.tap {
             tap.caller(began, pcm);
         }
+        let pass = self.echo.heard(&pcm.bytes);
         if let Some(converter) = &mut self.to_engine {
-            self.spec.to_engine.push(converter.convert(&pcm.bytes));
+            self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
+        }
+        if pass == Pass::Caller {
+            self.tell(CallEvent::EchoHeard { only: false });
         }
     }
 
@@ -279,6 +286,7 @@ impl Media {
             self.playout = Some(Playout::new(rate));
             self.to_engine = Some(ToEngine::new(rate, self.spec.audio));
             self.from_engine = Some(FromEngine::new(rate, self.spec.audio));
+            self.echo = EchoWatch::new(rate);
             self.tap = self.spec.recordings.open(&self.spec.facts, rate);
             // Agent audio made while the phone connected waits in the lane until now.
             ctx.add_stream(self.spec.from_engine.clone());
@@ -303,7 +311,12 @@ impl Media {
         self.pump(ctx);
     }
 
+    /// Not for its own voice: the engine hears somebody, and cannot know who.
     fn hold(&mut self) {
+        if self.echo.is_echo() {
+            metrics::counter!("caly_echoes_total").increment(1);
+            return self.tell(CallEvent::EchoHeard { only: true });
+        }
         let now = self.spec.clock.now();
         let Some(left) = self.playout.as_mut().and_then(|playout| playout.hold(now)) else { return };
         if let Some(link) = &self.link {
@@ -364,13 +377,17 @@ impl Media {
         let command = match step {
             Step::Send(bytes, heard_at) => {
                 self.frames_out += 1;
+                self.echo.sent(&bytes);
                 if let Some(tap) = &mut self.tap {
                     tap.agent(heard_at, &Pcm { rate, bytes: bytes.clone() });
                 }
                 CarrierCommand::Audio(bytes)
             }
             Step::Mark(name) => CarrierCommand::Mark(name),
-            Step::Began(item, first) => return self.tell(CallEvent::SpeechBegan { item, first }),
+            Step::Began(item, first) => {
+                self.echo.paused();
+                return self.tell(CallEvent::SpeechBegan { item, first });
+            }
             Step::Heard(item, at) => return self.tell(CallEvent::SpeechHeard { item, at }),
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };

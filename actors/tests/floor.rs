@@ -7,6 +7,7 @@ mod support;
 
 use std::time::Duration;
 
+use caly_actors::call::event::CallEvent;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
 use support::*;
@@ -14,6 +15,8 @@ use support::*;
 const MS: fn(u64) -> Duration = Duration::from_millis;
 /// How long the agent's answer is.
 const ANSWER: u64 = 5_000;
+/// An engine tells that the caller stopped after the silence that ends a turn.
+const SILENCE: u64 = 500;
 
 /// A call in the middle of an answer of five seconds, one second of which was heard.
 async fn amid(barge_in: BargeIn) -> (World, Session, Line) {
@@ -46,7 +49,7 @@ fn written(session: &Session, text: &str) {
 /// A short sound and, if they come, its words.
 async fn says(session: &Session, millis: u64, words: Option<&str>) {
     speaks(session);
-    tokio::time::sleep(MS(millis)).await;
+    tokio::time::sleep(MS(millis + SILENCE)).await;
     falls_silent(session);
     tokio::time::sleep(MS(200)).await;
     if let Some(words) = words {
@@ -87,14 +90,14 @@ async fn a_listeners_haan_stops_the_agent_for_a_moment_and_costs_not_a_word() {
     speaks(&session);
     tokio::time::sleep(MS(10)).await;
     assert_eq!(clears(&line), 1, "silent at once");
-    tokio::time::sleep(MS(240)).await;
+    tokio::time::sleep(MS(240 + SILENCE)).await;
     falls_silent(&session);
     tokio::time::sleep(MS(200)).await;
     written(&session, "haan ji");
     let turn = wait_for(|| answer(&world)).await;
     assert!(!turn.interrupted && turn.unheard.is_empty() && turn.text.ends_with("ten"), "{turn:?}");
-    // A second was heard before, the rest after 450 ms of silence.
-    let expected = MS(ANSWER - 1_000 + 450);
+    // A second was heard before, the rest after the haan, the engine's silence and 200 ms to write it down.
+    let expected = MS(ANSWER - 1_000 + 450 + SILENCE);
     assert!((world.now() - begun).abs_diff(expected) < MS(250), "heard to its end after {:?}", world.now() - begun);
     assert_eq!(told(&session).await, [""; 0], "nobody answers a listener");
     assert_eq!((world.events("agent_went_on"), world.events("caller_interrupted")), (1, 0));
@@ -123,12 +126,12 @@ async fn an_eager_agent_is_interrupted_by_the_first_sound() {
 
 #[actix::test]
 async fn an_agent_is_interrupted_by_speech_that_lasts() {
-    lasting_speech_interrupts(BargeIn::Normal, 600).await;
+    lasting_speech_interrupts(BargeIn::Normal, 1_000 + SILENCE).await;
 }
 
 #[actix::test]
 async fn a_cautious_agent_is_interrupted_by_speech_that_lasts_longer() {
-    lasting_speech_interrupts(BargeIn::Cautious, 1_000).await;
+    lasting_speech_interrupts(BargeIn::Cautious, 1_500 + SILENCE).await;
 }
 
 #[actix::test]
@@ -159,9 +162,87 @@ async fn a_longer_sound_whose_words_do_not_come_is_an_interruption() {
 }
 
 #[actix::test]
+async fn a_sound_without_words_in_it_is_passed_over_also_when_it_is_longer() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    says(&session, 700, Some("")).await;
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(!turn.interrupted, "{turn:?}");
+    assert_eq!((world.events("agent_went_on"), told(&session).await), (1, vec![]));
+}
+
+#[actix::test]
+async fn two_short_words_one_after_the_other_are_still_a_listeners() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    says(&session, 350, None).await;
+    session.say(EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 });
+    tokio::time::sleep(MS(350)).await;
+    written(&session, "haan");
+    tokio::time::sleep(MS(SILENCE)).await;
+    session.say(EngineEvent::SpeechStopped { item: "u2".into(), at_ms: 0, behind: MS(0) });
+    session.say(EngineEvent::TurnCommitted { item: "u2".into() });
+    session.say(EngineEvent::CallerTranscript { item: "u2".into(), text: "theek hai".into() });
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(!turn.interrupted, "{turn:?}");
+    assert_eq!(told(&session).await, [""; 0]);
+}
+
+#[actix::test]
+async fn words_of_a_wish_to_speak_interrupt_while_more_is_being_said() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    says(&session, 300, None).await;
+    session.say(EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 });
+    written(&session, "ruko");
+    wait_for(|| (world.events("caller_interrupted") == 1).then_some(())).await;
+    assert!(wait_for(|| answer(&world)).await.interrupted);
+}
+
+#[actix::test]
+async fn words_said_before_the_agent_spoke_do_not_decide() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    speaks(&session);
+    tokio::time::sleep(MS(250 + SILENCE)).await;
+    falls_silent(&session);
+    session.say(EngineEvent::CallerTranscript { item: "u0".into(), text: "mera order kahan hai".into() });
+    written(&session, "haan");
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(!turn.interrupted, "{turn:?}");
+}
+
+#[actix::test]
+async fn the_agents_own_voice_is_no_turn_of_the_caller() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    speaks(&session);
+    tokio::time::sleep(MS(10)).await;
+    world.tell(CallEvent::EchoHeard { only: true });
+    // It may come back for as long as the agent speaks.
+    tokio::time::sleep(MS(2_000)).await;
+    falls_silent(&session);
+    tokio::time::sleep(MS(900)).await;
+    written(&session, "five six seven");
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(!turn.interrupted, "{turn:?}");
+    assert_eq!(told(&session).await, ["delete"], "the engine is not to answer itself");
+    assert!(world.turns().iter().all(|turn| !turn.text.contains("five six seven") || turn.speaker == Speaker::Agent));
+}
+
+#[actix::test]
+async fn a_caller_who_speaks_over_the_echo_interrupts_as_any_other() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    speaks(&session);
+    tokio::time::sleep(MS(10)).await;
+    world.tell(CallEvent::EchoHeard { only: true });
+    tokio::time::sleep(MS(1_000)).await;
+    let begun = world.now();
+    world.tell(CallEvent::EchoHeard { only: false });
+    wait_for(|| (world.events("caller_interrupted") == 1).then_some(())).await;
+    assert!((world.now() - begun).abs_diff(MS(1_000 + SILENCE)) < MS(50), "{:?}", world.now() - begun);
+    assert!(wait_for(|| answer(&world)).await.interrupted);
+}
+
+#[actix::test]
 async fn haan_at_the_very_end_is_an_answer() {
     let (world, session, _line) = amid(BargeIn::Normal).await;
-    tokio::time::sleep(MS(ANSWER - 1_000 - 400)).await;
+    tokio::time::sleep(MS(ANSWER - 1_000 - 300)).await;
     says(&session, 250, Some("haan")).await;
     let turn = wait_for(|| answer(&world)).await;
     assert!(turn.text.contains("nine"), "{turn:?}");
@@ -176,7 +257,7 @@ async fn while_it_is_open_who_goes_on_a_lost_engine_and_the_end_decide() {
     session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
     let turn = wait_for(|| answer(&world)).await;
     assert!(!turn.interrupted, "what was made is heard: {turn:?}");
-    world.tell(caly_actors::call::event::CallEvent::HangUpOrdered);
+    world.tell(CallEvent::HangUpOrdered);
     assert_eq!(world.ended().await, EndReason::OperatorHungUp);
 }
 

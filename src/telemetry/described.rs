@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 70] = [
+const COUNTERS: [(&str, Unit, &str); 71] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -61,6 +61,7 @@ const COUNTERS: [(&str, Unit, &str); 70] = [
         Unit::Count,
         "What was known of callers and forgotten because its time was over, by what it was",
     ),
+    ("caly_echoes_total", Unit::Count, "Times an agent spoke on because what was heard was its own echo"),
     ("caly_engine_agent_audio_dropped_total", Unit::Count, "Agent audio dropped because the call did not take it"),
     ("caly_engine_audio_bytes_total", Unit::Bytes, "Audio exchanged with engines, by direction"),
     ("caly_engine_bytes_total", Unit::Bytes, "Bytes exchanged with engines, by direction"),

@@ -149,13 +149,20 @@ impl CallState {
 
     /// What the caller said is written down, or could not be made out.
     fn on_caller_words(&mut self, item: &Arc<str>, text: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
+        let echo = self.are_echo(item);
+        // The engine is not to believe that the caller said what it said itself.
+        out.extend(echo.then(|| Effect::Engine(EngineCommand::DeleteItem { item: Arc::clone(item) })));
+        let text = text.filter(|_| !echo);
+        let over = self.spoken_over.contains(item);
         let listening = self.only_listens(item, text.unwrap_or_default());
         let turn = self.turns.caller_said(now, item, text.unwrap_or_default());
         if !turn.text.is_empty() {
             self.await_meaning(turn.id, turn.started, listening);
         }
         self.record_turn(turn, out);
-        self.words_decide(text, now, out);
+        if over {
+            self.words_decide(text, now, out);
+        }
         self.settle_held(false, now, out);
     }
 

@@ -61,6 +61,12 @@ pub enum CallEvent {
     PlayoutDrained,
     /// Playout is held as asked; this much is left to hear of what has been made so far.
     PlayoutHeld(Duration),
+    /// What comes from the caller's side is only the agent's own voice, and it was not stopped for it; or it turned out to
+    /// be more than that.
+    EchoHeard {
+        /// Nothing but echo.
+        only: bool,
+    },
     /// Playout was cut as asked; what had not been heard.
     PlayoutCut(Vec<Cut>),
     /// The engine session said something.

@@ -2,7 +2,8 @@
 //! decided whether that was an interruption, a listener's "haan", or a noise.
 //!
 //! An interruption is speech that lasts, or words that are more than a listener's. Those words said at the very end of what
-//! the agent says are an answer: "Shall I cancel it?" "Haan."
+//! the agent says are an answer: "Shall I cancel it?" "Haan." How long somebody spoke is known late: the engine tells that
+//! they stopped only after the silence that ends a turn. The agent's own voice coming back is nobody's: see `media.rs`.
 
 use std::sync::Arc;
 
@@ -11,11 +12,16 @@ use serde_json::json;
 use super::event::{Effect, MediaWish};
 use super::state::{CallState, Phase};
 use super::timers::Timer;
+use super::waited::silence_window;
 use crate::domain::CallTime;
 use crate::understand::is_backchannel;
 
 /// From the end of a short sound to its words; a recogniser that takes longer does not decide.
 const WORDS: CallTime = CallTime::from_millis(700);
+/// The same for an echo, for which nobody waits.
+const ECHO_WORDS: CallTime = CallTime::from_secs(3);
+/// How long an engine waits that judges by meaning: it does not tell, but it is rarely less.
+const SILENCE_BY_MEANING: CallTime = CallTime::from_millis(600);
 /// A sound shorter than this is a noise, unless words say otherwise.
 const NOISE: CallTime = CallTime::from_millis(300);
 /// With no more than this left to hear, what the caller says is an answer.
@@ -27,7 +33,7 @@ const SPOKEN_OVER_MAX: usize = 8;
 /// Both wanted to speak.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Contested {
-    /// The caller's first sound.
+    /// The beginning of the caller's sound, of the last one if there were several.
     pub(super) since: CallTime,
     /// … and the end of it.
     pub(super) stopped: Option<CallTime>,
@@ -35,6 +41,22 @@ pub(super) struct Contested {
     pub(super) left: Option<CallTime>,
     /// The engine took what was said for a turn.
     pub(super) committed: bool,
+    /// Speech before the present sound, if there were several.
+    pub(super) spoken: CallTime,
+    /// It is the agent's own voice, and the agent speaks on.
+    pub(super) echo: bool,
+}
+
+impl Contested {
+    fn new(since: CallTime) -> Self {
+        Self { since, stopped: None, left: None, committed: false, spoken: CallTime::ZERO, echo: false }
+    }
+
+    /// How long the caller spoke, of the silence after it only what the engine did not wait for.
+    fn speech(&self, silence: CallTime) -> CallTime {
+        let last = self.stopped.map(|stopped| stopped.saturating_sub(self.since).saturating_sub(silence));
+        self.spoken + last.unwrap_or_default()
+    }
 }
 
 impl CallState {
@@ -44,13 +66,19 @@ impl CallState {
         if self.phase != Phase::Live || self.must_be_heard() {
             return;
         }
+        if !self.playing && self.contested.as_ref().is_some_and(|contested| contested.echo) {
+            // The agent has said all it had to, over its echo; this is an answer.
+            self.agent_goes_on("echo", now, out);
+        }
+        let silence = self.silence();
         if let Some(contested) = &mut self.contested {
             // Another sound before the first was judged: both together count.
-            contested.stopped = None;
-            self.timers.set(Timer::Floor, (contested.since + speech).max(now));
+            contested.spoken = contested.speech(silence);
+            (contested.since, contested.stopped) = (now, None);
+            self.timers.set(Timer::Floor, now + speech.saturating_sub(contested.spoken) + silence);
         } else if self.playing && !speech.is_zero() {
-            self.contested = Some(Contested { since: now, stopped: None, left: None, committed: false });
-            self.timers.set(Timer::Floor, now + speech);
+            self.contested = Some(Contested::new(now));
+            self.timers.set(Timer::Floor, now + speech + silence);
             out.push(Effect::Media(MediaWish::Hold));
         } else if self.playing || self.responses.active().is_some() {
             self.caller_goes_on(now, out);
@@ -63,21 +91,56 @@ impl CallState {
         }
     }
 
-    pub(super) fn caller_fell_silent(&mut self, now: CallTime) {
-        if let Some(contested) = &mut self.contested {
-            contested.stopped = Some(now);
-            self.timers.set(Timer::Floor, now + WORDS);
+    /// From the caller's last sound to the engine's word that they stopped.
+    fn silence(&self) -> CallTime {
+        silence_window(self.facts.agent.turn_detection).unwrap_or(SILENCE_BY_MEANING)
+    }
+
+    /// Whether what is heard is the agent's own voice, as far as it can be told by now.
+    pub(super) fn on_echo(&mut self, only_echo: bool, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(contested) = self.contested.as_mut().filter(|contested| contested.echo != only_echo) else { return };
+        contested.echo = only_echo;
+        if only_echo {
+            // It may last as long as the agent speaks.
+            self.timers.clear(Timer::Floor);
+        } else if let (Some(speech), None) = (self.facts.agent.barge_in.speech(), contested.stopped) {
+            contested.since = now;
+            self.timers.set(Timer::Floor, now + speech + self.silence());
+            out.push(Effect::Media(MediaWish::Hold));
         }
     }
 
-    /// The words of a short sound are there, or could not be made out.
+    /// These words are the agent's own, come back over the line.
+    pub(super) fn are_echo(&self, item: &Arc<str>) -> bool {
+        self.contested.as_ref().is_some_and(|contested| contested.echo) && self.spoken_over.contains(item)
+    }
+
+    pub(super) fn caller_fell_silent(&mut self, now: CallTime) {
+        if let Some(contested) = &mut self.contested {
+            contested.stopped = Some(now);
+            let wait = if contested.echo { ECHO_WORDS } else { WORDS };
+            self.timers.set(Timer::Floor, now + wait);
+        }
+    }
+
+    /// The words of a short sound are there, or could not be made out. More may be being said: then only words that are more
+    /// than a listener's decide.
     pub(super) fn words_decide(&mut self, words: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(contested) = self.contested.as_ref().filter(|contested| contested.stopped.is_some()) else { return };
-        match words.map(str::trim) {
-            Some("") | None => self.on_floor_undecided(now, out),
+        let Some(contested) = &self.contested else { return };
+        let words = words.map(str::trim);
+        let over = contested.stopped.is_some();
+        match words {
+            _ if contested.echo && over => self.agent_goes_on("echo", now, out),
+            None if over => self.on_floor_undecided(now, out),
+            // Whoever listened for words found none in it, and it did not last.
+            Some("") if over => self.agent_goes_on("noise", now, out),
             Some(words) if is_backchannel(words) && !self.is_tail(contested) => {
-                self.agent_goes_on("backchannel", now, out);
+                if over {
+                    self.agent_goes_on("backchannel", now, out);
+                }
             }
+            Some("") | None => {}
+            Some(_) if contested.echo => {}
             Some(_) => self.caller_goes_on(now, out),
         }
     }
@@ -85,19 +148,23 @@ impl CallState {
     /// No words in time: how long it lasted decides.
     pub(super) fn on_floor_undecided(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = &self.contested else { return };
-        let noise = contested.stopped.is_some_and(|stopped| stopped.saturating_sub(contested.since) < NOISE);
-        if noise { self.agent_goes_on("noise", now, out) } else { self.caller_goes_on(now, out) }
+        let short = contested.speech(self.silence()) < NOISE;
+        match contested.stopped {
+            _ if contested.echo => self.agent_goes_on("echo", now, out),
+            Some(_) if short => self.agent_goes_on("noise", now, out),
+            _ => self.caller_goes_on(now, out),
+        }
     }
 
-    /// The agent was as good as done.
     /// Notes what was committed while it is open whether the agent goes on; then it is also open whether that wants an
     /// answer.
     pub(super) fn committed_while_contested(&mut self) -> bool {
         self.contested.as_mut().map(|contested| contested.committed = true).is_some()
     }
 
+    /// The agent was as good as done, or is.
     fn is_tail(&self, contested: &Contested) -> bool {
-        self.responses.is_idle() && contested.left.is_some_and(|left| left <= TAIL)
+        self.responses.is_idle() && (!self.playing || contested.left.is_some_and(|left| left <= TAIL))
     }
 
     /// Whether words only show that somebody listens: said in the middle of what the agent says, and no more than "haan".

@@ -296,6 +296,7 @@ impl CallState {
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
+            CallEvent::EchoHeard { only } => self.on_echo(only, now, out),
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),

@@ -169,9 +169,9 @@ impl Default for CallLimits {
 pub enum BargeIn {
     /// Speaks on.
     Off,
-    /// Falls silent at once, and is interrupted by a second of speech or by words that are more than "haan".
+    /// Falls silent at once, and is interrupted by a second and a half of speech or by words that are more than "haan".
     Cautious,
-    /// The same after six tenths of a second.
+    /// The same after a second: nearly all that listeners say is shorter, and its words decide.
     Normal,
     /// Is interrupted by the first sound.
     Eager,
@@ -183,8 +183,8 @@ impl BargeIn {
     pub fn speech(self) -> Option<Duration> {
         match self {
             Self::Off => None,
-            Self::Cautious => Some(Duration::from_secs(1)),
-            Self::Normal => Some(Duration::from_millis(600)),
+            Self::Cautious => Some(Duration::from_millis(1_500)),
+            Self::Normal => Some(Duration::from_secs(1)),
             Self::Eager => Some(Duration::ZERO),
         }
     }

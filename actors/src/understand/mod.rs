@@ -38,45 +38,38 @@ const NAMED_PRODUCT: f32 = 0.7;
 /// Longest text looked at, in bytes; a caller's turn rarely reaches a tenth of it.
 const TEXT_BYTES_MAX: usize = 4096;
 
-/// What listeners say without wanting to speak, in any spelling.
-const BACKCHANNELS: [&str; 27] = [
-    "haan",
-    "ha",
-    "hmm",
-    "hm",
-    "mm",
-    "mhm",
-    "uh",
-    "huh",
-    "accha",
-    "achcha",
-    "theek",
-    "thik",
-    "hai",
-    "ji",
-    "okay",
-    "ok",
-    "right",
-    "yes",
-    "yeah",
-    "yep",
-    "sahi",
-    "bilkul",
-    "oh",
-    "sure",
-    "ओके",
-    "हम्म",
-    "राइट",
+/// What listeners say without wanting to speak, a word or a sound each; spellings with the same key are one.
+#[rustfmt::skip]
+const BACKCHANNELS: [&str; 55] = [
+    "haan", "ha", "han", "aha", "hm", "hmm", "hun", "hoon", "mm", "mhm", "mmhmm", "uh", "huh", "uhuh", "uhhuh",
+    "haanji", "hanji", "jihaan", "accha", "achcha", "acha", "theek", "thik", "ji", "sahi", "bilkul", "bilkool",
+    "okay", "ok", "okey", "right", "alright", "yes", "yeah", "yah", "ya", "yep", "yup", "oh", "ah", "sure", "fine",
+    "gotcha", "great", "nice",
+    "ओके", "हम्म", "हुम्म", "हूँ", "हां", "राइट", "यस", "श्योर", "फाइन", "ऑलराइट",
 ];
-/// Listeners say at most so many words.
+/// The same in words that are none of a listener's alone.
+#[rustfmt::skip]
+const BACKCHANNEL_PHRASES: [&[&str]; 7] = [
+    &["theek", "hai"], &["theek", "he"], &["sahi", "hai"], &["sahi", "he"], &["i", "see"], &["got", "it"], &["all", "right"],
+];
+/// Listeners say at most so many of these.
 const BACKCHANNEL_WORDS_MAX: usize = 3;
 
 /// Whether these words only show that somebody listens: "haan", "theek hai", "ok ok".
 #[must_use]
 pub fn is_backchannel(text: &str) -> bool {
     let said = keys(text);
-    let known = |key: &String| BACKCHANNELS.iter().any(|word| fold::key(word) == *key);
-    (1..=BACKCHANNEL_WORDS_MAX).contains(&said.len()) && said.iter().all(known)
+    let (mut rest, mut count) = (&said[..], 0);
+    while !rest.is_empty() {
+        let phrase = BACKCHANNEL_PHRASES.iter().find(|phrase| {
+            rest.len() >= phrase.len() && phrase.iter().zip(rest).all(|(word, key)| fold::key(word) == *key)
+        });
+        let word = || BACKCHANNELS.iter().any(|word| fold::key(word) == rest[0]).then_some(1);
+        let Some(length) = phrase.map(|phrase| phrase.len()).or_else(word) else { return false };
+        rest = &rest[length..];
+        count += 1;
+    }
+    (1..=BACKCHANNEL_WORDS_MAX).contains(&count)
 }
 
 /// Whether one text has the words of another in a row, however either is spelled, punctuated or written: a recogniser may

@@ -478,3 +478,23 @@ fn listeners_words_are_told_from_a_wish_to_speak() {
         assert!(!is_backchannel(text), "{text}");
     }
 }
+
+#[test]
+fn every_spelling_of_the_labelled_set_is_what_its_label_says() {
+    let labels = include_str!("../../../tests/fixtures/ears/ears.toml");
+    let (mut kind, mut seen, mut wrong) = ("", [0; 2], Vec::new());
+    for line in labels.lines() {
+        if let Some(named) = line.strip_prefix("kind = ") {
+            kind = named.trim_matches('"');
+        }
+        let Some(heard) = line.strip_prefix("heard = [") else { continue };
+        for text in heard.split('"').skip(1).step_by(2).filter(|_| kind != "noise") {
+            seen[usize::from(kind == "backchannel")] += 1;
+            if is_backchannel(text) != (kind == "backchannel") {
+                wrong.push(format!("{kind}: {text}: {:?}", keys(text)));
+            }
+        }
+    }
+    assert!(seen[0] > 80 && seen[1] > 160, "{seen:?}");
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -213,7 +213,11 @@ impl Session {
     fn commit_item(&mut self, item_id: String, samples: &[i16], silence: bool, now: Duration) {
         self.input.clear();
         self.idle_at = None;
-        let (words, language) = if silence { (String::new(), None) } else { understood(samples) };
+        let (words, language) = match &self.options.ear {
+            _ if silence => (String::new(), None),
+            Some(ear) => ((ear.0)(samples), None),
+            None => understood(samples),
+        };
         let wire = json!({"id": item_id, "object": "realtime.item", "type": "message", "status": "completed",
             "role": "user", "content": [{"type": "input_audio", "transcript": null}]});
         let previous = self.conversation.last_id();

@@ -64,6 +64,16 @@ impl Default for Faults {
     }
 }
 
+/// Knows the words of sounds (mono, 8 kHz) that are no clips of the sandbox; empty: there are none in it.
+#[derive(Clone)]
+pub struct Ear(pub Arc<dyn Fn(&[i16]) -> String + Send + Sync>);
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ear")
+    }
+}
+
 /// How the service behaves.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -75,6 +85,8 @@ pub struct EngineOptions {
     pub echo: bool,
     /// What is answered.
     pub script: Arc<Script>,
+    /// What hears turns in place of the sandbox's own ear.
+    pub ear: Option<Ear>,
     /// From the end of a turn to the first event of the response.
     pub think: Duration,
     /// Between two bursts of audio (200 to 500 ms of sound each).
@@ -100,6 +112,7 @@ impl EngineOptions {
             key: None,
             echo: false,
             script: Arc::new(Script::built_in()?),
+            ear: None,
             think: Duration::from_millis(120),
             burst_gap: Duration::from_millis(40),
             seed: 1,

@@ -1,0 +1,126 @@
+//! Echoes, callers, and both, over sounds that are made here.
+
+use super::*;
+
+const FRAME: usize = 160;
+
+/// Something like speech: three formants over a gliding pitch, in syllables; another `voice`, another sound.
+fn speech(voice: u32, frames: usize) -> Vec<i16> {
+    let (pitch, pace) = (110.0 + 37.0 * voice as f32, 3.1 + 0.7 * voice as f32);
+    let mut phase = 0.0_f32;
+    (0..frames * FRAME)
+        .map(|n| {
+            let t = n as f32 / 8000.0;
+            phase += std::f32::consts::TAU * (pitch + 25.0 * (t * 1.7 + voice as f32).sin()) / 8000.0;
+            let vowel = 3.0 + 2.0 * (t * pace * 1.3 + voice as f32).sin();
+            let wave: f32 = (1..14).map(|k| (phase * k as f32).sin() / (1.0 + (k as f32 - vowel).powi(2))).sum();
+            let syllable = (0.5 - 0.5 * (t * pace * std::f32::consts::TAU).cos()).powi(2);
+            (wave * syllable * 7000.0) as i16
+        })
+        .collect()
+}
+
+fn bytes(samples: &[i16]) -> Vec<u8> {
+    samples.iter().flat_map(|sample| sample.to_le_bytes()).collect()
+}
+
+/// What comes back of `sent` at a frame: `db` quieter, `late` frames later, smeared a little.
+fn back(sent: &[i16], frame: usize, late: usize, db: i32) -> Vec<i16> {
+    let gain = 10_f32.powf(db as f32 / 20.0);
+    let at = |n: usize| n.checked_sub(late * FRAME).and_then(|n| sent.get(n)).map_or(0.0, |sample| f32::from(*sample));
+    let smeared = |n: usize| 0.9 * at(n) + 0.3 * at(n.saturating_sub(4)) - 0.2 * at(n.saturating_sub(9));
+    (frame * FRAME..(frame + 1) * FRAME).map(|n| (gain * smeared(n)) as i16).collect()
+}
+
+/// A line after `frames` frames of the agent, of which 17 are sent ahead; `own` is added to the echo of the last ones.
+struct Line {
+    watch: EchoWatch,
+    agent: Vec<i16>,
+    frame: usize,
+}
+
+impl Line {
+    fn new() -> Self {
+        let mut line = Self { watch: EchoWatch::new(8000), agent: speech(0, 400), frame: 0 };
+        line.watch.sent(&bytes(&line.agent[..17 * FRAME]));
+        line
+    }
+
+    fn tick(&mut self, echo: Option<(usize, i32)>, own: &[i16]) -> Pass {
+        let ahead = (self.frame + 17) * FRAME;
+        self.watch.sent(&bytes(&self.agent[ahead..ahead + FRAME]));
+        let mut frame = echo.map_or(vec![0; FRAME], |(late, db)| back(&self.agent, self.frame, late, db));
+        frame.iter_mut().zip(own).for_each(|(sample, own)| *sample = sample.saturating_add(*own));
+        self.frame += 1;
+        self.watch.heard(&bytes(&frame))
+    }
+
+    fn run(&mut self, frames: usize, echo: Option<(usize, i32)>) -> Vec<Pass> {
+        (0..frames).map(|_| self.tick(echo, &[])).collect()
+    }
+}
+
+#[test]
+fn an_echo_is_known_at_any_level_and_delay_and_kept_from_the_engine() {
+    for (late, db) in [(1, -12), (40, -12), (4, -18), (12, -24), (1, -30), (40, -30)] {
+        let mut line = Line::new();
+        line.run(50, Some((late, db)));
+        let mut known = (0..50).map(|_| (line.tick(Some((late, db)), &[]), line.watch.is_echo()).1);
+        assert!(known.any(|known| known), "{db} dB, {late} frames late");
+        let passed = line.run(60, Some((late, db)));
+        let kept = passed.iter().filter(|pass| **pass == Pass::Silence).count();
+        let callers = passed.iter().filter(|pass| matches!(pass, Pass::Caller)).count();
+        // The rest is too quiet for anybody to take it for speech.
+        assert!(kept >= 20 && callers == 0, "{db} dB, {late} frames late: {kept} of 60 kept, {callers} callers");
+    }
+}
+
+#[test]
+fn a_caller_on_a_clean_line_is_no_echo() {
+    for voice in 1..6 {
+        let mut line = Line::new();
+        line.run(40, None);
+        for (at, own) in speech(voice, 120).chunks(FRAME).enumerate() {
+            assert_eq!(line.tick(None, own), Pass::As, "voice {voice}, frame {at}");
+            assert!(at % 12 != 5 || !line.watch.is_echo(), "voice {voice}, frame {at}");
+        }
+    }
+}
+
+#[test]
+fn a_caller_over_an_echo_stops_the_agent_in_a_few_frames() {
+    let mut line = Line::new();
+    line.run(60, Some((4, -18)));
+    assert!(line.watch.is_echo());
+    line.run(20, Some((4, -18)));
+    let own = speech(2, 40);
+    let after = own.chunks(FRAME).position(|own| line.tick(Some((4, -18)), own) == Pass::Caller);
+    assert!(after.is_some_and(|after| after < 15), "{after:?}");
+    assert_eq!(line.tick(Some((4, -18)), &[]), Pass::As, "from then on the engine hears all");
+}
+
+#[test]
+fn silence_and_a_line_without_an_agent_are_no_echo() {
+    let mut watch = EchoWatch::new(8000);
+    for frame in speech(1, 20).chunks(FRAME) {
+        assert_eq!(watch.heard(&bytes(frame)), Pass::As);
+        assert!(!watch.is_echo());
+    }
+    let mut line = Line::new();
+    line.run(60, None);
+    assert!(!line.watch.is_echo());
+}
+
+#[test]
+fn streams_of_other_rates_are_looked_at_alike() {
+    for times in [2, 3] {
+        let mut watch = EchoWatch::new(8000 * times as u32);
+        let slow = |samples: &[i16]| bytes(&samples.iter().flat_map(|s| vec![*s; times]).collect::<Vec<_>>());
+        let agent = speech(0, 100);
+        watch.sent(&slow(&agent[..60 * FRAME]));
+        for frame in 0..50 {
+            let _ = watch.heard(&slow(&back(&agent, frame, 4, -18)));
+        }
+        assert!(watch.is_echo(), "{times} times 8 kHz");
+    }
+}
