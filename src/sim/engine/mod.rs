@@ -64,9 +64,12 @@ impl Default for Faults {
     }
 }
 
+/// The words of some sound, 8 kHz.
+type Hears = dyn Fn(&[i16]) -> String + Send + Sync;
+
 /// Knows the words of sounds (mono, 8 kHz) that are no clips of the sandbox; empty: there are none in it.
 #[derive(Clone)]
-pub struct Ear(pub Arc<dyn Fn(&[i16]) -> String + Send + Sync>);
+pub struct Ear(pub Arc<Hears>);
 
 impl std::fmt::Debug for Ear {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
