@@ -4,8 +4,6 @@
 #![allow(clippy::print_stderr, reason = "a failing test shows what the server said last")]
 #![allow(dead_code, unreachable_pub, reason = "the harness offers more than one test needs; it is shared")]
 
-#[path = "support/ears.rs"]
-mod ears;
 #[path = "support/integrity.rs"]
 mod integrity;
 #[path = "support/postgres.rs"]
@@ -42,8 +40,6 @@ mod crowds;
 mod customers;
 #[path = "program/database.rs"]
 mod database;
-#[path = "program/ears.rs"]
-mod ears_tests;
 #[path = "program/ending.rs"]
 mod ending;
 #[path = "program/engine_trouble.rs"]
