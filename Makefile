@@ -59,7 +59,7 @@ ears: ## play the labelled set of backchannels, interruptions, noises and echoes
 	@CAMPAIGN=ears $(MAKE) faults
 
 CAMPAIGN ?= kill drain endings actions ears leak database idle
-faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 40 minutes)
+faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 75 minutes)
 	$(CARGO) build --release --locked --bin caly
 	$(CARGO) bench --locked --bench faults --no-run
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
