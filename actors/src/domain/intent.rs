@@ -50,12 +50,6 @@ pub enum IntentKind {
 }
 
 impl IntentKind {
-    /// By its word.
-    #[must_use]
-    pub fn named(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
-    }
-
     /// Every kind, in the order of the model's columns and of reports.
     pub const ALL: [Self; 21] = [
         Self::OrderStatus,
