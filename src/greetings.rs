@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use caly_actors::audio::caller::CallerSound;
 use caly_actors::audio::convert::FromEngine;
 use caly_actors::audio::lane::lane;
 use caly_actors::domain::{Agent, CallId, Pcm};
@@ -167,7 +168,7 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
     let (sound, heard) = lane(PIECES);
     let (call, agent) = (CallId::new(), Arc::clone(agent));
     let spec = EngineSpec { call, agent, tools: Arc::from([]), context: Vec::new(), audio, language: None };
-    let lanes = EngineLanes { caller, agent: sound };
+    let lanes = EngineLanes { caller: CallerSound::new(caller), agent: sound };
     let mut session = engine.open(spec, lanes).await.map_err(|error| error.to_string())?;
     let mut said = String::new();
     loop {

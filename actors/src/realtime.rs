@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 
 use crate::audio::lane::{LaneSender, Pushed};
 use crate::call::event::{CallEvent, EngineChoice};
+use crate::call::rehearing::AGAIN_MAX;
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{CallFacts, Language};
 use crate::ports::{
@@ -22,6 +23,12 @@ use crate::ports::{
 
 /// Longest wait for a session to open, whatever the engine's own deadlines are.
 const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+/// Sound of the caller kept while nobody speaks: more than an engine takes to notice that somebody does.
+const KEPT_IN_QUIET: Duration = Duration::from_millis(1500);
+/// … and while speech is not written down: a moment more than is ever heard again.
+const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1));
+/// Turns of the caller told apart that are not written down; more are one.
+const UNWRITTEN_MAX: usize = 16;
 
 /// What a realtime child is made of.
 pub struct RealtimeSpec {
@@ -53,6 +60,8 @@ pub struct OpenSession {
     pub language: Option<Language>,
     /// How long to wait first.
     pub wait: Duration,
+    /// How much of the caller's last sound it hears again.
+    pub again: Duration,
 }
 
 /// Close the session.
@@ -83,13 +92,31 @@ pub struct Realtime {
     running: Option<SpawnHandle>,
     /// Tells events of this session from late ones of another.
     generation: u64,
+    /// Turns of the caller in this session whose words are not there yet.
+    unwritten: Vec<Arc<str>>,
 }
 
 impl Realtime {
     /// Ready to be started.
     #[must_use]
     pub fn new(spec: RealtimeSpec) -> Self {
-        Self { spec, commands: None, running: None, generation: 0 }
+        spec.lanes.caller.keep(bytes(spec.audio, KEPT_IN_QUIET));
+        Self { spec, commands: None, running: None, generation: 0, unwritten: Vec::new() }
+    }
+
+    /// Keeps the caller's sound until their words are there.
+    fn keep_what_is_not_written(&mut self, event: &EngineEvent) {
+        match event {
+            EngineEvent::SpeechStarted { item, .. } if self.unwritten.len() < UNWRITTEN_MAX => {
+                self.unwritten.push(Arc::clone(item));
+            }
+            EngineEvent::CallerTranscript { item, .. } | EngineEvent::CallerTranscriptFailed { item } => {
+                self.unwritten.retain(|other| other != item);
+            }
+            _ => return,
+        }
+        let kept = if self.unwritten.is_empty() { KEPT_IN_QUIET } else { KEPT_OF_SPEECH };
+        self.spec.lanes.caller.keep(bytes(self.spec.audio, kept));
     }
 
     fn close(&mut self, ctx: &mut Context<Self>) {
@@ -119,6 +146,11 @@ impl Realtime {
     }
 }
 
+/// Of so much sound.
+fn bytes(audio: EngineAudio, sound: Duration) -> usize {
+    sound.as_millis() as usize * audio.bytes_per_ms()
+}
+
 impl Actor for Realtime {
     type Context = Context<Self>;
 }
@@ -135,8 +167,10 @@ impl Supervised for Realtime {
 impl Handler<OpenSession> for Realtime {
     type Result = ();
 
-    fn handle(&mut self, OpenSession { by, context, language, wait }: OpenSession, ctx: &mut Self::Context) {
+    fn handle(&mut self, OpenSession { by, context, language, wait, again }: OpenSession, ctx: &mut Self::Context) {
         self.close(ctx);
+        self.spec.lanes.caller.rewind(bytes(self.spec.audio, again));
+        self.unwritten.clear();
         let spec = EngineSpec {
             call: self.spec.facts.call,
             agent: Arc::clone(&self.spec.facts.agent),
@@ -172,6 +206,7 @@ impl StreamHandler<FromEngine> for Realtime {
         if generation != self.generation {
             return;
         }
+        self.keep_what_is_not_written(&event);
         if let EngineEvent::Lost(_) = event {
             self.close(ctx);
         }

@@ -30,7 +30,7 @@ use caly_actors::domain::*;
 use caly_actors::ports::*;
 use caly_actors::supervise::PlannedPanic;
 use dice::Dice;
-use engine::{Current, Engine};
+use engine::{Current, Engine, LONG_AFTER};
 use ledger::{Shared, Truth, WORD_MS};
 use support::*;
 
@@ -141,15 +141,19 @@ impl Script {
         let (lost, failed) = (self.dice.percent(10), self.dice.percent(5));
         let (truth, began) = (Rc::clone(&self.truth), tokio::time::Instant::now());
         self.note(format!("{item} speaks for {length:?}: {words:?} after {late:?}"));
+        truth.borrow_mut().unwritten.push((Arc::clone(&item), began, words));
         actix::spawn(async move {
-            session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: 0 });
+            session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: LONG_AFTER });
             tokio::time::sleep(length).await;
             session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
             session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
             tokio::time::sleep(late).await;
+            let written = |truth: &mut ledger::Truth| truth.unwritten.retain(|(other, ..)| *other != item);
             if failed {
+                written(&mut truth.borrow_mut());
                 session.say(EngineEvent::CallerTranscriptFailed { item });
             } else if !lost {
+                written(&mut truth.borrow_mut());
                 truth.borrow_mut().said.push((began, tokio::time::Instant::now(), words));
                 session.say(EngineEvent::CallerTranscript { item, text: words.into() });
             }

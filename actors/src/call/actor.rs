@@ -16,6 +16,7 @@ use super::past::Past;
 use super::state::{Attach, CallState, EngineStage};
 use super::{Heard, Observe, Stop};
 use crate::action::{ActionSnapshot, Actions, RunAction};
+use crate::audio::caller::CallerSound;
 use crate::audio::lane::lane;
 use crate::domain::{CallFacts, CallTime, EndReason, Latency};
 use crate::gauge::Armed;
@@ -189,7 +190,7 @@ impl CallActor {
             fallback: self.ports.fallback_engine.clone(),
             tools,
             audio: self.audio,
-            lanes: EngineLanes { caller, agent },
+            lanes: EngineLanes { caller: CallerSound::new(caller), agent },
             parent: parent.clone(),
         });
         let actions = Actions::new(Arc::clone(&self.facts), Arc::clone(&self.ports.actions), parent.clone());
@@ -256,8 +257,8 @@ impl CallActor {
     fn apply(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         let Some(children) = &self.children else { return };
         match effect {
-            Effect::OpenEngine { by, context, language, wait } => {
-                children.realtime.do_send(OpenSession { by, context, language, wait });
+            Effect::OpenEngine { by, context, language, wait, again } => {
+                children.realtime.do_send(OpenSession { by, context, language, wait, again });
             }
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),

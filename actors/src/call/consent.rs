@@ -154,6 +154,16 @@ impl Ledger {
         }
     }
 
+    /// What the caller said since a turn that began then is going to be heard again. An answer counts when it is; but a yes
+    /// that was given before does no longer, for this may be second thoughts.
+    pub(super) fn doubt_yes(&mut self, began: CallTime) {
+        for entry in self.proposed() {
+            if matches!(entry.consent, Consent::Given { started, .. } if began > started) {
+                entry.consent = Consent::Untold;
+            }
+        }
+    }
+
     /// Proposals that tool calls wait for.
     fn held(&self) -> Vec<(ActionId, Consent)> {
         let held = |entry: &&Entry| entry.action.state == ActionState::Proposed && !entry.waiting.is_empty();
@@ -265,7 +275,7 @@ impl CallState {
 
     /// The session is gone, and with it the words of turns it had heard.
     pub(super) fn lose_answers(&mut self) {
-        let lost: Vec<CallTime> = self.turns.caller_pending().collect();
+        let lost: Vec<CallTime> = self.turns.caller_lost().collect();
         lost.into_iter().for_each(|started| self.ledger.lose_answer(started));
     }
 

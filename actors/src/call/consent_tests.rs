@@ -155,70 +155,89 @@ fn played(barge_in: BargeIn, script: &str) -> (usize, Vec<&'static str>, Scene) 
     (scene.runs(), states, scene)
 }
 
+/// A name, a script, and how often it is done.
+type Consents = &'static [(&'static str, &'static str, usize)];
+
+const ANSWERS: Consents = &[
+    ("a yes, then the engine asks again", "call t1; planned; read; heard; says haan kar do; call t2", 1),
+    ("… and again", "call t1; planned; read; heard; says haan; call t2; call t3", 1),
+    (
+        "the engine asks before the words are there",
+        "call t1; planned; read; heard; caller; stops; call t2; words haan; meant",
+        1,
+    ),
+    ("the engine asks while they speak", "call t1; planned; read; heard; caller; call t2; stops; words haan; meant", 1),
+    ("the engine says that they agreed", "call t1; planned; read; heard; call t2; call t3", 0),
+    ("nothing was read back", "call t1; planned; says haan; call t2", 0),
+    ("it is not planned yet", "call t1; says haan; call t2", 0),
+    ("a yes from before", "says haan; call t1; planned; read; heard; call t2", 0),
+    ("a no", "call t1; planned; read; heard; says nahi; call t2", 0),
+    ("a yes and then a no", "call t1; planned; read; heard; says haan; says nahi nahi; call t2", 0),
+    ("a question is no answer", "call t1; planned; read; heard; says kitna paisa katega; call t2", 0),
+    (
+        "… and a yes after it is",
+        "call t1; planned; read; heard; says kitna paisa katega; read; heard; says haan; call t2",
+        1,
+    ),
+    ("words that were not made out", "call t1; planned; read; heard; caller; stops; call t2; mumbles", 0),
+    ("words that never come", "call t1; planned; read; heard; caller; stops; call t2; late", 0),
+    ("the key 1", "call t1; planned; read; heard; key 1; call t2", 1),
+    ("the key 2", "call t1; planned; read; heard; key 2; call t2", 0),
+    ("the key 1 before it was asked for", "call t1; planned; key 1; read; heard; call t2", 0),
+    ("a yes is forgotten", "call t1; planned; read; heard; says haan; minutes; call t2", 0),
+    ("a yes and no call", "call t1; planned; read; heard; says haan", 0),
+    ("hung up after the yes", "call t1; planned; read; heard; says haan; hangup", 0),
+    ("a plan that is refused", "call t1; refused; says haan; call t2", 0),
+    (
+        "asked for anew after a no",
+        "call t1; planned; read; heard; says nahi; call t2; planned; read; heard; says haan; call t3",
+        1,
+    ),
+];
+
+const LOST_ANSWERS: Consents = &[
+    ("the session is replaced after the yes", "call t1; planned; read; heard; says haan; lost; call t2", 1),
+    (
+        "second thoughts that are being said",
+        "call t1; planned; read; heard; says haan; caller; call t2; stops; words nahi ruko; meant",
+        0,
+    ),
+    (
+        "… and were none",
+        "call t1; planned; read; heard; says haan; caller; call t2; stops; words aur jaldi karna; meant",
+        1,
+    ),
+    (
+        "second thoughts that are lost with the session",
+        "call t1; planned; read; heard; says haan; caller; lost; call t2",
+        0,
+    ),
+    (
+        "… and are heard again",
+        "call t1; planned; read; heard; says haan; caller; lost; caller; stops; call t2; words nahi ruko; meant",
+        0,
+    ),
+    (
+        "a yes that is lost with the session and heard again",
+        "call t1; planned; read; heard; caller; stops; lost; caller; stops; words haan; meant; call t2",
+        1,
+    ),
+    (
+        "a yes that is lost with the session and not noticed again",
+        "call t1; planned; read; heard; caller; stops; lost; call t2",
+        0,
+    ),
+    (
+        "what they said is lost with who understands it",
+        "call t1; planned; read; heard; caller; stops; words haan; deaf; call t2",
+        0,
+    ),
+    ("the actor is replaced in the plan", "call t1; crash; planned; read; heard; says haan; call t2", 1),
+];
+
 #[test]
 fn nothing_is_done_without_a_yes_and_it_is_done_once_with_one() {
-    for (name, script, runs) in [
-        ("a yes, then the engine asks again", "call t1; planned; read; heard; says haan kar do; call t2", 1),
-        ("… and again", "call t1; planned; read; heard; says haan; call t2; call t3", 1),
-        (
-            "the engine asks before the words are there",
-            "call t1; planned; read; heard; caller; stops; call t2; words haan; meant",
-            1,
-        ),
-        (
-            "the engine asks while they speak",
-            "call t1; planned; read; heard; caller; call t2; stops; words haan; meant",
-            1,
-        ),
-        ("the engine says that they agreed", "call t1; planned; read; heard; call t2; call t3", 0),
-        ("nothing was read back", "call t1; planned; says haan; call t2", 0),
-        ("it is not planned yet", "call t1; says haan; call t2", 0),
-        ("a yes from before", "says haan; call t1; planned; read; heard; call t2", 0),
-        ("a no", "call t1; planned; read; heard; says nahi; call t2", 0),
-        ("a yes and then a no", "call t1; planned; read; heard; says haan; says nahi nahi; call t2", 0),
-        ("a question is no answer", "call t1; planned; read; heard; says kitna paisa katega; call t2", 0),
-        (
-            "… and a yes after it is",
-            "call t1; planned; read; heard; says kitna paisa katega; read; heard; says haan; call t2",
-            1,
-        ),
-        ("words that were not made out", "call t1; planned; read; heard; caller; stops; call t2; mumbles", 0),
-        ("words that never come", "call t1; planned; read; heard; caller; stops; call t2; late", 0),
-        ("the key 1", "call t1; planned; read; heard; key 1; call t2", 1),
-        ("the key 2", "call t1; planned; read; heard; key 2; call t2", 0),
-        ("the key 1 before it was asked for", "call t1; planned; key 1; read; heard; call t2", 0),
-        ("a yes is forgotten", "call t1; planned; read; heard; says haan; minutes; call t2", 0),
-        ("a yes and no call", "call t1; planned; read; heard; says haan", 0),
-        ("hung up after the yes", "call t1; planned; read; heard; says haan; hangup", 0),
-        ("a plan that is refused", "call t1; refused; says haan; call t2", 0),
-        (
-            "asked for anew after a no",
-            "call t1; planned; read; heard; says nahi; call t2; planned; read; heard; says haan; call t3",
-            1,
-        ),
-        ("the session is replaced after the yes", "call t1; planned; read; heard; says haan; lost; call t2", 1),
-        (
-            "second thoughts that are being said",
-            "call t1; planned; read; heard; says haan; caller; call t2; stops; words nahi ruko; meant",
-            0,
-        ),
-        (
-            "… and were none",
-            "call t1; planned; read; heard; says haan; caller; call t2; stops; words aur jaldi karna; meant",
-            1,
-        ),
-        (
-            "second thoughts that are lost with the session",
-            "call t1; planned; read; heard; says haan; caller; lost; call t2",
-            0,
-        ),
-        (
-            "what they said is lost with who understands it",
-            "call t1; planned; read; heard; caller; stops; words haan; deaf; call t2",
-            0,
-        ),
-        ("the actor is replaced in the plan", "call t1; crash; planned; read; heard; says haan; call t2", 1),
-    ] {
+    for (name, script, runs) in ANSWERS.iter().chain(LOST_ANSWERS).copied() {
         let (done, states, _) = played(BargeIn::Normal, script);
         assert_eq!(done, runs, "{name}: {states:?}");
         assert_eq!(states.contains(&"confirmed"), runs > 0, "{name}: {states:?}");

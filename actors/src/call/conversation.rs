@@ -38,7 +38,11 @@ impl CallState {
         }
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
-            EngineEvent::SpeechStarted { item, .. } => self.on_caller_began(&item, now, out),
+            EngineEvent::SpeechStarted { item, at_ms } => {
+                if !self.began_before(&item, at_ms, now) {
+                    self.on_caller_began(&item, now, out);
+                }
+            }
             EngineEvent::SpeechStopped { item, behind, .. } => {
                 self.caller_speaking = false;
                 let window = silence_window(self.facts.agent.turn_detection);
@@ -113,8 +117,11 @@ impl CallState {
         let untold = std::mem::take(&mut self.untold);
         let anything_new = !untold.is_empty();
         out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
+        self.bridge_when_quiet = false;
         if !std::mem::replace(&mut self.greeted, true) {
             self.want_greeting(now, out);
+        } else if self.answers_what_is_heard_again(now) {
+            self.answer_owed = true;
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
         }
@@ -248,19 +255,23 @@ impl CallState {
         self.agent_goes_on("engine lost", now, out);
         let was_ready = self.engine == EngineStage::Ready;
         let owed = self.responses.lost();
-        self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || self.caller_speaking;
+        let speaking = std::mem::take(&mut self.caller_speaking);
+        self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || speaking;
         self.outputs_owed = false;
+        self.engine_failures += 1;
+        let given_up = self.is_given_up(&error);
+        if matches!(self.phase, Phase::Live) && (!given_up || self.fallback_left) {
+            self.hear_again(now, out);
+        }
         self.lose_answers();
         self.ledger.session_lost();
         self.turns.session_lost();
         self.session_items.clear();
-        self.caller_speaking = false;
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
-        self.engine_failures += 1;
         let first_failure = was_ready || self.engine_failures == 1;
-        if self.is_given_up(&error) && !self.falls_back(now, out) {
+        if given_up && !self.falls_back(now, out) {
             self.engine_dead(now, out);
             return;
         }
@@ -276,13 +287,12 @@ impl CallState {
         let context = self.context();
         self.untold.clear();
         self.known_untold = false;
-        if first_failure && self.phase == Phase::Live && !self.playing {
-            self.say(Phrase::Bridge, now, out);
-            self.fillers += 1;
+        if first_failure {
+            self.bridge(speaking, now, out);
         }
         // The other engine is tried at once: it asked for no patience.
         let wait = if self.engine_failures == 0 { Duration::ZERO } else { wait_before(&error, self.engine_failures) };
-        out.push(self.another_session(context, wait));
+        out.push(self.another_session(context, wait, now));
     }
 
     /// Whether more of the present engine is of no use.

@@ -35,6 +35,7 @@ impl CallState {
                 Timer::MaxDuration => self.on_max_duration(now, out),
                 Timer::IdleSpeech => self.on_idle_speech(now, out),
                 Timer::EngineProgress => self.on_engine_stalled(now, out),
+                Timer::Reheard => self.on_heard_again(now, out),
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
                 Timer::TimeWarning => self.on_time_warning(now, out),

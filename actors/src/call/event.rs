@@ -128,6 +128,8 @@ pub enum Effect {
         language: Option<Language>,
         /// How long to wait first.
         wait: Duration,
+        /// How much of the caller's last sound it hears again.
+        again: Duration,
     },
     /// Close the engine session.
     CloseEngine,

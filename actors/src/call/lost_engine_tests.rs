@@ -22,7 +22,7 @@ fn rows_of_the_other_engine() -> Vec<Row> {
     vec![
         (
             "an engine that refuses for good, and another there: that one, at once",
-            quiet(true).with_fallback(true),
+            asking(true).with_fallback(true),
             vec![],
             refused(),
             &["say bridge", "open the fallback after 0 ms"],
@@ -54,7 +54,7 @@ fn rows_of_the_other_engine() -> Vec<Row> {
         ),
         (
             "an answer that fails for good is asked of the other engine",
-            quiet(true).with_fallback(true),
+            asking(true).with_fallback(true),
             vec![],
             engine(EngineEvent::ResponseDone {
                 response: "r".into(),
@@ -101,7 +101,7 @@ fn rows_of_bridges() -> Vec<Row> {
         ),
         (
             "a session that had listened is lost again: bridged again",
-            quiet(true),
+            asking(true),
             vec![lost(), drained(), ready()],
             lost(),
             &["say bridge", "open after 500 ms"],
@@ -116,8 +116,21 @@ fn rows_of_bridges() -> Vec<Row> {
             "closing",
         ),
         (
-            "an engine that asks for patience gets it",
+            "a session lost in a silence: the caller notices nothing",
             quiet(true),
+            vec![],
+            lost(),
+            &["open after 0 ms"],
+            "live",
+        ),
+    ]
+}
+
+fn rows_of_patience() -> Vec<Row> {
+    vec![
+        (
+            "an engine that asks for patience gets it",
+            asking(true),
             vec![],
             engine(EngineEvent::Lost(busy(Some(Duration::from_millis(700))))),
             &["say bridge", "open after 700 ms"],
@@ -125,7 +138,7 @@ fn rows_of_bridges() -> Vec<Row> {
         ),
         (
             "… for two seconds at most",
-            quiet(true),
+            asking(true),
             vec![],
             engine(EngineEvent::Lost(busy(Some(Duration::from_secs(60))))),
             &["say bridge", "open after 2000 ms"],
@@ -202,11 +215,11 @@ fn rows_of_what_is_owed() -> Vec<Row> {
             "live",
         ),
         (
-            "a caller in the middle of a sentence is owed one",
+            "a caller in the middle of a sentence is heard again first",
             quiet(true),
             vec![spoke(), lost()],
             ready(),
-            &["ask"],
+            &[],
             "live",
         ),
     ]
@@ -215,6 +228,7 @@ fn rows_of_what_is_owed() -> Vec<Row> {
 #[test]
 fn every_row_of_the_table_holds() {
     hold(rows_of_bridges());
+    hold(rows_of_patience());
     hold(rows_of_the_other_engine());
     hold(rows_of_ends());
     hold(rows_of_what_is_owed());
@@ -232,8 +246,10 @@ fn the_next_session_is_told_every_stored_phrase_but_the_bridge() {
     let before = [ContextItem::Agent("welcome".into()), ContextItem::Agent("still_there".into())];
     let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (35, lost())];
     let effects = hear(&mut state, script);
-    assert_eq!(words(&effects), ["say bridge", "turn", "open after 0 ms"]);
+    assert_eq!(words(&effects), ["open after 0 ms"]);
     assert_eq!(told(effects).as_deref(), Some(&before[..]));
+    let spoken = hear(&mut state, [(35, CallEvent::LineQuiet { since: at(35) }), (36, CallEvent::TimePassed)]);
+    assert_eq!(words(&spoken), ["say bridge", "turn"]);
     let effects = hear(&mut state, [(36, CallEvent::PlayoutDrained), (37, ready()), (38, lost())]);
     assert_eq!(told(effects).as_deref(), Some(&before[..]));
 }

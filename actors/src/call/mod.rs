@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod past;
 mod recogniser;
 mod recognition;
+pub(crate) mod rehearing;
 pub mod responses;
 pub mod state;
 #[cfg(test)]

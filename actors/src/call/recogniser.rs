@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::event::Effect;
 use super::state::{CallState, EngineStage};
-use crate::domain::Language;
+use crate::domain::{CallTime, Language};
 use crate::ports::{ContextItem, EngineCommand};
 use crate::understand::language::language;
 
@@ -34,14 +34,15 @@ impl Recogniser {
 impl CallState {
     /// Before anybody was heard.
     pub(super) fn first_session(&self, context: Vec<ContextItem>) -> Effect {
-        Effect::OpenEngine { by: self.engine_by, context, language: None, wait: Duration::ZERO }
+        let (wait, again) = (Duration::ZERO, Duration::ZERO);
+        Effect::OpenEngine { by: self.engine_by, context, language: None, wait, again }
     }
 
     /// A session in place of one that is gone knows from its beginning what that one knew.
-    pub(super) fn another_session(&mut self, context: Vec<ContextItem>, wait: Duration) -> Effect {
+    pub(super) fn another_session(&mut self, context: Vec<ContextItem>, wait: Duration, now: CallTime) -> Effect {
         let language = self.recogniser.expects();
         self.recogniser.told = language;
-        Effect::OpenEngine { by: self.engine_by, context, language, wait }
+        Effect::OpenEngine { by: self.engine_by, context, language, wait, again: self.again_for(now) }
     }
 
     /// The agent said this.

@@ -13,6 +13,7 @@ use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::Contested;
 use super::ledger::Ledger;
 use super::recogniser::Recogniser;
+use super::rehearing::Again;
 use super::responses::Responses;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
@@ -110,6 +111,10 @@ pub struct CallState {
     pub(super) after: Option<AfterStream>,
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
+    /// What the present session is given that one before it had heard.
+    pub(super) again: Option<Again>,
+    /// The session was lost while the caller spoke.
+    pub(super) bridge_when_quiet: bool,
     pub(super) playing: bool,
     /// The agent is silent because the caller speaks, and it is not decided yet who goes on.
     pub(super) contested: Option<Contested>,
@@ -193,6 +198,8 @@ impl CallState {
             after: None,
             greeted: false,
             caller_speaking: false,
+            again: None,
+            bridge_when_quiet: false,
             playing: false,
             contested: None,
             answer_after_cut: false,
@@ -292,7 +299,10 @@ impl CallState {
             }
             CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
             CallEvent::MediaResumed => self.on_media_resumed(),
-            CallEvent::LineQuiet { since } => self.turns.line_quiet(since),
+            CallEvent::LineQuiet { since } => {
+                self.turns.line_quiet(since);
+                self.quiet_without_engine(since);
+            }
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::PlayoutHeld(left) => self.on_held(left),

@@ -79,7 +79,7 @@ fn rows_of_lost_engines() -> Vec<Row> {
     vec![
         (
             "a lost session is bridged and replaced",
-            quiet(true),
+            asking(true),
             vec![],
             lost(),
             &["say bridge", "open after 0 ms"],

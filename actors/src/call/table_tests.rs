@@ -105,7 +105,8 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::OpenEngine { by: EngineChoice::Fallback, wait, .. } => {
             format!("open the fallback after {} ms", wait.as_millis())
         }
-        Effect::OpenEngine { wait, .. } => format!("open after {} ms", wait.as_millis()),
+        Effect::OpenEngine { wait, again, .. } if again.is_zero() => format!("open after {} ms", wait.as_millis()),
+        Effect::OpenEngine { again, .. } => format!("open, {} ms again", again.as_millis()),
         Effect::CloseEngine => "close engine".into(),
         Effect::Engine(EngineCommand::CreateResponse { .. }) => "ask".into(),
         Effect::Engine(EngineCommand::CancelResponse) => "cancel".into(),
@@ -207,6 +208,15 @@ pub(super) fn quiet_of(agent: Agent) -> CallState {
         done("r0", ResponseOutcome::Completed),
         CallEvent::PlayoutDrained,
     ] {
+        let _ = state.on(event, at(3));
+    }
+    state
+}
+
+/// … and the caller has asked something, whose words are there and whose answer (wish 2) is not.
+pub(super) fn asking(people: bool) -> CallState {
+    let mut state = quiet(people);
+    for event in [spoke(), stopped(), committed(), written_down("when are you open")] {
         let _ = state.on(event, at(3));
     }
     state

@@ -15,6 +15,8 @@ pub enum Timer {
     IdleSpeech,
     /// The engine owes an answer.
     EngineProgress,
+    /// The session must have noticed what it was given to hear again.
+    Reheard,
     /// The engine session is to be replaced in the next pause.
     SessionAge,
     /// What the caller says into the agent's words must have shown what it is.
@@ -35,7 +37,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 14;
+const COUNT: usize = 15;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -48,6 +50,7 @@ impl Timers {
         Timer::IdleMedia,
         Timer::IdleSpeech,
         Timer::EngineProgress,
+        Timer::Reheard,
         Timer::SessionAge,
         Timer::Floor,
         Timer::Filler,

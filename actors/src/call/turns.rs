@@ -35,6 +35,8 @@ struct Draft {
     latency: Option<Latency>,
     /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
     lost: bool,
+    /// The session that heard it is gone: see `rehearing.rs`.
+    aside: bool,
 }
 
 /// See the module's text.
@@ -236,6 +238,37 @@ impl Turns {
         self.open.iter().filter(|draft| draft.speaker == Speaker::Caller).filter_map(|draft| draft.started)
     }
 
+    /// … and those whose words the session has taken with it.
+    pub fn caller_lost(&self) -> impl Iterator<Item = CallTime> + '_ {
+        let lost = |draft: &&Draft| draft.speaker == Speaker::Caller && !draft.aside;
+        self.open.iter().filter(lost).filter_map(|draft| draft.started)
+    }
+
+    /// Sets the caller turns aside that nobody wrote down and nobody answered: another session hears them again. When the
+    /// first of them began.
+    #[must_use]
+    pub fn set_aside(&mut self) -> Option<CallTime> {
+        let unanswered = self.unanswered.take().map(|asked| asked.item);
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller) {
+            draft.aside |= draft.ended.is_none() || unanswered.as_ref() == Some(&draft.item);
+        }
+        self.open.iter().filter(|draft| draft.aside).filter_map(|draft| draft.started).min()
+    }
+
+    /// They are heard again, as turns of another session.
+    pub fn heard_again(&mut self) {
+        self.open.retain(|draft| !draft.aside);
+    }
+
+    /// … or were not noticed: turns without words.
+    #[must_use]
+    pub fn never_heard(&mut self, now: CallTime) -> Vec<Turn> {
+        let (aside, open) = std::mem::take(&mut self.open).into_iter().partition(|draft| draft.aside);
+        self.open = open;
+        let aside: Vec<Draft> = aside;
+        aside.into_iter().map(|draft| self.close(now, draft)).collect()
+    }
+
     /// Gives up waiting: caller turns that ended without words.
     #[must_use]
     pub fn without_words(&mut self, now: CallTime) -> Vec<Turn> {
@@ -261,7 +294,7 @@ impl Turns {
     /// Utterances under way, as far as they are known: what the agent has begun to say, and turns of the caller that are not
     /// written down yet.
     pub fn under_way(&self) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
-        self.open.iter().filter_map(|draft| {
+        self.open.iter().filter(|draft| !draft.aside).filter_map(|draft| {
             let started = draft.started?;
             let item = match (draft.speaker, draft.text.trim()) {
                 (Speaker::Agent, "") => return None,
@@ -307,6 +340,7 @@ impl Turns {
                 stopped: None,
                 latency: None,
                 lost: false,
+                aside: false,
             });
             self.open.len() - 1
         });

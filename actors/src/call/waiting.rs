@@ -45,10 +45,16 @@ impl CallState {
     }
 
     pub(super) fn on_long_wait(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.phase != Phase::Live || self.playing || self.caller_speaking || !self.awaits() {
+        let bridged = self.is_to_be_bridged();
+        if self.phase != Phase::Live || self.playing || self.caller_speaking || !(bridged || self.awaits()) {
             return;
         }
-        let phrase = if self.fillers == 0 { Phrase::Checking } else { Phrase::StillChecking };
+        self.bridge_when_quiet = false;
+        let phrase = match self.fillers {
+            _ if bridged => Phrase::Bridge,
+            0 => Phrase::Checking,
+            _ => Phrase::StillChecking,
+        };
         self.fillers += 1;
         self.note("caller_waits", &json!({ "fillers": self.fillers }), now, out);
         self.say(phrase, now, out);
@@ -91,7 +97,7 @@ impl CallState {
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
-        out.push(self.another_session(context, CallTime::ZERO));
+        out.push(self.another_session(context, CallTime::ZERO, now));
     }
 
     /// The caller speaks another language than before: two turns of it, or one of some length, are enough.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::LocalBoxStream;
 
-use crate::audio::lane::{LaneReceiver, LaneSender};
+use crate::audio::caller::CallerSound;
+use crate::audio::lane::LaneSender;
 use crate::domain::{Agent, CallId, Language, Usage};
 
 /// How audio is written between Caly and the engine.
@@ -84,7 +85,7 @@ pub struct EngineSpec {
 #[derive(Clone)]
 pub struct EngineLanes {
     /// Caller audio for the engine, in the spec's format.
-    pub caller: LaneReceiver<Bytes>,
+    pub caller: CallerSound,
     /// Agent audio from the engine.
     pub agent: LaneSender<AgentAudio>,
 }

@@ -1,6 +1,7 @@
 //! An engine that keeps the vendor's rules (one answer at a time, truncation of what it made, every tool call answered once) and
 //! breaks down in every way it can: refuses, stalls, fails, is cut off, drops its socket.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +9,14 @@ use bytes::Bytes;
 use caly_actors::domain::Usage;
 use caly_actors::ports::*;
 use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::dice::Dice;
 use super::ledger::{PIECE_MS, Shared, WORD_MS, word};
 use super::support::Session;
+
+/// Where new sound stands in a session: far behind anything it hears for the second time.
+pub const LONG_AFTER: u64 = 10_000_000;
 
 /// The session the caller speaks to, if there is one.
 pub type Current = std::rc::Rc<std::cell::RefCell<Option<(usize, Session)>>>;
@@ -38,6 +43,9 @@ impl Engine {
         truth.borrow_mut().note(format!("session {number} listens"));
         session.say(EngineEvent::Ready);
         current.replace(Some((number, session.clone())));
+        if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| dice.percent(80)) {
+            actix::spawn(Self::hear_again(session.clone(), last, dice.split(), Rc::clone(&truth)));
+        }
         let (made, active, cancelled) = (0, None, false);
         let (called, proposed) = (Vec::new(), None);
         let mut engine = Self { session, dice, truth, current, number, made, active, cancelled, called, proposed };
@@ -47,6 +55,23 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    /// The session is given what the one before had not written down, all of it at once.
+    async fn hear_again(
+        session: Session,
+        (item, began, words): (Arc<str>, Instant, &'static str),
+        mut dice: Dice,
+        truth: Shared,
+    ) {
+        let (late, item): (_, Arc<str>) = (dice.ms(1, 900), format!("{item}again").into());
+        truth.borrow_mut().note(format!("{item} is heard: {words:?} after {late:?}"));
+        session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: 400 });
+        session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
+        session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
+        tokio::time::sleep(late).await;
+        truth.borrow_mut().said.push((began, Instant::now(), words));
+        session.say(EngineEvent::CallerTranscript { item, text: words.into() });
     }
 
     fn lose(&self, error: EngineError) {

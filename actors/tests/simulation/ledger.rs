@@ -33,6 +33,8 @@ pub struct Truth {
     pub began: BTreeMap<Arc<str>, Instant>,
     /// What the caller said: when they began, when their words were known, and these.
     pub said: Vec<(Instant, Instant, &'static str)>,
+    /// What the caller said to a session and it did not write down: the item, when they began, and their words.
+    pub unwritten: Vec<(Arc<str>, Instant, &'static str)>,
     /// How often the ear was told to forget what it had not heard.
     pub clears: u64,
     pub violations: Vec<String>,

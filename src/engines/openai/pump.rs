@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use awc::ws::{CloseCode, CloseReason, Message};
 use bytes::Bytes;
+use caly_actors::audio::caller::CallerSound;
 use caly_actors::audio::lane::LaneReceiver;
 use caly_actors::ports::{EngineCommand, EngineError, EngineEvent};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -79,7 +80,7 @@ impl From<EngineError> for End {
 /// Where the session's traffic comes from and goes to.
 pub(super) struct Ends {
     pub(super) commands: LaneReceiver<EngineCommand>,
-    pub(super) caller: LaneReceiver<Bytes>,
+    pub(super) caller: CallerSound,
     pub(super) events: EventSender,
 }
 

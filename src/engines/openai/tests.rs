@@ -72,5 +72,5 @@ fn spec() -> EngineSpec {
 fn lanes() -> (LaneSender<bytes::Bytes>, LaneReceiver<AgentAudio>, EngineLanes) {
     let (caller_in, caller) = lane(256);
     let (agent, agent_out) = lane(256);
-    (caller_in, agent_out, EngineLanes { caller, agent })
+    (caller_in, agent_out, EngineLanes { caller: caly_actors::audio::caller::CallerSound::new(caller), agent })
 }

@@ -1,0 +1,125 @@
+//! What the caller said to a session that is gone, and nobody wrote down, is heard again by the next one: a question is not
+//! asked twice because a socket broke in it.
+//!
+//! The next session gets the sound of it at once, in less time than it took. So it tells of speech that began before: that
+//! speech interrupts nobody, and keeps the time at which it was said.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::event::Effect;
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{CallTime, Phrase};
+use crate::ports::EngineCommand;
+
+/// No more than this is heard again.
+pub(crate) const AGAIN_MAX: CallTime = CallTime::from_secs(20);
+/// Sound before the engine's word that speech had begun: it comes late, and a detector wants to hear the quiet before.
+const BEFORE: CallTime = CallTime::from_millis(700);
+/// From the next session's word that it listens until it has noticed speech in what it was given.
+const NOTICED: CallTime = CallTime::from_secs(2);
+/// A caller who was speaking when the session went, and is quiet for this long, has finished.
+const FINISHED: CallTime = CallTime::from_millis(450);
+/// … and one on a line that is never quiet is told so late.
+const NEVER_QUIET: CallTime = CallTime::from_secs(4);
+
+/// Sound that the session heard, or will hear, for the second time.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Again {
+    /// When its first sound was made: where the session's own count of sound begins.
+    from: CallTime,
+    /// When the session before was lost: what was said later is new.
+    until: CallTime,
+}
+
+impl CallState {
+    /// The session is gone: what it heard and did not have written down is set aside, to be heard again.
+    pub(super) fn hear_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.timers.clear(Timer::Reheard);
+        self.again = self.turns.set_aside().map(|began| {
+            self.ledger.doubt_yes(began);
+            let from = began.saturating_sub(BEFORE).max(now.saturating_sub(AGAIN_MAX));
+            self.note("caller_heard_again", &json!({ "ms": (now - from).as_millis() as u64 }), now, out);
+            Again { from, until: now }
+        });
+    }
+
+    /// How much of the caller's last sound the next session is to hear again.
+    pub(super) fn again_for(&self, now: CallTime) -> CallTime {
+        self.again.map_or(CallTime::ZERO, |again| now.saturating_sub(again.from))
+    }
+
+    /// The next session listens; whether it asks for its answer once it has heard what the one before did.
+    pub(super) fn answers_what_is_heard_again(&mut self, now: CallTime) -> bool {
+        if self.again.is_some() {
+            self.timers.set(Timer::Reheard, now + NOTICED);
+        }
+        self.again.is_some()
+    }
+
+    /// The caller's speech began; whether it is what was heard before, and dealt with here.
+    pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime) -> bool {
+        let Some(again) = self.again else { return false };
+        let began = again.from + CallTime::from_millis(at_ms);
+        if began >= again.until {
+            self.again = None;
+            return false;
+        }
+        self.caller_speaking = true;
+        self.turns.heard_again();
+        // As the session before had told it.
+        self.turns.caller_began(began.max(again.from + BEFORE), item);
+        self.restart_speech_timer(now);
+        true
+    }
+
+    /// What the session hears from now on is new. If it noticed nothing before, an answer is asked for all the same.
+    pub(super) fn on_heard_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.again = None;
+        let unnoticed = self.turns.never_heard(now);
+        if unnoticed.is_empty() {
+            return;
+        }
+        unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));
+        out.push(Effect::Engine(EngineCommand::Note("The caller said something that was not understood.".into())));
+        if std::mem::take(&mut self.answer_owed) {
+            self.want_answer(None, now, out);
+        }
+    }
+
+    // ------------------------------------------------------------ what is heard meanwhile
+
+    /// The session is lost. Who waits for something is told to wait a moment; not who speaks, or is silent and notices nothing.
+    pub(super) fn bridge(&mut self, speaking: bool, now: CallTime, out: &mut Vec<Effect>) {
+        if self.phase != Phase::Live || self.playing {
+            return;
+        }
+        if (self.answer_owed || !self.greeted) && !speaking {
+            self.say(Phrase::Bridge, now, out);
+            self.fillers += 1;
+            return;
+        }
+        self.bridge_when_quiet = true;
+        if speaking {
+            self.timers.set(Timer::Filler, now + NEVER_QUIET);
+        }
+    }
+
+    /// The line fell quiet: somebody said something, and there is no session that could tell so.
+    pub(super) fn quiet_without_engine(&mut self, since: CallTime) {
+        if self.bridge_when_quiet && self.engine == EngineStage::Opening {
+            self.timers.set(Timer::Filler, since + FINISHED);
+        }
+    }
+
+    /// Somebody spoke into a session that is gone, and there is none yet.
+    pub(super) fn is_to_be_bridged(&self) -> bool {
+        self.bridge_when_quiet && self.engine == EngineStage::Opening
+    }
+}
+
+#[cfg(test)]
+#[path = "rehearing_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+//! What a caller said into a session that was lost: heard again or not, and what follows.
+
+use std::time::Duration;
+
+use super::super::event::{CallEvent, Effect};
+use super::super::state::CallState;
+use super::super::table::*;
+use crate::domain::CallTime;
+use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+
+fn ready() -> CallEvent {
+    engine(EngineEvent::Ready)
+}
+
+fn noticed(at_ms: u64) -> CallEvent {
+    engine(EngineEvent::SpeechStarted { item: "u9".into(), at_ms })
+}
+
+fn of_u9(event: fn(std::sync::Arc<str>) -> EngineEvent) -> CallEvent {
+    engine(event("u9".into()))
+}
+
+/// A quiet call whose caller asked something at 4 s; the answer is asked for.
+fn asked() -> CallState {
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, spoke()), (6, stopped()), (6, committed())]);
+    state
+}
+
+fn again(effects: &[Effect]) -> Option<u64> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::OpenEngine { again, .. } => Some(again.as_millis() as u64),
+        _ => None,
+    })
+}
+
+fn failed_session() -> CallEvent {
+    CallEvent::EngineOpenFailed(EngineError::Connection("refused".into()))
+}
+
+/// A name, a call, what happens in it at which second, and how many milliseconds are heard again when the session is lost at 8 s.
+type Lost = (&'static str, CallState, Vec<(u64, CallEvent)>, u64);
+
+#[test]
+fn what_nobody_wrote_down_or_answered_is_heard_again() {
+    let late = |seconds: u64| Duration::from_millis(seconds * 1000 + 700).as_millis() as u64;
+    let rows: [Lost; 9] = [
+        ("a silence", quiet(true), vec![], 0),
+        ("in the middle of speech", quiet(true), vec![(4, spoke())], late(4)),
+        ("a question whose words are not there", asked(), vec![], late(4)),
+        ("… although its answer is being made", asked(), vec![(7, created("r1", 2)), (7, agent_words())], late(4)),
+        ("a question that was written down", asked(), vec![(7, written_down("when are you open"))], 0),
+        ("a question that is being answered", asked(), vec![(7, created("r1", 2)), (7, began("a1"))], 0),
+        ("speech after a question that was answered", asked(), vec![(7, began("a1")), (7, noticed(0))], late(1)),
+        ("the session after it failed as well", asked(), vec![(7, lost())], late(4)),
+        ("… and before it had noticed anything", asked(), vec![(6, lost()), (7, ready())], late(4)),
+    ];
+    for (name, mut state, script, expected) in rows {
+        let _ = hear(&mut state, script);
+        let effects = state.on(if name.contains("failed as well") { failed_session() } else { lost() }, at(8));
+        assert_eq!(again(&effects), Some(expected), "{name}");
+    }
+}
+
+#[test]
+fn no_more_than_twenty_seconds_are_heard_again() {
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, spoke())]);
+    assert_eq!(again(&state.on(lost(), at(60))), Some(20_000));
+}
+
+#[test]
+fn an_engine_that_is_given_up_hears_nothing_again_and_the_words_stay_owed() {
+    let mut state = asked();
+    let effects = words(&state.on(engine(EngineEvent::Lost(EngineError::Refused("key".into()))), at(8)));
+    assert!(effects.contains(&"say hand_off".to_owned()), "{effects:?}");
+    assert!(state.turns.owes_transcript());
+}
+
+#[test]
+fn the_next_session_is_asked_once_it_has_heard_the_question() {
+    let mut state = asked();
+    assert_eq!(words(&state.on(lost(), at(7))), ["say bridge", "turn", "open, 3700 ms again"]);
+    assert_eq!(words(&state.on(ready(), at(8))), [""; 0], "it does not know the question yet");
+    // While the bridge is heard: nobody interrupts it.
+    assert_eq!(words(&state.on(noticed(400), at(8))), [""; 0]);
+    let _ =
+        state.on(of_u9(|item| EngineEvent::SpeechStopped { item, at_ms: 2600, behind: Duration::from_secs(2) }), at(8));
+    assert_eq!(words(&state.on(of_u9(|item| EngineEvent::TurnCommitted { item }), at(8))), ["ask"]);
+    let _ = hear(&mut state, [(9, created("r9", 3))]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(12))), [""; 0], "asked once");
+    let said = of_u9(|item| EngineEvent::CallerTranscript { item, text: "when are you open".into() });
+    let turn = turns(&state.on(said, at(12))).remove(0);
+    assert_eq!((turn.started, &*turn.text), (at(4), "when are you open"), "said when it was said");
+}
+
+#[test]
+fn one_that_notices_nothing_is_asked_all_the_same() {
+    let mut state = asked();
+    let _ = hear(&mut state, [(7, lost()), (8, ready())]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(10))), ["turn", "note", "ask"]);
+    let _ = hear(&mut state, [(10, created("r9", 3)), (10, done("r9", ResponseOutcome::Completed))]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(13))), [""; 0]);
+}
+
+#[test]
+fn speech_after_the_loss_is_new() {
+    let mut state = asked();
+    let _ = hear(&mut state, [(7, lost()), (8, ready()), (8, created("r9", 2)), (8, began("a9"))]);
+    // The session's sound began at 3.3 s; at 7 s the one before was lost.
+    assert_eq!(words(&state.on(noticed(3_800), at(9))), ["interrupt", "cancel"]);
+}
+
+#[test]
+fn nobody_is_told_to_wait_while_they_speak() {
+    let mut state = quiet(true);
+    let _ = state.on(spoke(), at(4));
+    assert_eq!(words(&state.on(lost(), at(5))), ["open, 1700 ms again"]);
+    assert_eq!(words(&state.on(CallEvent::LineQuiet { since: at(6) }, at(6))), [""; 0], "it may be a pause");
+    assert_eq!(words(&state.on(CallEvent::TimePassed, CallTime::from_millis(6450))), ["say bridge", "turn"]);
+
+    let mut noisy = quiet(true);
+    let _ = hear(&mut noisy, [(4, spoke()), (5, lost())]);
+    assert_eq!(words(&noisy.on(CallEvent::TimePassed, at(9))), ["say bridge", "turn"], "a line that is never quiet");
+
+    let mut quick = quiet(true);
+    let _ = hear(&mut quick, [(4, spoke()), (5, lost()), (5, ready()), (5, noticed(700))]);
+    let _ = quick.on(CallEvent::LineQuiet { since: at(6) }, at(6));
+    assert_eq!(words(&quick.on(CallEvent::TimePassed, at(7))), [""; 0], "the next session listens already");
+}
