@@ -58,15 +58,15 @@ eval: tools ## measure how wordings are understood that training never saw
 ears: ## play the labelled set of backchannels, interruptions, noises and echoes against a release server (4 minutes)
 	@CAMPAIGN=ears $(MAKE) faults
 
-CAMPAIGN ?= kill drain endings actions ears leak database idle
-faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 75 minutes)
+CAMPAIGN ?= kill drain endings actions crashes ears leak database idle
+faults: tools ## do harm to a release server under live calls, and judge it (CAMPAIGN=kill for one; all: 90 minutes)
 	$(CARGO) build --release --locked --bin caly
 	$(CARGO) bench --locked --bench faults --no-run
 	@trap '$(POSTGRES) stop >/dev/null 2>&1 || true' EXIT; \
 	settings=$$($(POSTGRES) start); eval "$$settings"; missed=(); \
 	for campaign in $(CAMPAIGN); do \
 	  binary="$${CALY_BIN:-$(TARGET)/release/caly}"; \
-	  if [ $$campaign = actions ]; then \
+	  if [ $$campaign = actions ] || [ $$campaign = crashes ]; then \
 	    $(CARGO) build --locked --bin caly --features planned-panics || exit 1; \
 	    binary="$(TARGET)/debug/caly"; fi; \
 	  CALY_BIN="$$binary" $(CARGO) bench --quiet --locked --bench faults -- $$campaign || missed+=($$campaign); \

@@ -1,5 +1,6 @@
 //! The input audio buffer of a simulated session: decoding, turn detection on real energy, and understanding.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -33,6 +34,8 @@ pub(crate) struct Input {
     gate: Option<EnergyGate>,
     detection: Value,
     turn: Option<(String, u64)>,
+    /// When sound last came, since the session began.
+    last: Option<Duration>,
 }
 
 impl Input {
@@ -46,6 +49,7 @@ impl Input {
             gate: None,
             detection: Value::Null,
             turn: None,
+            last: None,
         };
         input.configure(config);
         input
@@ -140,6 +144,9 @@ impl Session {
         if self.input.format == Format::Pcm24 && bytes.len() % 2 != 0 {
             let message = "Invalid 'audio'. PCM16 needs an even number of bytes.";
             return Err(Refusal::new("invalid_value", message, Some("audio")));
+        }
+        if let Some(last) = self.input.last.replace(now) {
+            self.shared.gap.fetch_max(now.saturating_sub(last).as_micros() as u64, Ordering::Relaxed);
         }
         let samples = self.input.decode(bytes);
         self.input.fresh += samples.len() as u64;

@@ -137,6 +137,8 @@ pub(crate) struct Shared {
     races: Complaints,
     opened: Arc<AtomicU64>,
     closed: Arc<AtomicU64>,
+    /// Longest time between two appends of one session, in microseconds.
+    gap: Arc<AtomicU64>,
 }
 
 impl Shared {

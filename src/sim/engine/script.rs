@@ -31,7 +31,8 @@ pub struct Rule {
     pub say: Option<Say>,
     /// Tool to call, if the session has it.
     pub tool: Option<String>,
-    /// Its arguments; `{words}` and `{digits}` are the caller's, `{tomorrow}` is a date in India.
+    /// Its arguments; `{words}` and `{digits}` are the caller's, `{earlier_digits}` those of the last message before that
+    /// had any, `{tomorrow}` is a date in India.
     #[serde(default)]
     pub arguments: Map<String, Value>,
     /// Said when the session lacks the tool.
@@ -178,7 +179,8 @@ fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
     match (&rule.tool, offered) {
         (Some(name), Some(offered)) => {
             pieces.extend(rule.say.as_ref().map(|say| speak(say, language)));
-            let arguments = arguments(&rule.arguments, &offered["parameters"], &item.words);
+            let earlier = earlier_digits(ask.items, item);
+            let arguments = arguments(&rule.arguments, &offered["parameters"], &item.words, &earlier);
             pieces.push(Piece::Call { name: name.clone(), arguments });
         }
         (Some(_), None) => {
@@ -188,6 +190,20 @@ fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
         (None, _) => pieces.push(speak(rule.say.as_ref().unwrap_or(&script.unclear), language)),
     }
     Plan { pieces, fail: rule.fail.clone() }
+}
+
+fn digits(words: &str) -> String {
+    words.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// What the caller told in figures before this message, as the session remembers it.
+fn earlier_digits(items: &[Item], now: &Item) -> String {
+    let before = items.iter().rev().skip_while(|item| item.id != now.id).skip(1);
+    before
+        .filter(|item| item.is_user())
+        .map(|item| digits(&item.words))
+        .find(|digits| !digits.is_empty())
+        .unwrap_or_default()
 }
 
 /// The call of a tool that has said what it would do, and was not called since.
@@ -263,15 +279,15 @@ fn forced_call(ask: &Ask<'_>) -> Option<Piece> {
         _ => return None,
     };
     let name = wanted["name"].as_str()?.to_owned();
-    Some(Piece::Call { name, arguments: arguments(&Map::new(), &wanted["parameters"], words) })
+    Some(Piece::Call { name, arguments: arguments(&Map::new(), &wanted["parameters"], words, "") })
 }
 
 /// Arguments that fit the schema: the rule's where they fit, made up by type where one is required.
-fn arguments(from_rule: &Map<String, Value>, schema: &Value, words: &str) -> String {
-    let digits: String = words.chars().filter(char::is_ascii_digit).collect();
+fn arguments(from_rule: &Map<String, Value>, schema: &Value, words: &str, earlier: &str) -> String {
+    let digits = digits(words);
     let fill = |value: &Value| match value {
         Value::String(text) => {
-            let text = text.replace("{words}", words).replace("{digits}", &digits);
+            let text = text.replace("{words}", words).replace("{digits}", &digits).replace("{earlier_digits}", earlier);
             json!(text.replace("{tomorrow}", &tomorrow()))
         }
         other => other.clone(),
@@ -431,6 +447,25 @@ mod tests {
         items.pop();
         items.push(user("nahi nahi rehne dijiye"));
         assert!(!said(&plan(&items, &json!([]), &json!("auto")))[0].starts_with("cancel_appointment"));
+    }
+
+    #[test]
+    fn what_was_told_earlier_is_used_as_far_as_the_session_knows_it() {
+        let mut script = Script::built_in().unwrap();
+        let told = json!({ "topic": "order {earlier_digits}" }).as_object().cloned().unwrap();
+        let (when, tool) = (vec!["ring me".to_owned()], Some("note".to_owned()));
+        script.rules.insert(0, Rule { when, say: None, tool, arguments: told, without_tool: None, fail: None });
+        let tools = json!([{"type": "function", "name": "note", "parameters": {"type": "object", "properties": {}}}]);
+        let said_by = |items: &[Item]| {
+            let choice = json!("auto");
+            let ask =
+                Ask { items, instructions: None, tools: &tools, tool_choice: &choice, language: None, text: false };
+            said(&decide(&script, &ask))
+        };
+        let message = |id: &str, words: &str| Item { id: id.to_owned(), ..user(words) };
+        let items = [message("a", "order 1001"), message("b", "when are you open"), message("c", "ring me at 5")];
+        assert_eq!(said_by(&items), [r#"note{"topic":"order 1001"}"#]);
+        assert_eq!(said_by(&items[1..]), [r#"note{"topic":"order "}"#], "a session that was not told");
     }
 
     #[test]

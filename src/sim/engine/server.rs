@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -61,6 +62,12 @@ impl EngineServer {
     #[must_use]
     pub fn open_sessions(&self) -> u64 {
         self.sessions().saturating_sub(self.shared.closed.load(Ordering::Relaxed))
+    }
+
+    /// The longest time that a session got no sound of its caller, between two pieces of it, since this was last asked.
+    #[must_use]
+    pub fn longest_gap(&self) -> Duration {
+        Duration::from_micros(self.shared.gap.swap(0, Ordering::Relaxed))
     }
 
     /// Cuts all sessions and stops listening.
