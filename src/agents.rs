@@ -434,6 +434,8 @@ fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsE
         engine_progress: seconds("engine_progress_s", given.engine_progress_s, defaults.engine_progress)?,
         max_duration: seconds("max_duration_s", given.max_duration_s, defaults.max_duration)?,
         teardown: defaults.teardown,
+        summary_at: defaults.summary_at,
+        summary_keeps: defaults.summary_keeps,
         last_words: seconds("last_words_s", given.last_words_s, defaults.last_words)?,
     })
 }

@@ -289,6 +289,8 @@ const SECONDS: [f64; 18] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0];
 /// Upper bounds for the length of calls in seconds.
 const CALL_SECONDS: [f64; 10] = [5.0, 15.0, 30.0, 60.0, 120.0, 180.0, 300.0, 600.0, 1200.0, 1800.0];
+/// Upper bounds for what an engine session holds.
+const TOKENS: [f64; 9] = [1e3, 2.5e3, 5e3, 1e4, 1.7e4, 2.8e4, 5e4, 7.5e4, 1e5];
 /// Upper bounds for counts, such as the depth of a queue or the size of a batch.
 const COUNTS: [f64; 10] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0];
 
@@ -297,6 +299,7 @@ fn builder() -> Result<PrometheusBuilder, String> {
         .set_buckets(&COUNTS)
         .and_then(|b| b.set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS))
         .and_then(|b| b.set_buckets_for_metric(Matcher::Full("caly_call_duration_seconds".to_owned()), &CALL_SECONDS))
+        .and_then(|b| b.set_buckets_for_metric(Matcher::Full("caly_engine_context_tokens".to_owned()), &TOKENS))
         .map_err(|e| e.to_string())
 }
 

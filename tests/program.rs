@@ -52,6 +52,8 @@ mod hostile_http;
 mod hostile_media;
 #[path = "program/latency.rs"]
 mod latency;
+#[path = "program/long_calls.rs"]
+mod long_calls;
 #[path = "program/lost_ends.rs"]
 mod lost_ends;
 #[path = "program/mcp.rs"]

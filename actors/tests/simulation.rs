@@ -97,6 +97,7 @@ impl Script {
         let failures = (0..dice.between(0, 1)).map(|_| EngineError::Connection("refused".into())).collect();
         let stored = dice.percent(50).then(|| Pcm { rate: 8000, bytes: Bytes::from(vec![3u8; 24_000]) });
         GREETING.with(|greeting| greeting.replace(stored));
+        WINDOW.with(|window| window.set([3_000, 5_000, WINDOW_LEAST][dice.between(0, 2) as usize]));
         let world = World::with(agent, actions(), if dice.percent(20) { failures } else { vec![] }).await;
         let truth: Shared = Rc::new(RefCell::new(Truth::default()));
         let current = Current::default();
@@ -130,7 +131,7 @@ impl Script {
 
     /// The caller speaks; what is made of it may come late, in another order, or never.
     fn speak(&mut self) {
-        let Some((_, session)) = self.current.borrow().clone() else { return };
+        let Some((number, session)) = self.current.borrow().clone() else { return };
         self.turns += 1;
         let item: Arc<str> = format!("u{}", self.turns).into();
         let long = self.dice.percent(60);
@@ -147,6 +148,8 @@ impl Script {
             tokio::time::sleep(length).await;
             session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
             session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
+            truth.borrow_mut().hold(number, &item, 300, false);
+            session.say(EngineEvent::ItemAdded { item: Arc::clone(&item), kind: ItemKind::Caller, replayed: None });
             tokio::time::sleep(late).await;
             let written = |truth: &mut ledger::Truth| truth.unwritten.retain(|(other, ..)| *other != item);
             if failed {
@@ -292,7 +295,32 @@ impl Script {
         }
         drop(runs);
         self.judge_confirmed(&entries, &mut truth);
+        self.judge_contexts(&entries, &mut truth);
         std::mem::take(&mut truth.violations)
+    }
+
+    /// Every session was told no more than it can hold, and of everything that was done before it.
+    fn judge_contexts(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let noted = |kind: &str| self.world.events(kind) as u64;
+        SHORTENED.with(|count| count.set(count.get() + noted("context_shortened")));
+        let window = WINDOW.with(std::cell::Cell::get) as usize;
+        let mut wrong = Vec::new();
+        for (at, context) in &truth.opened {
+            let bytes: usize = context.iter().map(ContextItem::bytes).sum();
+            if bytes / 4 > window {
+                wrong.push(format!("a session that holds {window} tokens was told {bytes} bytes"));
+            }
+            // What ended while it was being opened is told to it as a note.
+            let before = at.duration_since(self.world.epoch).saturating_sub(SECOND * 3);
+            for entry in entries {
+                let JournalEntry::Action { action, .. } = entry else { continue };
+                let done = action.state == ActionState::Done && matches!(&*action.name, "book" | "confirmed");
+                if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) {
+                    wrong.push(format!("the session opened at {at:?} was not told of {action:?}: {context:?}"));
+                }
+            }
+        }
+        truth.violations.extend(wrong);
     }
 
     /// What needs the caller's yes was begun only after one, once.
@@ -320,7 +348,21 @@ impl Script {
     }
 }
 
+/// Whether an item of a context tells what became of an action.
+fn tells_of(item: &ContextItem, action: &Action) -> bool {
+    match item {
+        ContextItem::Tool { name, arguments, .. } => *name == action.name && *arguments == action.arguments,
+        ContextItem::Note(text) => {
+            let arguments = action.arguments.replace('"', "\\\"");
+            text.contains(&format!(r#""action":"{}""#, action.name)) && text.contains(&arguments)
+        }
+        ContextItem::Caller(_) | ContextItem::Agent(_) => false,
+    }
+}
+
 thread_local! {
+    /// Times that older turns made way, in all calls.
+    static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Actions that were agreed to and begun, in all calls.
     static CONFIRMED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
@@ -386,6 +428,8 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
     }
     let _ = std::panic::take_hook();
     let confirmed = CONFIRMED.with(std::cell::Cell::get);
+    let shortened = SHORTENED.with(std::cell::Cell::get);
+    assert!(count < SEEDS || shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
     assert!(count < SEEDS || confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
     assert!(
         bad.is_empty(),

@@ -193,6 +193,7 @@ async fn engines(config: &mut Config) -> anyhow::Result<Engines> {
 fn engine(config: &Config, base_url: &str, key: SecretString, model: &str) -> anyhow::Result<Arc<dyn Engine>> {
     let mut options = OpenAiOptions::new(Url::parse(base_url).context("openai.base_url")?, key);
     model.clone_into(&mut options.model);
+    options.window = config.openai.context_tokens;
     options.transcription_model = Some(config.openai.transcription_model.clone());
     options.transcription_language.clone_from(&config.openai.transcription_language);
     options.connect_timeout = config.openai.connect_timeout;

@@ -152,6 +152,8 @@ pub struct OpenAi {
     pub base_url: String,
     /// Realtime model.
     pub model: String,
+    /// Tokens that a session of either engine can hold, if told.
+    pub context_tokens: Option<u64>,
     /// Model that transcribes the caller.
     pub transcription_model: String,
     /// ISO 639-1, if fixed.

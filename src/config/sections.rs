@@ -169,6 +169,8 @@ fn calls(r: &mut Reader<'_>) -> Calls {
             filler_after: r.duration("calls.filler_after", Duration::ZERO..=HOUR),
             filler_again: r.duration("calls.filler_again", Duration::ZERO..=HOUR),
             time_warning: r.duration("calls.time_warning", Duration::ZERO..=HOUR),
+            summary_at: r.count("calls.summary_at", 0..=80),
+            summary_keeps: r.count("calls.summary_keeps", 1..=50),
         },
     }
 }
@@ -221,12 +223,22 @@ fn openai(r: &mut Reader<'_>) -> OpenAi {
         fallback: fallback(r, &base_url, &model, key.as_ref()),
         base_url,
         model,
+        context_tokens: context_tokens(r),
         transcription_model: r.filled("openai.transcription_model"),
         transcription_language: optional(r.text("openai.transcription_language")),
         connect_timeout: r.duration("openai.connect_timeout", Duration::from_millis(100)..=HOUR),
         ca_file,
         key,
     }
+}
+
+/// `None`: as the model's page says.
+fn context_tokens(r: &mut Reader<'_>) -> Option<u64> {
+    let tokens = r.count("openai.context_tokens", 0..=10_000_000);
+    if (1..1_000).contains(&tokens) {
+        r.problem("openai.context_tokens", "expected 0, or 1000 and more: instructions alone take hundreds");
+    }
+    Some(u64::from(tokens)).filter(|tokens| *tokens > 0)
 }
 
 /// The second engine, if one is told.

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 71] = [
+const COUNTERS: [(&str, Unit, &str); 74] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -61,6 +61,11 @@ const COUNTERS: [(&str, Unit, &str); 71] = [
         Unit::Count,
         "What was known of callers and forgotten because its time was over, by what it was",
     ),
+    (
+        "caly_context_shortened_total",
+        Unit::Count,
+        "Times older turns made way in an engine session, by whether a summary took their place",
+    ),
     ("caly_echoes_total", Unit::Count, "Times an agent spoke on because what was heard was its own echo"),
     ("caly_engine_agent_audio_dropped_total", Unit::Count, "Agent audio dropped because the call did not take it"),
     ("caly_engine_audio_bytes_total", Unit::Bytes, "Audio exchanged with engines, by direction"),
@@ -78,6 +83,11 @@ const COUNTERS: [(&str, Unit, &str); 71] = [
     ("caly_greetings_total", Unit::Count, "Greetings asked of the engine to be kept, by outcome"),
     ("caly_http_panics_total", Unit::Count, "Requests whose handler panicked"),
     ("caly_http_requests_total", Unit::Count, "Requests, by route and class of status"),
+    (
+        "caly_history_dropped_total",
+        Unit::Count,
+        "Utterances a call forgot, for its next engine session, before they were in a summary",
+    ),
     ("caly_keys_dropped_total", Unit::Count, "Keys a caller pressed beyond what is kept until they are told"),
     ("caly_lane_items_dropped_total", Unit::Count, "Items dropped because a lane of a call was full, the oldest first"),
     ("caly_log_lines_dropped_total", Unit::Count, "Log lines dropped because standard error did not keep up"),
@@ -113,6 +123,7 @@ const COUNTERS: [(&str, Unit, &str); 71] = [
     ("caly_shop_throttled_total", Unit::Count, "Times a shop said that it is asked too much"),
     ("caly_shop_webhooks_total", Unit::Count, "Webhooks of shops with the right signature, by outcome"),
     ("caly_store_deadlines_total", Unit::Count, "Queries given up because the database did not answer in time"),
+    ("caly_summaries_total", Unit::Count, "Summaries asked of engines, by what came of them"),
     ("caly_utterances_dropped_total", Unit::Count, "Utterances under way dropped because an engine had too many"),
     ("caly_webhooks_rejected_total", Unit::Count, "Webhooks refused for their credentials or address"),
 ];
@@ -143,10 +154,11 @@ const GAUGES: [(&str, Unit, &str); 17] = [
 ];
 
 /// How long things took, and how deep queues were.
-const HISTOGRAMS: [(&str, Unit, &str); 10] = [
+const HISTOGRAMS: [(&str, Unit, &str); 11] = [
     ("caly_action_seconds", Unit::Seconds, "Time an action took, by action"),
     ("caly_call_duration_seconds", Unit::Seconds, "Admission to end of a call"),
     ("caly_engine_connect_seconds", Unit::Seconds, "Time to open an engine session"),
+    ("caly_engine_context_tokens", Unit::Count, "Tokens that engine sessions held, as told with each answer"),
     ("caly_http_seconds", Unit::Seconds, "Time to answer a request, by route"),
     ("caly_queue_depth", Unit::Count, "Depth of a call's queues as seen while it runs, by queue"),
     ("caly_recorder_batch_seconds", Unit::Seconds, "Time to commit a batch of the journal"),

@@ -139,7 +139,8 @@ impl CallActor {
         let catalogue: Arc<[Arc<ActionSpec>]> =
             ports.actions.catalogue(&facts.agent).into_iter().map(Arc::new).collect();
         let state = CallState::new(Arc::clone(&facts), Arc::clone(&catalogue), Arc::clone(&ports.phrases))
-            .with_fallback(ports.fallback_engine.is_some());
+            .with_fallback(ports.fallback_engine.is_some())
+            .with_windows(windows(&ports));
         let state = match past {
             Some(past) => state.after(past),
             None => state.greeting_with(ports.greetings.stored(&facts.agent)),
@@ -458,6 +459,12 @@ impl Handler<crate::supervise::PlannedPanic> for CallActor {
     fn handle(&mut self, _: crate::supervise::PlannedPanic, _: &mut Self::Context) {
         crate::supervise::planned_panic();
     }
+}
+
+/// Tokens that a session of either engine can hold.
+fn windows(ports: &Ports) -> (u64, u64) {
+    let first = ports.engine.window();
+    (first, ports.fallback_engine.as_ref().map_or(first, |fallback| fallback.window()))
 }
 
 fn measure(latency: &Latency) {

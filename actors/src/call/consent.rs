@@ -206,6 +206,7 @@ impl CallState {
         out: &mut Vec<Effect>,
     ) {
         let yes = understanding.yes;
+        self.remember_named(&understanding.entities);
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
         let reply = self.replies.remove(at);

@@ -8,10 +8,11 @@ use serde_json::json;
 use super::ending::LastWords;
 use super::event::{Effect, EngineChoice, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
+use super::summary::RECOLLECTION;
 use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
-use crate::ports::{EngineCommand, EngineError, EngineEvent, JournalEntry, ResponseOutcome};
+use crate::ports::{EngineCommand, EngineError, EngineEvent, ResponseOutcome};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -40,16 +41,12 @@ impl CallState {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
                 if !self.began_before(&item, at_ms, now) {
-                    self.on_caller_began(&item, now, out);
+                    self.on_caller_began(&item, at_ms, now, out);
                 }
             }
-            EngineEvent::SpeechStopped { item, behind, .. } => {
-                self.caller_speaking = false;
-                let window = silence_window(self.facts.agent.turn_detection);
-                self.turns.caller_stopped(now, &item, Stopped { at: now.saturating_sub(behind), window });
-                self.restart_speech_timer(now);
-                self.caller_fell_silent(now);
-                self.tell_recogniser(out);
+            EngineEvent::SpeechStopped { item, at_ms, behind } => {
+                self.window.caller_stopped(at_ms);
+                self.on_caller_stopped(&item, behind, now, out);
             }
             EngineEvent::TurnCommitted { item } => {
                 self.caller_speaking = false;
@@ -61,15 +58,7 @@ impl CallState {
             }
             EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
             EngineEvent::CallerTranscriptFailed { item } => self.on_caller_words(&item, None, now, out),
-            EngineEvent::ResponseCreated { response, wish } => {
-                self.answer_has_words = false;
-                self.answer_owed = false;
-                self.ledger.answer_made();
-                if let Some(cancel) = self.responses.created(&response, wish) {
-                    out.push(Effect::Media(MediaWish::Discard { response }));
-                    out.push(Effect::Engine(cancel));
-                }
-            }
+            EngineEvent::ResponseCreated { response, wish } => self.on_response_created(response, wish, out),
             EngineEvent::AgentWords { item, delta, .. } => {
                 self.answer_has_words = true;
                 self.unheard_words = true;
@@ -80,18 +69,28 @@ impl CallState {
             }
             EngineEvent::AgentTranscript { item, text } => {
                 self.knows_item(&item);
+                self.window.agent_said(&text);
                 self.turns.agent_said(&item, &text);
                 self.record_finished_turns(now, false, out);
             }
             EngineEvent::ToolCalled { tool_call, name, arguments, .. } => {
+                self.window.called(&tool_call, now);
                 self.on_tool_called(&tool_call, &name, &arguments, now, out);
             }
             EngineEvent::ResponseDone { response, outcome, usage } => {
-                self.usage += usage;
-                if usage != Usage::default() {
-                    out.push(Effect::Record(JournalEntry::Spent { call: self.facts.call, usage: self.usage }));
-                }
+                self.window.answered(&usage);
+                self.spend(usage, out);
                 self.on_response_done(&response, outcome, now, out);
+                self.mind_window(now, out);
+            }
+            EngineEvent::ItemAdded { item, kind, replayed } => {
+                let first = item.starts_with(RECOLLECTION);
+                self.window.added(&item, kind, replayed, first, now);
+            }
+            EngineEvent::Summarised { request, result, usage } => {
+                self.spend(usage, out);
+                out.extend(self.responses.aside_done().map(Effect::Engine));
+                self.on_summarised(request, result, now, out);
             }
             EngineEvent::ResponseRefused => self.responses.refused(),
             EngineEvent::Warned(error) => {
@@ -144,7 +143,8 @@ impl CallState {
         self.want_answer(Some(instructions.into()), now, out);
     }
 
-    fn on_caller_began(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+    fn on_caller_began(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) {
+        self.window.caller_began(item, at_ms, now);
         self.caller_speaking = true;
         self.begins_over_agent(item);
         self.reprompts = 0;
@@ -152,6 +152,15 @@ impl CallState {
         self.turns.caller_began(now, item);
         self.restart_speech_timer(now);
         self.contest(now, out);
+    }
+
+    fn on_caller_stopped(&mut self, item: &Arc<str>, behind: Duration, now: CallTime, out: &mut Vec<Effect>) {
+        self.caller_speaking = false;
+        let window = silence_window(self.facts.agent.turn_detection);
+        self.turns.caller_stopped(now, item, Stopped { at: now.saturating_sub(behind), window });
+        self.restart_speech_timer(now);
+        self.caller_fell_silent(now);
+        self.tell_recogniser(out);
     }
 
     /// What the caller said is written down, or could not be made out.
@@ -187,6 +196,16 @@ impl CallState {
         self.await_in_silence(now);
     }
 
+    fn on_response_created(&mut self, response: Arc<str>, wish: Option<u64>, out: &mut Vec<Effect>) {
+        self.answer_has_words = false;
+        self.answer_owed = false;
+        self.ledger.answer_made();
+        if let Some(cancel) = self.responses.created(&response, wish) {
+            out.push(Effect::Media(MediaWish::Discard { response }));
+            out.push(Effect::Engine(cancel));
+        }
+    }
+
     fn on_response_done(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) {
         self.turns.answers_complete();
         let next = self.responses.done(response);
@@ -216,7 +235,7 @@ impl CallState {
         self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
         if self.is_given_up(error) && self.fallback_left {
             // The other engine is asked for what this one failed at.
-            if self.turns.is_empty() {
+            if self.nobody_spoke() {
                 self.greeted = false;
             } else {
                 self.answer_owed = true;
@@ -227,7 +246,7 @@ impl CallState {
             self.engine_dead(now, out);
         } else if !asked_again && matches!(self.phase, Phase::Live | Phase::Waiting) {
             // Nothing was said by anybody yet: it was the greeting that failed.
-            if self.turns.is_empty() {
+            if self.nobody_spoke() {
                 self.want_greeting(now, out);
             } else {
                 self.want_answer(None, now, out);
@@ -284,7 +303,7 @@ impl CallState {
             return;
         }
         // Taken before the bridge phrase, which means nothing to the engine.
-        let context = self.context();
+        let context = self.next_context(now);
         self.untold.clear();
         self.known_untold = false;
         if first_failure {
@@ -354,7 +373,7 @@ impl CallState {
                 self.record_turn(turn, out);
             }
             EngineEvent::AgentTranscript { item, text } => self.turns.agent_said(&item, &text),
-            EngineEvent::ResponseDone { usage, .. } => self.usage += usage,
+            EngineEvent::ResponseDone { usage, .. } | EngineEvent::Summarised { usage, .. } => self.usage += usage,
             EngineEvent::Lost(_) => self.timers.clear(Timer::LastTranscript),
             _ => {}
         }

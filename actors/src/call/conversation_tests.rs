@@ -4,6 +4,7 @@ use super::super::event::CallEvent;
 use super::super::table::*;
 use super::*;
 use crate::domain::Agent;
+use crate::ports::JournalEntry;
 
 fn rows_of_interruptions() -> Vec<Row> {
     let patient = Agent { barge_in: crate::domain::BargeIn::Off, ..agent(true) };

@@ -42,6 +42,7 @@ impl CallState {
                 Timer::SessionAge => self.on_session_aged(now, out),
                 Timer::Dtmf => self.tell_keys(now, out),
                 Timer::Consent => self.settle_held(true, now, out),
+                Timer::Summary => self.on_summary_due(now, out),
                 Timer::LastWords => {
                     if let Phase::Closing(reason) = self.phase {
                         self.end(reason, now, out);

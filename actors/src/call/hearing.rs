@@ -54,6 +54,7 @@ impl CallState {
         {
             self.end(reason, now, out);
         }
+        self.mind_window(now, out);
     }
 
     pub(super) fn on_cut(&mut self, cuts: &[Cut], now: CallTime, out: &mut Vec<Effect>) {

@@ -212,9 +212,10 @@ impl Ledger {
         }
     }
 
-    /// What was done, for the context of a new session.
-    pub fn context(&self) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
-        self.entries.iter().filter_map(|entry| {
+    /// What was done, for the context of a new session, without what was asked for before a time and is settled.
+    pub fn context_since(&self, since: CallTime) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
+        let told = move |entry: &&Entry| entry.action.started >= since || !entry.is_settled();
+        self.entries.iter().filter(told).filter_map(|entry| {
             let output = entry.action.output.clone()?;
             let item = ContextItem::Tool {
                 name: Arc::clone(&entry.action.name),
@@ -231,6 +232,15 @@ impl Entry {
     #[must_use]
     pub fn step(&self) -> Step {
         if self.action.state == ActionState::Planning { Step::Plan } else { Step::Do }
+    }
+
+    /// Nothing more becomes of it by itself.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        match self.action.state {
+            ActionState::Done | ActionState::Failed | ActionState::Unknown | ActionState::Withdrawn => true,
+            ActionState::Planning | ActionState::Proposed | ActionState::Confirmed | ActionState::Running => false,
+        }
     }
 
     fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>, answer_pending: Option<CallTime>) -> Asked {

@@ -96,7 +96,7 @@ fn an_action_that_ended_is_told_to_the_next_session_and_one_that_runs_is_not() {
     let later = NOW * 3;
     ledger.finish(later, id, 1, &done("{}"));
     let item = ContextItem::Tool { name: "cancel".into(), arguments: r#"{"id":"7"}"#.into(), output: "{}".into() };
-    assert_eq!(ledger.context().collect::<Vec<_>>(), [(later, item)]);
+    assert_eq!(ledger.context_since(CallTime::ZERO).collect::<Vec<_>>(), [(later, item)]);
     assert_eq!(ledger.running().map(|entry| entry.action.id).collect::<Vec<_>>(), [other]);
 }
 

@@ -11,12 +11,17 @@ mod floor;
 mod greeting;
 mod hearing;
 pub mod ledger;
+#[cfg(test)]
+#[path = "long_tests.rs"]
+mod long;
 pub mod past;
 mod recogniser;
 mod recognition;
+mod recollection;
 pub(crate) mod rehearing;
 pub mod responses;
 pub mod state;
+mod summary;
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod table;
@@ -24,6 +29,7 @@ pub mod timers;
 pub mod turns;
 pub mod waited;
 mod waiting;
+mod window;
 
 use std::marker::PhantomData;
 

@@ -1,5 +1,5 @@
-//! What the engine is told besides what it hears: who rings, if the client remembers its callers, and the context of a new
-//! session. Whatever callers told earlier is quoted as data: one of them may have meant to give the next agent orders.
+//! What the engine is told besides what it hears: who rings, if the client remembers its callers. Whatever callers told earlier
+//! is quoted as data: one of them may have meant to give the next agent orders.
 
 use std::sync::Arc;
 
@@ -66,18 +66,7 @@ impl CallState {
             ContextItem::Caller(words) => language(words).is_some(),
             ContextItem::Agent(_) | ContextItem::Tool { .. } | ContextItem::Note(_) => false,
         };
-        self.turns.history().any(telling).then_some(self.language)
-    }
-
-    /// What a new engine session is told: who rings, then everything said and done so far, oldest first.
-    pub(super) fn context(&self) -> Vec<ContextItem> {
-        let known = self.known.clone().map(|text| (CallTime::ZERO, ContextItem::Note(text)));
-        let greeting = self.greeting_context().into_iter().map(|item| (CallTime::ZERO, item));
-        let said = self.turns.history().cloned().chain(self.turns.under_way());
-        let mut items: Vec<(CallTime, ContextItem)> =
-            known.into_iter().chain(greeting).chain(said).chain(self.ledger.context()).collect();
-        items.sort_by_key(|(at, _)| *at);
-        items.into_iter().map(|(_, item)| item).collect()
+        (self.summary.language_heard || self.turns.history().any(telling)).then_some(self.language)
     }
 }
 

@@ -70,7 +70,9 @@ impl CallState {
         self.caller_speaking = true;
         self.turns.heard_again();
         // As the session before had told it.
-        self.turns.caller_began(began.max(again.from + BEFORE), item);
+        let began = began.max(again.from + BEFORE);
+        self.window.caller_began(item, at_ms, began);
+        self.turns.caller_began(began, item);
         self.restart_speech_timer(now);
         true
     }

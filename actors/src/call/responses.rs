@@ -98,6 +98,16 @@ impl Responses {
         self.next()
     }
 
+    /// What was written beside the conversation is done: it may have been what our request was refused for. If it was not, the
+    /// next is refused as well, and kept. Returns the next request if one waits.
+    #[must_use]
+    pub fn aside_done(&mut self) -> Option<EngineCommand> {
+        if !std::mem::take(&mut self.foreign) {
+            return None;
+        }
+        self.next()
+    }
+
     /// The engine refused our request because another answer is being made.
     pub fn refused(&mut self) {
         let kept = match self.pending.take() {
@@ -191,6 +201,21 @@ mod tests {
             responses.done("not ours"),
             Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("greet")) })
         );
+    }
+
+    #[test]
+    fn a_wish_refused_for_what_was_written_beside_is_repeated_after_that() {
+        let mut responses = Responses::default();
+        assert!(responses.want(None).is_some());
+        assert_eq!(responses.aside_done(), None, "ours is under way");
+        responses.refused();
+        assert_eq!(responses.aside_done(), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+        // It was something else after all.
+        responses.refused();
+        assert_eq!(responses.done("r1"), Some(EngineCommand::CreateResponse { wish: 3, instructions: None }));
+        assert_eq!(responses.created(&id("r2"), Some(3)), None);
+        assert_eq!(responses.want(None), None);
+        assert_eq!(responses.aside_done(), None, "an answer is being made");
     }
 
     #[test]
@@ -384,7 +409,7 @@ mod tests {
         /// Whatever the order of wishes, cancellations, foreign answers and late events: every want that is not followed
         /// by a cancellation is answered by an answer that began after it.
         #[test]
-        fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..6, 1..60)) {
+        fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..7, 1..60)) {
             let mut responses = Responses::default();
             let mut engine = EngineModel::default();
             let mut owed = false;
@@ -411,6 +436,7 @@ mod tests {
                     1 => { owed = false; if let Some(c) = responses.cancel() { engine.hear(&c); } }
                     2 => if engine.active.is_none() { engine.begin(None) },
                     3 => engine.finish(),
+                    4 => if let Some(c) = responses.aside_done() { requests += 1; engine.hear(&c); },
                     _ => deliver(&mut responses, &mut engine, &mut owed, &mut requests),
                 }
             }

@@ -15,10 +15,12 @@ use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
 use super::responses::Responses;
+use super::summary::Summary;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
+use super::window::Window;
 use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
-use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases};
+use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
 
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
@@ -163,6 +165,14 @@ pub struct CallState {
     pub(super) session_items: Vec<Arc<str>>,
     /// The age at which a later process took the call up again.
     pub(super) taken_up: Option<CallTime>,
+    /// Tokens that a session of either engine can hold.
+    pub(super) windows: (u64, u64),
+    /// What the present session holds.
+    pub(super) window: Window,
+    /// What made way in it.
+    pub(super) summary: Summary,
+    /// What the caller named, by kind, oldest first.
+    pub(super) named: Vec<(&'static str, Arc<str>)>,
 }
 
 impl CallState {
@@ -224,6 +234,10 @@ impl CallState {
             cut_lost: false,
             session_items: Vec::new(),
             taken_up: None,
+            windows: (WINDOW_LEAST, WINDOW_LEAST),
+            window: Window::default(),
+            summary: Summary::default(),
+            named: Vec::new(),
         }
     }
 
@@ -282,6 +296,11 @@ impl CallState {
             Phase::Ended(_) => {}
             Phase::Tearing(_) => self.on_while_tearing(event, now, &mut effects),
             Phase::Waiting | Phase::Live | Phase::Closing(_) => self.on_while_up(event, now, &mut effects),
+        }
+        for effect in &effects {
+            if let Effect::Engine(command) = effect {
+                self.window.told(command);
+            }
         }
         effects
     }

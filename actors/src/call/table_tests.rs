@@ -121,6 +121,8 @@ fn word(effect: &Effect) -> Option<String> {
         }
         Effect::Engine(EngineCommand::Note(_)) => "note".into(),
         Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
+        Effect::Engine(EngineCommand::Summarise { request, .. }) => format!("summarise {request}"),
+        Effect::Engine(EngineCommand::Recollect { .. }) => "recollect".into(),
         Effect::Media(MediaWish::Hold) => "hold".into(),
         Effect::Media(MediaWish::Resume) => "resume".into(),
         Effect::Media(MediaWish::Play { item, .. }) => format!("play {item}"),

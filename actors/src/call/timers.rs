@@ -29,6 +29,8 @@ pub enum Timer {
     Dtmf,
     /// A tool call waits for what the caller's answer means.
     Consent,
+    /// A summary of older turns is due, or has had its time.
+    Summary,
     /// The last words have had their time.
     LastWords,
     /// A transcript still owed when the call ends has had its time.
@@ -37,7 +39,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 15;
+const COUNT: usize = 16;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -57,6 +59,7 @@ impl Timers {
         Timer::TimeWarning,
         Timer::Dtmf,
         Timer::Consent,
+        Timer::Summary,
         Timer::LastWords,
         Timer::LastTranscript,
         Timer::Teardown,

@@ -8,8 +8,10 @@ use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
 use crate::domain::{CallTime, Latency, Speaker, Turn, TurnId};
 use crate::ports::ContextItem;
 
-/// Utterances kept for the context of a new session; older ones are forgotten (they are in the journal).
-const HISTORY_MAX: usize = 60;
+/// Utterances kept for the context of a new session, and bytes of their words together. Long before, older ones make way for
+/// a summary; past this they are forgotten (they are in the journal).
+const HISTORY_MAX: usize = 240;
+const HISTORY_BYTES_MAX: usize = 64 * 1024;
 /// Letters a minute of calm speech, until the agent's own pace is known.
 const PACE: u64 = 840;
 /// Shorter turns do not tell a pace.
@@ -43,7 +45,8 @@ struct Draft {
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Turns {
     open: Vec<Draft>,
-    history: VecDeque<(CallTime, ContextItem)>,
+    /// Shared by the copies on which is decided.
+    history: Arc<VecDeque<(CallTime, ContextItem)>>,
     /// What the caller said last, until it is answered.
     unanswered: Option<Asked>,
     quiets: Quiets,
@@ -176,6 +179,14 @@ impl Turns {
         said.map(|draft| &*draft.text).collect::<Vec<_>>().join(" ").into()
     }
 
+    /// Items of the agent that are not heard to their end, as far as is known.
+    pub fn agent_unheard(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.open
+            .iter()
+            .filter(|draft| draft.speaker == Speaker::Agent && draft.ended.is_none())
+            .map(|draft| &draft.item)
+    }
+
     /// What the agent said last before a time, or is saying.
     #[must_use]
     pub fn last_of_agent(&self, before: CallTime) -> Arc<str> {
@@ -291,6 +302,25 @@ impl Turns {
         self.history.iter()
     }
 
+    /// Something that belongs to the conversation without having been said.
+    pub fn noted(&mut self, now: CallTime, text: &Arc<str>) {
+        self.remember(now, ContextItem::Note(Arc::clone(text)));
+    }
+
+    /// The history is so long that its older part should make way.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let bytes: usize = self.history.iter().map(|(_, item)| item.bytes()).sum();
+        self.history.len() * 4 > HISTORY_MAX * 3 || bytes * 4 > HISTORY_BYTES_MAX * 3
+    }
+
+    /// Forgets what was said before a time: it is told in another way.
+    pub fn forget_before(&mut self, at: CallTime) {
+        if self.history.front().is_some_and(|(said, _)| *said < at) {
+            Arc::make_mut(&mut self.history).retain(|(said, _)| *said >= at);
+        }
+    }
+
     /// Utterances under way, as far as they are known: what the agent has begun to say, and turns of the caller that are not
     /// written down yet.
     pub fn under_way(&self) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
@@ -394,10 +424,13 @@ impl Turns {
     }
 
     fn remember(&mut self, started: CallTime, item: ContextItem) {
-        let at = self.history.iter().rposition(|(at, _)| *at <= started).map_or(0, |at| at + 1);
-        self.history.insert(at, (started, item));
-        while self.history.len() > HISTORY_MAX {
-            self.history.pop_front();
+        let history = Arc::make_mut(&mut self.history);
+        let at = history.iter().rposition(|(at, _)| *at <= started).map_or(0, |at| at + 1);
+        history.insert(at, (started, item));
+        let mut bytes: usize = history.iter().map(|(_, item)| item.bytes()).sum();
+        while history.len() > HISTORY_MAX || (bytes > HISTORY_BYTES_MAX && history.len() > 1) {
+            bytes -= history.pop_front().map_or(0, |(_, item)| item.bytes());
+            metrics::counter!("caly_history_dropped_total").increment(1);
         }
     }
 }

@@ -96,15 +96,29 @@ fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
 #[test]
 fn history_is_bounded_and_latency_is_measured_once() {
     let mut turns = Turns::default();
-    for n in 0..200u64 {
+    for n in 0..HISTORY_MAX as u64 + 9 {
         let item = id(&n.to_string());
         turns.caller_began(at(n * 10), &item);
         turns.caller_stopped(at(n * 10 + 5), &item, told_at(at(n * 10 + 5)));
         let _ = turns.caller_said(at(n * 10 + 5), &item, "haan");
     }
     assert_eq!(turns.history().count(), HISTORY_MAX);
-    assert_eq!(turns.agent_began(at(2000), &id("a"), None).map(|latency| latency.to_sent()), Some(at(5)));
-    assert_eq!(turns.agent_began(at(2100), &id("b"), None), None);
+    assert_eq!(turns.agent_began(at(2490), &id("a"), None).map(|latency| latency.to_sent()), Some(at(5)));
+    assert_eq!(turns.agent_began(at(2500), &id("b"), None), None);
+}
+
+#[test]
+fn history_is_bounded_by_the_length_of_its_words_and_can_be_shortened() {
+    let mut turns = Turns::default();
+    let long: Arc<str> = "x".repeat(3000).into();
+    for n in 0..40 {
+        assert_eq!(turns.is_long(), n >= 17, "{n} times 3,000 bytes");
+        turns.recall(at(n), Speaker::Caller, &long);
+    }
+    assert_eq!(turns.history().count(), HISTORY_BYTES_MAX / 3000);
+    turns.forget_before(at(30));
+    assert_eq!(turns.history().map(|(said, _)| *said).min(), Some(at(30)));
+    assert_eq!(turns.history().count(), 10);
 }
 
 /// The caller speaks until 2.0 s, as the line tells; the engine hears of it 500 ms later.

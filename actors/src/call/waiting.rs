@@ -1,6 +1,8 @@
 //! Silence: what the caller hears while an answer or an action takes long, when nobody says anything, and when time runs
 //! out; and what keys are good for that work although the engine does not.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::ending::LastWords;
@@ -14,6 +16,8 @@ use crate::ports::EngineCommand;
 const KEYS_GAP: CallTime = CallTime::from_millis(1500);
 /// Keys kept until they are told to the engine.
 const KEYS_MAX: usize = 32;
+/// Facts that wait for the next session; past that, it has what was typed only from the conversation so far.
+const UNTOLD_MAX: usize = 100;
 /// A turn of so many words tells by itself which language the caller speaks.
 const TELLING_WORDS: usize = 4;
 /// While somebody speaks, a sentence that is due waits this long and looks again.
@@ -88,7 +92,7 @@ impl CallState {
     /// Another session in a silence: the caller notices nothing.
     pub(super) fn renew_engine(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
         self.note("engine_renewed", &json!({ "why": why }), now, out);
-        let context = self.context();
+        let context = self.next_context(now);
         let _ = self.responses.lost();
         self.lose_answers();
         self.ledger.session_lost();
@@ -128,13 +132,17 @@ impl CallState {
         if self.engine != EngineStage::Ready || self.phase != Phase::Live {
             return;
         }
-        let speaking = self.playing || self.caller_speaking || self.contested.is_some();
-        let busy = speaking || self.awaits() || !self.keys.is_empty();
-        if busy || !self.responses.is_idle() {
-            self.timers.set(Timer::SessionAge, now + POLITENESS);
-        } else {
+        if self.is_silent() {
             self.renew_engine("age", now, out);
+        } else {
+            self.timers.set(Timer::SessionAge, now + POLITENESS);
         }
+    }
+
+    /// Nobody speaks or presses keys, and nothing is awaited.
+    pub(super) fn is_silent(&self) -> bool {
+        let speaking = self.playing || self.caller_speaking || self.contested.is_some();
+        !speaking && !self.awaits() && self.keys.is_empty()
     }
 
     pub(super) fn on_time_warning(&mut self, now: CallTime, out: &mut Vec<Effect>) {
@@ -177,11 +185,23 @@ impl CallState {
             self.facts.agent.menu.iter().find(|(keys, _)| **keys == *pressed).map(|(_, choice)| choice.clone());
         if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
             self.choose(&choice, now, out);
-        } else if self.engine == EngineStage::Ready {
-            let meaning = self.keys_answer(pressed, now, out).map(|told| format!(": {told}")).unwrap_or_default();
-            let text = format!("[the caller pressed the keys {keys} on the phone{meaning}]");
-            out.push(Effect::Engine(EngineCommand::CallerText(text.into())));
+        } else {
+            let ready = self.engine == EngineStage::Ready;
+            let answer = if ready { self.keys_answer(pressed, now, out) } else { None };
+            let meaning = answer.map(|told| format!(": {told}")).unwrap_or_default();
+            self.remember_keyed(pressed);
+            self.tell_of_keys(format!("[the caller pressed the keys {keys} on the phone{meaning}]").into(), now, out);
+        }
+    }
+
+    /// Tells the session what was typed, or the next one: what was typed is as much of the conversation as what was said.
+    fn tell_of_keys(&mut self, text: Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        self.turns.noted(now, &text);
+        if self.engine == EngineStage::Ready {
+            out.push(Effect::Engine(EngineCommand::CallerText(text)));
             self.want_answer(None, now, out);
+        } else if self.engine == EngineStage::Opening && self.untold.len() < UNTOLD_MAX {
+            self.untold.push(text);
         }
     }
 
@@ -206,10 +226,7 @@ impl CallState {
                 let words = LastWords::Stored(Phrase::Goodbye);
                 self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
             }
-            MenuChoice::Tell(text) => {
-                out.push(Effect::Engine(EngineCommand::CallerText(text.clone())));
-                self.want_answer(None, now, out);
-            }
+            MenuChoice::Tell(text) => self.tell_of_keys(text.clone(), now, out),
         }
     }
 }

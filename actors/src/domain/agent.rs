@@ -119,7 +119,7 @@ impl Default for TurnDetection {
     }
 }
 
-/// Time limits of one call. Every one is a timer of the call; none may be unbounded.
+/// Limits of one call. Every time is a timer of the call; none may be unbounded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CallLimits {
     /// From admission to the media stream's `start`.
@@ -144,6 +144,10 @@ pub struct CallLimits {
     pub filler_again: Duration,
     /// Before the maximum duration: when the caller is told. Not at all in calls that may not last three times as long.
     pub time_warning: Duration,
+    /// Share of what an engine session can hold, in percent, above which older turns make way for a summary; 0: never.
+    pub summary_at: u32,
+    /// The caller's last turns that stay as they were said.
+    pub summary_keeps: u32,
 }
 
 impl Default for CallLimits {
@@ -160,6 +164,8 @@ impl Default for CallLimits {
             filler_after: Duration::from_millis(1500),
             filler_again: Duration::from_secs(6),
             time_warning: Duration::from_secs(60),
+            summary_at: 60,
+            summary_keeps: 6,
         }
     }
 }

@@ -11,6 +11,9 @@ use crate::audio::caller::CallerSound;
 use crate::audio::lane::LaneSender;
 use crate::domain::{Agent, CallId, Language, Usage};
 
+/// Tokens that a session of any of today's engines can hold.
+pub const WINDOW_LEAST: u64 = 28_672;
+
 /// How audio is written between Caly and the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EngineAudio {
@@ -62,6 +65,17 @@ pub enum ContextItem {
     },
     /// A fact for the engine, not spoken by anybody.
     Note(Arc<str>),
+}
+
+impl ContextItem {
+    /// Length of all its text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Caller(text) | Self::Agent(text) | Self::Note(text) => text.len(),
+            Self::Tool { name, arguments, output } => name.len() + arguments.len() + output.len(),
+        }
+    }
 }
 
 /// Everything needed to open a session.
@@ -144,6 +158,40 @@ pub enum EngineCommand {
     CallerText(Arc<str>),
     /// What the caller speaks, for whatever writes their words down; `None`: no longer sure.
     CallerSpeaks(Option<Language>),
+    /// Write beside the conversation what this text comes to: nothing of it is heard or becomes part of the conversation.
+    /// Answered by [`EngineEvent::Summarised`].
+    Summarise {
+        /// Repeated in the answer.
+        request: u64,
+        /// What is to be made of the text.
+        instructions: Arc<str>,
+        /// What was said, as data.
+        text: Arc<str>,
+        /// Longest answer.
+        tokens_max: u32,
+    },
+    /// A fact, as a system message before everything else in the conversation.
+    Recollect {
+        /// The id it gets; unlike any other of the session, at most 32 characters.
+        item: Arc<str>,
+        /// The fact.
+        text: Arc<str>,
+    },
+}
+
+/// What an item of the conversation is.
+#[derive(Clone, PartialEq, Debug)]
+pub enum ItemKind {
+    /// The caller's words.
+    Caller,
+    /// The agent's words.
+    Agent,
+    /// A tool call, by its id.
+    ToolCall(Arc<str>),
+    /// What a tool call was answered.
+    ToolOutput(Arc<str>),
+    /// A fact, or something unheard of.
+    Other,
 }
 
 /// How a response ended.
@@ -196,6 +244,24 @@ pub enum EngineEvent {
     CallerTranscriptFailed {
         /// The turn's item.
         item: Arc<str>,
+    },
+    /// The conversation has one more item.
+    ItemAdded {
+        /// Its id.
+        item: Arc<str>,
+        /// What it is.
+        kind: ItemKind,
+        /// It is of the context the session was opened with: which of it.
+        replayed: Option<usize>,
+    },
+    /// The answer to [`EngineCommand::Summarise`].
+    Summarised {
+        /// Which request.
+        request: u64,
+        /// The text, or why there is none.
+        result: Result<Arc<str>, EngineError>,
+        /// What it cost.
+        usage: Usage,
     },
     /// An answer is being made.
     ResponseCreated {
@@ -314,6 +380,11 @@ pub struct EngineSession {
 
 /// Opens engine sessions on the thread it is called on.
 pub trait Engine: Send + Sync {
+    /// Tokens that a session can hold: instructions, tools and all that is said.
+    fn window(&self) -> u64 {
+        WINDOW_LEAST
+    }
+
     /// Connects, configures and replays the context. The session says [`EngineEvent::Ready`] when it listens.
     /// The future has its own deadline.
     fn open(&self, spec: EngineSpec, lanes: EngineLanes)

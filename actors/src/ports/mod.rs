@@ -4,7 +4,7 @@ mod engine;
 
 pub use engine::{
     AgentAudio, ContextItem, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes, EngineSession,
-    EngineSpec, ResponseOutcome, ToolSpec,
+    EngineSpec, ItemKind, ResponseOutcome, ToolSpec, WINDOW_LEAST,
 };
 
 use std::sync::Arc;

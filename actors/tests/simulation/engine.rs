@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::dice::Dice;
 use super::ledger::{PIECE_MS, Shared, WORD_MS, word};
-use super::support::Session;
+use super::support::{Session, WINDOW};
 
 /// Where new sound stands in a session: far behind anything it hears for the second time.
 pub const LONG_AFTER: u64 = 10_000_000;
@@ -39,6 +39,7 @@ pub struct Engine {
 impl Engine {
     /// Serves one session until it is lost or let go.
     pub async fn serve(session: Session, number: usize, mut dice: Dice, truth: Shared, current: Current) {
+        truth.borrow_mut().opened.push((tokio::time::Instant::now(), session.spec.context.clone()));
         tokio::time::sleep(dice.ms(5, 300)).await;
         truth.borrow_mut().note(format!("session {number} listens"));
         session.say(EngineEvent::Ready);
@@ -46,6 +47,7 @@ impl Engine {
         if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| dice.percent(80)) {
             actix::spawn(Self::hear_again(session.clone(), last, dice.split(), Rc::clone(&truth)));
         }
+        replay(&session, number, &truth);
         let (made, active, cancelled) = (0, None, false);
         let (called, proposed) = (Vec::new(), None);
         let mut engine = Self { session, dice, truth, current, number, made, active, cancelled, called, proposed };
@@ -120,12 +122,55 @@ impl Engine {
                 if !truth.answered.insert(Arc::clone(&tool_call)) {
                     truth.violated(format!("{tool_call} was answered twice"));
                 }
+                drop(truth);
+                self.hold(&format!("{tool_call}o").into(), ItemKind::ToolOutput(tool_call), output.len() as u64 / 4);
             }
-            EngineCommand::DeleteItem { .. }
-            | EngineCommand::Note(_)
-            | EngineCommand::CallerText(_)
-            | EngineCommand::CallerSpeaks(_) => {}
+            EngineCommand::DeleteItem { item } => {
+                let held = truth.held.entry(self.number).or_default();
+                match held.iter().position(|(known, _)| *known == item) {
+                    Some(at) => drop(held.remove(at)),
+                    None => truth.violated(format!("deleted {item}, which session {} does not hold", self.number)),
+                }
+            }
+            EngineCommand::Note(_) | EngineCommand::CallerText(_) | EngineCommand::CallerSpeaks(_) => {}
+            EngineCommand::Recollect { item, text } => {
+                truth.hold(self.number, &item, text.len() as u64 / 4, true);
+                let kind = ItemKind::Other;
+                drop(truth);
+                self.session.say(EngineEvent::ItemAdded { item, kind, replayed: None });
+            }
+            EngineCommand::Summarise { request, text, .. } => {
+                if text.is_empty() || text.len() as u64 > WINDOW.with(std::cell::Cell::get) * 4 {
+                    truth.violated(format!("{} bytes are to be summarised", text.len()));
+                }
+                drop(truth);
+                self.summarise(request);
+            }
         }
+    }
+
+    /// Beside whatever else it does: soon, late, in vain or never.
+    fn summarise(&mut self, request: u64) {
+        let (after, fate) = (self.dice.ms(100, 3_000), self.dice.between(1, 100));
+        let (session, number, current) = (self.session.clone(), self.number, std::rc::Rc::clone(&self.current));
+        actix::spawn(async move {
+            tokio::time::sleep(if fate > 90 { Duration::from_secs(13) } else { after }).await;
+            if fate > 95 || current.borrow().as_ref().is_none_or(|(now, _)| *now != number) {
+                return;
+            }
+            let result = match fate {
+                1..=15 => Err(EngineError::Busy { reason: "later".into(), after: None }),
+                16..=20 => Ok(" ".into()),
+                _ => Ok(format!("what came before, as request {request} has it").into()),
+            };
+            session.say(EngineEvent::Summarised { request, result, usage: Usage { text_in: 1, ..Usage::default() } });
+        });
+    }
+
+    /// One more item, told as the service tells it.
+    fn hold(&self, item: &Arc<str>, kind: ItemKind, tokens: u64) {
+        self.truth.borrow_mut().hold(self.number, item, tokens, false);
+        self.session.say(EngineEvent::ItemAdded { item: Arc::clone(item), kind, replayed: None });
     }
 
     /// Waits, hearing what comes meanwhile; false if the session was let go.
@@ -187,7 +232,9 @@ impl Engine {
         };
         self.active = None;
         let Some(outcome) = outcome else { return false };
-        let usage = Usage { audio_out: 1, ..Usage::default() };
+        // Now and then it does not tell what an answer was made from.
+        let text_in = if fate % 7 == 0 { 0 } else { self.truth.borrow().tokens(self.number) };
+        let usage = Usage { text_in, audio_out: 1, ..Usage::default() };
         self.session.say(EngineEvent::ResponseDone { response, outcome, usage });
         true
     }
@@ -205,6 +252,7 @@ impl Engine {
         let tool_call: Arc<str> = format!("{response}t{n}").into();
         self.truth.borrow_mut().asked.insert(Arc::clone(&tool_call));
         self.called.push((Arc::clone(&tool_call), name, Arc::clone(&arguments)));
+        self.hold(&format!("{tool_call}c").into(), ItemKind::ToolCall(Arc::clone(&tool_call)), 10);
         let response = Arc::clone(response);
         self.session.say(EngineEvent::ToolCalled { response, tool_call, name: name.into(), arguments });
     }
@@ -219,6 +267,7 @@ impl Engine {
         let words = self.dice.between(2, 25);
         let (breaks, silent) = (self.dice.percent(4).then(|| self.dice.between(0, words)), self.dice.percent(3));
         let mut text = String::new();
+        self.hold(&item, ItemKind::Agent, words * 80);
         for n in 0..words {
             if breaks == Some(n) {
                 if silent {
@@ -253,5 +302,20 @@ impl Engine {
         }
         self.session.say(EngineEvent::AgentTranscript { item, text: text.into() });
         Some(if self.cancelled { ResponseOutcome::Cancelled } else { ResponseOutcome::Completed })
+    }
+}
+
+/// The context becomes items, as the client made them.
+fn replay(session: &Session, number: usize, truth: &Shared) {
+    for (n, item) in session.spec.context.iter().enumerate() {
+        let kind = match item {
+            ContextItem::Caller(_) => ItemKind::Caller,
+            ContextItem::Agent(_) => ItemKind::Agent,
+            ContextItem::Tool { .. } => ItemKind::ToolCall(format!("replayed {n}").into()),
+            ContextItem::Note(_) => ItemKind::Other,
+        };
+        let id: Arc<str> = format!("replayed {n}").into();
+        truth.borrow_mut().hold(number, &id, item.bytes() as u64 / 4, false);
+        session.say(EngineEvent::ItemAdded { item: id, kind, replayed: Some(n) });
     }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caly_actors::ports::ContextItem;
 use tokio::time::Instant;
 
 /// Length of a word and of the pieces its sound comes in.
@@ -35,6 +36,10 @@ pub struct Truth {
     pub said: Vec<(Instant, Instant, &'static str)>,
     /// What the caller said to a session and it did not write down: the item, when they began, and their words.
     pub unwritten: Vec<(Arc<str>, Instant, &'static str)>,
+    /// Items that each session holds, and their tokens.
+    pub held: BTreeMap<usize, Vec<(Arc<str>, u64)>>,
+    /// When each session was opened, and with what.
+    pub opened: Vec<(Instant, Vec<ContextItem>)>,
     /// How often the ear was told to forget what it had not heard.
     pub clears: u64,
     pub violations: Vec<String>,
@@ -55,6 +60,17 @@ impl Truth {
         if self.log.len() < 2_000 {
             self.log.push(format!("{:>9.3} {what}", epoch.elapsed().as_secs_f64()));
         }
+    }
+
+    /// A session holds one more item.
+    pub fn hold(&mut self, session: usize, item: &Arc<str>, tokens: u64, first: bool) {
+        let items = self.held.entry(session).or_default();
+        items.insert(if first { 0 } else { items.len() }, (Arc::clone(item), tokens));
+    }
+
+    /// Tokens of all that a session holds.
+    pub fn tokens(&self, session: usize) -> u64 {
+        self.held.get(&session).into_iter().flatten().map(|(_, tokens)| tokens).sum()
     }
 
     /// The value of a new piece: never that of silence.

@@ -104,6 +104,8 @@ type Plan = Arc<Mutex<Vec<EngineError>>>;
 
 thread_local! {
     static OPENED: Opened = Opened::default();
+    /// Tokens that a session of the engine can hold.
+    pub static WINDOW: std::cell::Cell<u64> = const { std::cell::Cell::new(WINDOW_LEAST) };
     /// The greeting that was made before the call, if one was.
     pub static GREETING: RefCell<Option<Pcm>> = const { RefCell::new(None) };
     /// Who rings, how long it takes to find out, and how often it was asked.
@@ -146,6 +148,10 @@ pub struct ScriptedEngine {
 }
 
 impl Engine for ScriptedEngine {
+    fn window(&self) -> u64 {
+        WINDOW.with(std::cell::Cell::get)
+    }
+
     fn open(
         &self,
         spec: EngineSpec,

@@ -10,15 +10,17 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use caly_actors::audio::lane::{LaneSender, Pushed};
 use caly_actors::domain::Usage;
-use caly_actors::ports::{AgentAudio, EngineAudio, EngineError, EngineEvent, ResponseOutcome};
+use caly_actors::ports::{AgentAudio, EngineAudio, EngineError, EngineEvent, ItemKind, ResponseOutcome};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::aside::{Asides, request_of, summarised};
 use super::faults::Fault;
 use super::price::{Price, cost_micro_usd, price_of, transcription_micro_usd};
+use super::say::replayed;
 use super::tools::ToolCalls;
 use super::transcription::Transcription;
-use super::wire::{Response, ServerEvent, TranscriptionUsage, WireError, WireUsage, text};
+use super::wire::{Item, Response, ServerEvent, TranscriptionUsage, WireError, WireUsage, text};
 
 /// Base64 with or without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
@@ -27,13 +29,11 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Events that are known and need nothing done.
-const UNEVENTFUL: [&str; 21] = [
+const UNEVENTFUL: [&str; 19] = [
     "session.created",
     "session.updated",
     "conversation.created",
-    "conversation.item.added",
     "conversation.item.done",
-    "conversation.item.created",
     "conversation.item.deleted",
     "conversation.item.truncated",
     "conversation.item.retrieved",
@@ -71,6 +71,7 @@ pub(super) struct Hearing {
     response: Repeated,
     item: Repeated,
     tools: ToolCalls,
+    asides: Asides,
     price: Option<&'static Price>,
     transcription_model: Option<String>,
     transcription_micro_usd: u64,
@@ -92,6 +93,7 @@ impl Hearing {
             response: Repeated("".into()),
             item: Repeated("".into()),
             tools: ToolCalls::default(),
+            asides: Asides::default(),
             price: price_of(model),
             transcription_model: transcription_model.map(str::to_owned),
             transcription_micro_usd: 0,
@@ -116,6 +118,7 @@ impl Hearing {
 
     fn hear_event(&mut self, event: &ServerEvent<'_>, events: &mut VecDeque<EngineEvent>) {
         match &*event.kind {
+            kind if self.asides.is_about(text(&event.response_id)) => self.hear_aside(kind, event),
             "response.output_audio.delta" => self.audio_delta(event),
             "response.output_audio_transcript.delta" | "response.output_text.delta" => {
                 let Some(delta) = &event.delta else { return ignored("malformed") };
@@ -129,6 +132,16 @@ impl Hearing {
             "response.output_text.done" => self.agent_transcript(event, text(&event.text), events),
             kind if kind.starts_with("response.") => self.hear_response(event, events),
             _ => self.hear_caller(event, events),
+        }
+    }
+
+    /// Of what is written beside the conversation only the text counts. Its beginning and end come without `response_id`.
+    fn hear_aside(&mut self, kind: &str, event: &ServerEvent<'_>) {
+        let response = text(&event.response_id);
+        match kind {
+            "response.output_text.delta" => self.asides.write(response, text(&event.delta), false),
+            "response.output_text.done" => self.asides.write(response, text(&event.text), true),
+            _ => {}
         }
     }
 
@@ -166,6 +179,9 @@ impl Hearing {
         match &*event.kind {
             "response.created" => {
                 let response = parsed::<Response>(event.response);
+                if self.asides.begin(&response) {
+                    return;
+                }
                 let id = self.response.get(response.id.as_deref().unwrap_or(""));
                 let wish = response.metadata.and_then(|metadata| metadata.wish());
                 self.half_sample = None;
@@ -187,8 +203,13 @@ impl Hearing {
     fn response_done(&mut self, response: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) {
         // A response that cannot be read is over all the same: the inside waits for its end.
         let response = parsed::<Response>(response);
-        let id = self.response.get(response.id.as_deref().unwrap_or(""));
         let status = response.status.as_deref().unwrap_or("");
+        if let Some((request, text)) = self.asides.end(&response) {
+            let usage = self.usage(response.usage.as_ref());
+            events.push_back(summarised(request, text, outcome(status, &response), usage));
+            return;
+        }
+        let id = self.response.get(response.id.as_deref().unwrap_or(""));
         self.tools.response_done(&id, status == "completed", response.output.as_deref().unwrap_or(&[]), events);
         let outcome = outcome(status, &response);
         let usage = self.usage(response.usage.as_ref());
@@ -221,6 +242,11 @@ impl Hearing {
             "conversation.item.input_audio_transcription.failed" => {
                 EngineEvent::CallerTranscriptFailed { item: item() }
             }
+            // The second is what older services say.
+            "conversation.item.added" | "conversation.item.created" => match item_added(&parsed(event.item)) {
+                Some(event) => event,
+                None => return ignored("nameless_item"),
+            },
             kind => return unhandled(kind),
         });
     }
@@ -237,7 +263,11 @@ fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) -> b
     let error = parsed::<WireError>(error);
     let code = error.code();
     let fault = fault(&error, &code);
-    events.push_back(if fault.is_active_response() {
+    let summary =
+        error.event_id.as_ref().and_then(serde_json::Value::as_str).and_then(request_of).filter(|_| !fault.is_fatal());
+    events.push_back(if let Some(request) = summary {
+        EngineEvent::Summarised { request, result: Err(fault.classify()), usage: Usage::default() }
+    } else if fault.is_active_response() {
         EngineEvent::ResponseRefused
     } else if fault.is_fatal() {
         EngineEvent::Lost(fault.classify())
@@ -245,6 +275,19 @@ fn hear_error(error: Option<&RawValue>, events: &mut VecDeque<EngineEvent>) -> b
         EngineEvent::Warned(fault.classify())
     });
     Transcription::is_refusal(&error)
+}
+
+fn item_added(item: &Item) -> Option<EngineEvent> {
+    let id = item.id.as_deref().filter(|id| !id.is_empty())?;
+    let call = || item.call_id.as_deref().unwrap_or("").into();
+    let kind = match (item.kind.as_deref(), item.role.as_deref()) {
+        (Some("message"), Some("user")) => ItemKind::Caller,
+        (Some("message"), Some("assistant")) => ItemKind::Agent,
+        (Some("function_call"), _) => ItemKind::ToolCall(call()),
+        (Some("function_call_output"), _) => ItemKind::ToolOutput(call()),
+        _ => ItemKind::Other,
+    };
+    Some(EngineEvent::ItemAdded { item: id.into(), kind, replayed: replayed(id) })
 }
 
 /// The parts of a wire error that its meaning depends on.

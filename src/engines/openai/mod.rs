@@ -5,6 +5,7 @@
 //! Ends: a session ends with `EngineEvent::Lost`, or when its holder drops it or closes its commands.
 //! Does not know: calls, carriers, actions or what an answer means. A lost session is not opened again here.
 
+mod aside;
 mod faults;
 mod hear;
 mod inbox;
@@ -69,6 +70,8 @@ pub struct OpenAiOptions {
     pub key: SecretString,
     /// `gpt-realtime`, …
     pub model: String,
+    /// Tokens that a session of it can hold; `None`: what the vendor's pages say of the model.
+    pub window: Option<u64>,
     /// The recogniser for the caller's words; `None` leaves the caller's side without a transcript.
     pub transcription_model: Option<String>,
     /// ISO 639-1, for all calls; `None` follows what each caller speaks.
@@ -95,6 +98,7 @@ impl OpenAiOptions {
             base_url,
             key,
             model: "gpt-realtime".to_owned(),
+            window: None,
             transcription_model: Some("gpt-4o-mini-transcribe".to_owned()),
             transcription_language: None,
             noise_reduction: None,
@@ -176,6 +180,11 @@ impl OpenAi {
 }
 
 impl Engine for OpenAi {
+    fn window(&self) -> u64 {
+        let options = &self.shared.options;
+        options.window.unwrap_or_else(|| price::window_of(&options.model))
+    }
+
     /// The future ends within `connect_timeout` + `ready_timeout`, with the session already `EngineEvent::Ready`.
     fn open(
         &self,

@@ -1,6 +1,7 @@
-//! What a response costs: token prices per model, and the arithmetic. Knows no JSON.
+//! What a response costs: token prices per model, and the arithmetic; and how much a session of a model holds. Knows no JSON.
 
 use caly_actors::domain::Usage;
+use caly_actors::ports::WINDOW_LEAST;
 
 /// Prices in hundredths of a millionth of a US dollar per token, which are US cents per million tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +40,11 @@ const PRICES: [(&str, Price); 7] = [
 pub(super) fn price_of(model: &str) -> Option<&'static Price> {
     let name = without_date(model);
     PRICES.iter().find(|(known, _)| *known == name).map(|(_, price)| price)
+}
+
+/// Tokens that a session of a model can hold: its window less its longest answer (openai-realtime: limits).
+pub(super) fn window_of(model: &str) -> u64 {
+    if without_date(model).starts_with("gpt-realtime-2") { 96_000 } else { WINDOW_LEAST }
 }
 
 /// A plain prefix would take `gpt-realtime-2025-08-28` for a `gpt-realtime-2`.
@@ -107,6 +113,20 @@ mod tests {
         assert_eq!(price_of("gpt-realtime-whisper"), None);
         assert_eq!(price_of("some-gateway-model"), None);
         assert_eq!(price_of("é"), None);
+    }
+
+    #[test]
+    fn a_session_holds_what_its_model_does() {
+        for (model, holds) in [
+            ("gpt-realtime", 28_672),
+            ("gpt-realtime-2025-08-28", 28_672),
+            ("gpt-realtime-mini", 28_672),
+            ("gpt-realtime-2", 96_000),
+            ("gpt-realtime-2.1-mini-2026-05-01", 96_000),
+            ("some-gateway-model", 28_672),
+        ] {
+            assert_eq!(window_of(model), holds, "{model}");
+        }
     }
 
     #[test]

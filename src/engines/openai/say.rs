@@ -11,7 +11,7 @@ use caly_actors::ports::{ContextItem, EngineAudio, EngineCommand, EngineError, E
 use serde_json::{Value, json};
 
 use super::transcription::Transcription;
-use super::{NoiseReduction, OpenAiOptions};
+use super::{NoiseReduction, OpenAiOptions, aside};
 
 /// Audio merged into one append when frames have piled up.
 const MERGE_MS: usize = 100;
@@ -101,6 +101,9 @@ pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions, transcr
         },
         "tools": spec.tools.iter().filter_map(function_tool).collect::<Vec<_>>(),
         "tool_choice": "auto",
+        // Caly keeps the conversation short itself. Should it be too long all the same, much goes at once and not a little
+        // before every answer, so that what the service has kept of it stays of use for a while.
+        "truncation": { "type": "retention_ratio", "retention_ratio": 0.8 },
     });
     json!({ "type": "session.update", "session": session }).to_string()
 }
@@ -146,24 +149,39 @@ fn function_tool(tool: &ToolSpec) -> Option<Value> {
     }
 }
 
-/// The events that rebuild a conversation, in order. Tool calls get ids of our own: the vendor's died with its session.
+/// How the ids of items begin that rebuild a conversation; the place in the context follows.
+const REPLAYED: &str = "caly_said_";
+
+/// The place in the context of an item that we made from it.
+pub(super) fn replayed(item: &str) -> Option<usize> {
+    item.strip_prefix(REPLAYED)?.trim_end_matches("_output").parse().ok()
+}
+
+/// The events that rebuild a conversation, in order. Items and tool calls get ids of our own: the vendor's died with its session.
 pub(super) fn replay(context: &[ContextItem]) -> Vec<String> {
     let mut events = Vec::with_capacity(context.len());
     for (at, item) in context.iter().enumerate() {
+        let id = format!("{REPLAYED}{at}");
         match item {
-            ContextItem::Caller(text) => events.push(create_item(message("user", "input_text", text))),
-            ContextItem::Agent(text) => events.push(create_item(message("assistant", "output_text", text))),
-            ContextItem::Note(text) => events.push(create_item(message("system", "input_text", text))),
+            ContextItem::Caller(text) => events.push(create_item(named(&id, message("user", "input_text", text)))),
+            ContextItem::Agent(text) => events.push(create_item(named(&id, message("assistant", "output_text", text)))),
+            ContextItem::Note(text) => events.push(create_item(named(&id, message("system", "input_text", text)))),
             ContextItem::Tool { name, arguments, output } => {
                 let call_id = format!("call_caly_{at}");
-                events.push(create_item(json!({
+                let call = json!({
                     "type": "function_call", "name": &**name, "arguments": &**arguments, "call_id": call_id,
-                })));
-                events.push(create_item(tool_output(&call_id, output)));
+                });
+                events.push(create_item(named(&id, call)));
+                events.push(create_item(named(&format!("{id}_output"), tool_output(&call_id, output))));
             }
         }
     }
     events
+}
+
+fn named(id: &str, mut item: Value) -> Value {
+    item["id"] = json!(id);
+    item
 }
 
 /// One command as the client event it stands for; `None`: it says nothing to this service.
@@ -187,8 +205,35 @@ pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription
         EngineCommand::ToolOutput { tool_call, output } => create_item(tool_output(tool_call, output)),
         EngineCommand::Note(text) => create_item(message("system", "input_text", text)),
         EngineCommand::CallerText(text) => create_item(message("user", "input_text", text)),
+        EngineCommand::Summarise { request, instructions, text, tokens_max } => {
+            summarise(*request, instructions, text, *tokens_max)
+        }
+        EngineCommand::Recollect { item, text } => json!({
+            "type": "conversation.item.create", "previous_item_id": "root",
+            "item": named(item, message("system", "input_text", text)),
+        })
+        .to_string(),
         EngineCommand::CallerSpeaks(language) => return transcription.update(*language),
     })
+}
+
+/// An answer beside the conversation: its input is the text and nothing else, and its output is written.
+fn summarise(request: u64, instructions: &str, text: &str, tokens_max: u32) -> String {
+    json!({
+        "type": "response.create",
+        "event_id": aside::event_id(request),
+        "response": {
+            "conversation": "none",
+            "metadata": { "caly_summary": request.to_string() },
+            "output_modalities": ["text"],
+            "instructions": instructions,
+            "input": [message("user", "input_text", text)],
+            "tools": [],
+            "tool_choice": "none",
+            "max_output_tokens": tokens_max,
+        },
+    })
+    .to_string()
 }
 
 fn create_item(item: Value) -> String {

@@ -1,5 +1,6 @@
 //! Sessions against a hand-written server, and the wire in both directions against hand-written JSON.
 
+mod aside;
 mod hearing;
 mod hints;
 mod saying;

@@ -85,9 +85,13 @@ impl WireError {
     }
 }
 
-/// An item of a response, as far as tool calls need it.
+/// An item of a response or of the conversation, as far as tool calls and the length of the conversation need it.
 #[derive(Deserialize, Default, Debug)]
 pub(super) struct Item {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    pub(super) role: Option<String>,
     #[serde(rename = "type", default)]
     pub(super) kind: Option<String>,
     #[serde(default)]
@@ -112,6 +116,8 @@ pub(super) struct Response {
     #[serde(default)]
     pub(super) output: Option<Vec<Item>>,
     #[serde(default)]
+    pub(super) output_modalities: Option<Vec<String>>,
+    #[serde(default)]
     pub(super) metadata: Option<Metadata>,
     #[serde(default)]
     pub(super) usage: Option<WireUsage>,
@@ -131,16 +137,27 @@ pub(super) struct StatusDetails {
 pub(super) struct Metadata {
     #[serde(default)]
     pub(super) caly_wish: Option<serde_json::Value>,
+    #[serde(default)]
+    pub(super) caly_summary: Option<serde_json::Value>,
 }
 
 impl Metadata {
     /// The wish, if it is one of ours.
     pub(super) fn wish(&self) -> Option<u64> {
-        match self.caly_wish.as_ref()? {
-            serde_json::Value::String(text) => text.parse().ok(),
-            serde_json::Value::Number(number) => number.as_u64(),
-            _ => None,
-        }
+        number(self.caly_wish.as_ref()?)
+    }
+
+    /// The request for a summary, if it is one of ours.
+    pub(super) fn summary(&self) -> Option<u64> {
+        number(self.caly_summary.as_ref()?)
+    }
+}
+
+fn number(value: &serde_json::Value) -> Option<u64> {
+    match value {
+        serde_json::Value::String(text) => text.parse().ok(),
+        serde_json::Value::Number(number) => number.as_u64(),
+        _ => None,
     }
 }
 

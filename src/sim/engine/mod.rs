@@ -2,6 +2,7 @@
 //!
 //! It hears by comparing sound with known clips and speaks by a script; it reaches no network and needs no key.
 
+mod digest;
 mod input;
 mod items;
 mod response;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-pub use script::{After, Rule, Say, Script};
+pub use script::{After, Recall, Rule, Say, Script};
 pub use server::{EngineServer, serve};
 
 use super::Complaints;
@@ -44,6 +45,8 @@ pub struct Faults {
     pub fail_on_turn: Option<u32>,
     /// `rate_limit_exceeded`, `insufficient_quota`, `model_not_found`, …
     pub fail_code: String,
+    /// So many responses beside the conversation fail with [`Faults::fail_code`], in each session.
+    pub fail_asides: u32,
     /// Upgrades are refused with this HTTP status.
     pub refuse: Option<u16>,
 }
@@ -59,6 +62,7 @@ impl Default for Faults {
             garbage_on_turn: None,
             fail_on_turn: None,
             fail_code: "rate_limit_exceeded".to_owned(),
+            fail_asides: 0,
             refuse: None,
         }
     }
@@ -94,6 +98,8 @@ pub struct EngineOptions {
     pub think: Duration,
     /// Between two bursts of audio (200 to 500 ms of sound each).
     pub burst_gap: Duration,
+    /// Tokens a session can hold; more is complained about. `None`: as many as its model's.
+    pub window: Option<u64>,
     /// Same seed, same ids and same event orders.
     pub seed: u64,
     /// Now and then an event type and fields that no client knows.
@@ -118,6 +124,7 @@ impl EngineOptions {
             ear: None,
             think: Duration::from_millis(120),
             burst_gap: Duration::from_millis(40),
+            window: None,
             seed: 1,
             surprises: true,
             faults: Faults::default(),

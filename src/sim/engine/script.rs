@@ -41,6 +41,16 @@ pub struct Rule {
     pub fail: Option<String>,
 }
 
+/// What to look for in the conversation when a caller asks for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recall {
+    /// Any of these, in the lower-cased transcript.
+    pub when: Vec<String>,
+    /// Said back with the words around it if any other item of the conversation has it.
+    pub of: String,
+}
+
 /// What to say once a tool has answered.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +84,9 @@ pub struct Script {
     /// Words a caller agrees with: a tool that has told what to read back is then called again as it was.
     #[serde(default)]
     pub yes: Vec<String>,
+    /// Before all rules.
+    #[serde(default, rename = "recall")]
+    pub recalls: Vec<Recall>,
     /// First match counts.
     #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
@@ -131,6 +144,11 @@ pub(crate) struct Ask<'a> {
     pub(crate) text: bool,
 }
 
+/// A response of these words.
+pub(crate) fn written(words: String) -> Plan {
+    Plan { pieces: vec![Piece::Say { text: words, clip: None }], fail: None }
+}
+
 /// Decides the response.
 pub(crate) fn decide(script: &Script, ask: &Ask<'_>) -> Plan {
     let language = language_of(script, ask);
@@ -164,6 +182,10 @@ fn answer(script: &Script, ask: &Ask<'_>, item: &Item, language: &str) -> Plan {
         && let Some(again) = proposed(ask.items)
     {
         return Plan { pieces: vec![again], fail: None };
+    }
+    if let Some(asked) = script.recalls.iter().find(|recall| recall.when.iter().any(|key| heard.contains(key.as_str())))
+    {
+        return Plan { pieces: vec![plain_words(recalled(&asked.of, item, ask.items))], fail: None };
     }
     let Some(rule) = script.rules.iter().find(|rule| rule.when.iter().any(|key| heard.contains(&key.to_lowercase())))
     else {
@@ -204,6 +226,19 @@ fn earlier_digits(items: &[Item], now: &Item) -> String {
         .map(|item| digits(&item.words))
         .find(|digits| !digits.is_empty())
         .unwrap_or_default()
+}
+
+/// What the conversation has of something, other than the question.
+fn recalled(of: &str, question: &Item, items: &[Item]) -> String {
+    let others = items.iter().filter(|item| item.id != question.id);
+    let found = others.filter_map(|item| item.words.split_once(of)).next();
+    found.map_or_else(
+        || "I do not remember that.".to_owned(),
+        |(before, _)| {
+            let words: Vec<&str> = before.split_whitespace().rev().take(3).collect();
+            format!("I remember: {} {of}", words.into_iter().rev().collect::<Vec<_>>().join(" "))
+        },
+    )
 }
 
 /// The call of a tool that has said what it would do, and was not called since.
@@ -382,108 +417,5 @@ fn language_of(script: &Script, ask: &Ask<'_>) -> String {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test may")]
-mod tests {
-    use super::*;
-
-    fn user(words: &str) -> Item {
-        Item::new("u".into(), json!({"type":"message","role":"user","content":[{"type":"input_text","text":words}]}))
-    }
-
-    fn plan(items: &[Item], tools: &Value, choice: &Value) -> Plan {
-        let script = Script::built_in().unwrap();
-        decide(&script, &Ask { items, instructions: None, tools, tool_choice: choice, language: None, text: false })
-    }
-
-    fn said(plan: &Plan) -> Vec<String> {
-        let text = |piece: &Piece| match piece {
-            Piece::Say { text, .. } => text.clone(),
-            Piece::Call { name, arguments } => format!("{name}{arguments}"),
-        };
-        plan.pieces.iter().map(text).collect()
-    }
-
-    #[test]
-    fn a_tool_is_called_only_when_the_session_has_it() {
-        let tools = json!([{"type":"function","name":"transfer_to_human","parameters":{"type":"object",
-            "properties":{"reason":{"type":"string"},"summary":{"type":"string"}},"required":["reason","summary"]}}]);
-        let asked = [user("mujhe kisi insaan se baat karni hai")];
-        assert!(said(&plan(&asked, &tools, &json!("auto"))).last().unwrap().starts_with("transfer_to_human{"));
-        assert!(said(&plan(&asked, &json!([]), &json!("auto"))).iter().all(|s| !s.starts_with("transfer_to_human")));
-        assert!(said(&plan(&asked, &tools, &json!("none"))).iter().all(|s| !s.starts_with("transfer_to_human")));
-    }
-
-    #[test]
-    fn a_demanded_call_gets_arguments_that_fit_its_schema() {
-        let tools = json!([{"type":"function","name":"f","parameters":{"type":"object","properties":{
-            "n":{"type":"integer"},"colour":{"type":"string","enum":["red","blue"]}},"required":["n","colour"]}}]);
-        let got = said(&plan(&[user("give me 42")], &tools, &json!("required")));
-        assert_eq!(got, [r#"f{"colour":"red","n":42}"#]);
-    }
-
-    #[test]
-    fn a_failed_tool_is_never_reported_as_a_success() {
-        let call = json!({"type":"function_call","name":"request_callback","call_id":"c","arguments":"{}"});
-        let output = |text: &str| json!({"type":"function_call_output","call_id":"c","output":text});
-        let run = |text: &str| {
-            let items = [user("call back"), Item::new("a".into(), call.clone()), Item::new("b".into(), output(text))];
-            said(&plan(&items, &json!([]), &json!("auto"))).join(" ")
-        };
-        assert!(run(r#"{"error":"no slots"}"#).contains("nahi ho paya"));
-        assert!(run(r#"{"status":"recorded"}"#).contains("likh liya"));
-    }
-
-    #[test]
-    fn what_would_be_done_is_read_back_and_asked_for_again_after_a_yes() {
-        let call =
-            json!({"type":"function_call","name":"cancel_appointment","call_id":"c","arguments":"{\"at\":\"5\"}"});
-        let told = json!({"done": false, "next": "read it", "read_back": {"cancel": {"at": "17:00"}}}).to_string();
-        let output = json!({"type":"function_call_output","call_id":"c","output":told});
-        let mut items = vec![user("cancel"), Item::new("a".into(), call), Item::new("b".into(), output)];
-        let spoken = said(&plan(&items, &json!([]), &json!("auto")));
-        assert_eq!(spoken[0], "17:00", "what it would do, and nothing of how");
-        assert!(spoken[1].contains("pakka kar doon"), "{spoken:?}");
-        items.push(user("haan ji"));
-        assert_eq!(said(&plan(&items, &json!([]), &json!("auto"))), [r#"cancel_appointment{"at":"5"}"#]);
-        items.pop();
-        items.push(user("nahi nahi rehne dijiye"));
-        assert!(!said(&plan(&items, &json!([]), &json!("auto")))[0].starts_with("cancel_appointment"));
-    }
-
-    #[test]
-    fn what_was_told_earlier_is_used_as_far_as_the_session_knows_it() {
-        let mut script = Script::built_in().unwrap();
-        let told = json!({ "topic": "order {earlier_digits}" }).as_object().cloned().unwrap();
-        let (when, tool) = (vec!["ring me".to_owned()], Some("note".to_owned()));
-        script.rules.insert(0, Rule { when, say: None, tool, arguments: told, without_tool: None, fail: None });
-        let tools = json!([{"type": "function", "name": "note", "parameters": {"type": "object", "properties": {}}}]);
-        let said_by = |items: &[Item]| {
-            let choice = json!("auto");
-            let ask =
-                Ask { items, instructions: None, tools: &tools, tool_choice: &choice, language: None, text: false };
-            said(&decide(&script, &ask))
-        };
-        let message = |id: &str, words: &str| Item { id: id.to_owned(), ..user(words) };
-        let items = [message("a", "order 1001"), message("b", "when are you open"), message("c", "ring me at 5")];
-        assert_eq!(said_by(&items), [r#"note{"topic":"order 1001"}"#]);
-        assert_eq!(said_by(&items[1..]), [r#"note{"topic":"order "}"#], "a session that was not told");
-    }
-
-    #[test]
-    fn unknown_words_are_said_back() {
-        assert_eq!(said(&plan(&[user("Say hello")], &json!([]), &json!("auto"))), ["You said: Say hello"]);
-    }
-
-    #[test]
-    fn instructions_that_quote_a_greeting_are_followed() {
-        let script = Script::built_in().unwrap();
-        let ask = Ask {
-            items: &[],
-            instructions: Some("Greet the caller. Say exactly: \"Namaste ji, Sharma Stores.\""),
-            tools: &json!([]),
-            tool_choice: &json!("auto"),
-            language: None,
-            text: false,
-        };
-        assert_eq!(said(&decide(&script, &ask)), ["Namaste ji, Sharma Stores."]);
-    }
-}
+#[path = "script_tests.rs"]
+mod tests;

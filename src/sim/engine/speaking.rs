@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::digest;
 use super::items::{self, Item};
 use super::response::{Format, Running, Step};
 use super::schema::{self, Checked, Refusal};
@@ -70,15 +71,19 @@ impl Session {
             language: self.config["audio"]["input"]["transcription"]["language"].as_str(),
             text: !spoken,
         };
-        let mut plan = script::decide(&self.options.script, &ask);
+        let in_conversation = request["conversation"] != "none";
+        let mut plan = if !in_conversation && !spoken && request["input"].is_array() && ask.instructions.is_some() {
+            script::written(digest::digest(items, own("max_output_tokens")))
+        } else {
+            script::decide(&self.options.script, &ask)
+        };
         let (input_usage, context_size) = self.input_usage(items, own("tools"), own("instructions"));
         let max_tokens = own("max_output_tokens").clone();
-        let in_conversation = request["conversation"] != "none";
         if self.config["model"].as_str().is_some_and(|model| !model.starts_with("gpt-")) {
             plan.fail = Some("model_not_found".to_owned());
         }
-        self.turns += 1;
-        if self.faults.fail_on_turn == Some(self.turns) {
+        self.count_context(context_size, in_conversation);
+        if self.fails(in_conversation) {
             plan.fail = Some(self.faults.fail_code.clone());
         }
         let mut running = Running {
@@ -100,14 +105,37 @@ impl Session {
             (self.faults.stall_on_turn == turn, Step::Stall),
             (self.faults.garbage_on_turn == turn, Step::Garbage),
         ];
-        for (_, fault) in faults.into_iter().filter(|(wanted, _)| *wanted) {
+        for (_, fault) in faults.into_iter().filter(|(wanted, _)| *wanted && in_conversation) {
             running.insert_fault(fault);
         }
-        self.context_before = context_size;
         self.idle_at = None;
         let object = running.object("in_progress", Value::Null, Value::Null, &self.conversation_id);
         self.emit(json!({"type": "response.created", "response": object}));
         self.running.push(running);
+    }
+
+    /// A real service forgets the oldest of what is too long, or refuses; a client should not let it come to that.
+    fn count_context(&mut self, size: (u64, u64), in_conversation: bool) {
+        let large = self.config["model"].as_str().is_some_and(|model| model.starts_with("gpt-realtime-2"));
+        let window = self.options.window.unwrap_or(if large { 96_000 } else { 28_672 });
+        let tokens = size.0 + size.1;
+        if tokens > window {
+            self.shared.violations.add(format!("a context of {tokens} tokens in a window of {window}"));
+        }
+        if in_conversation {
+            self.context_before = size;
+        }
+    }
+
+    /// Whether the response that begins is to fail; counts it.
+    fn fails(&mut self, in_conversation: bool) -> bool {
+        if in_conversation {
+            self.turns += 1;
+            return self.faults.fail_on_turn == Some(self.turns);
+        }
+        let fails = self.faults.fail_asides > 0;
+        self.faults.fail_asides = self.faults.fail_asides.saturating_sub(1);
+        fails
     }
 
     /// Input tokens by the published rates: 100 ms of the caller, 50 ms of the assistant, about 4 characters of text.

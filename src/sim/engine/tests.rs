@@ -402,6 +402,47 @@ async fn the_echo_mode_sends_each_chunk_back_as_it_came() {
 }
 
 #[test]
+fn what_is_asked_beside_the_conversation_is_written_and_leaves_no_trace_in_it() {
+    let mut bench = Bench::with("gpt-realtime", Faults { fail_asides: 1, ..Faults::default() });
+    let input = json!([{"type": "message", "role": "user",
+        "content": [{"type": "input_text", "text": "{\"caller\":\"order 1001\"}"}]}]);
+    let request = json!({"type": "response.create", "response": {"conversation": "none", "output_modalities": ["text"],
+        "instructions": "Summarise.", "input": input, "tools": [], "tool_choice": "none", "max_output_tokens": 50,
+        "metadata": {"caly_summary": "1"}}});
+    bench.send(request.clone());
+    bench.wait(1000);
+    assert_eq!(bench.find("response.done")["response"]["status"], "failed");
+    bench.send(request);
+    bench.wait(1000);
+    assert_eq!(bench.find("response.output_text.done")["text"], "order 1001");
+    let done = &bench.find("response.done")["response"];
+    assert_eq!((&done["conversation_id"], &done["metadata"]["caly_summary"]), (&Value::Null, &json!("1")));
+    assert!(
+        !bench.types().contains(&"conversation.item.added") && !bench.types().contains(&"response.output_audio.delta")
+    );
+    assert_eq!(bench.shared.violations.count(), 0);
+}
+
+#[test]
+fn a_context_beyond_the_window_is_complained_about() {
+    let mut bench = Bench::new();
+    for n in 0..3 {
+        let words = "x".repeat(40_000);
+        bench.send(json!({"type": "conversation.item.create", "item": {"id": format!("i{n}"), "type": "message",
+            "role": "user", "content": [{"type": "input_text", "text": words}]}}));
+    }
+    bench.send(json!({"type": "conversation.item.delete", "item_id": "i0"}));
+    bench.send(json!({"type": "response.create"}));
+    bench.wait(20_000);
+    assert_eq!(bench.shared.violations.count(), 0, "{:?}", bench.shared.violations.list());
+    bench.send(json!({"type": "conversation.item.create", "item": {"type": "message", "role": "system",
+        "content": [{"type": "input_text", "text": "y".repeat(40_000)}]}}));
+    bench.send(json!({"type": "response.create"}));
+    let complaints = bench.shared.violations.list();
+    assert!(complaints.len() == 1 && complaints[0].contains("in a window of 28672"), "{complaints:?}");
+}
+
+#[test]
 fn a_recogniser_is_told_only_what_it_documents() {
     let session = super::schema::fresh_session("sess_1", "gpt-realtime", 0);
     let update = |wire: Value| {

@@ -57,10 +57,33 @@ fn session_update_says_everything_the_call_depends_on() {
                 "type": "function", "name": "order_status", "description": "Where an order is",
                 "parameters": {"type": "object", "properties": {"order_id": {"type": "string"}}, "required": ["order_id"]}
             }],
-            "tool_choice": "auto"
+            "tool_choice": "auto",
+            "truncation": {"type": "retention_ratio", "retention_ratio": 0.8}
         }
     });
     assert_eq!(parsed(&session_update(&spec, &options)), expected);
+}
+
+#[test]
+fn whatever_was_said_before_a_session_its_instructions_and_tools_are_the_same_to_the_byte() {
+    let mut spec = spec();
+    spec.tools = Arc::new([ToolSpec {
+        name: "order_status".into(),
+        description: "Where an order is".into(),
+        schema: r#"{"type":"object","properties":{"z":{"type":"string"},"a":{"type":"string"}}}"#.into(),
+    }]);
+    let options = options("https://api.openai.com/v1");
+    let first = session_update(&spec, &options);
+    assert!(first.contains("You answer for"));
+    spec.context = vec![ContextItem::Note("Earlier: {\"summary\":\"they want a refund\"}".into())];
+    spec.call = caly_actors::domain::CallId::new();
+    assert_eq!(session_update(&spec, &options), first);
+    // Only what writes down the caller's words is told another language.
+    spec.language = Some(caly_actors::domain::Language::Hindi);
+    let part = |text: &str, of: &str| parsed(text)["session"][of].to_string();
+    for of in ["instructions", "tools", "tool_choice", "truncation"] {
+        assert_eq!(part(&session_update(&spec, &options), of), part(&first, of), "{of}");
+    }
 }
 
 #[test]
@@ -146,12 +169,45 @@ fn each_command_is_one_documented_event() {
         ),
         (EngineCommand::Note("The line is bad.".into()), message("system", "The line is bad.")),
         (EngineCommand::CallerText("1042".into()), message("user", "1042")),
+        (
+            EngineCommand::Summarise {
+                request: 3,
+                instructions: "Say what it comes to.".into(),
+                text: "{\"caller\":\"hello\"}".into(),
+                tokens_max: 400,
+            },
+            json!({"type": "response.create", "event_id": "caly_summary_3", "response": {
+                "conversation": "none", "metadata": {"caly_summary": "3"}, "output_modalities": ["text"],
+                "instructions": "Say what it comes to.", "tools": [], "tool_choice": "none", "max_output_tokens": 400,
+                "input": [{"type": "message", "role": "user",
+                    "content": [{"type": "input_text", "text": "{\"caller\":\"hello\"}"}]}]}}),
+        ),
+        (
+            EngineCommand::Recollect { item: "recollection_1".into(), text: "They want a refund.".into() },
+            json!({"type": "conversation.item.create", "previous_item_id": "root",
+                "item": {"id": "recollection_1", "type": "message", "role": "system",
+                    "content": [{"type": "input_text", "text": "They want a refund."}]}}),
+        ),
     ];
     let mut told = Transcription::new(&options("https://a.example"), &spec().agent, &Arc::default());
     for (asked, expected) in table {
         let text = command(&asked, &mut told).unwrap_or_else(|| panic!("{asked:?}"));
         assert_eq!(parsed(&text), expected, "{asked:?}");
     }
+}
+
+#[test]
+fn what_a_session_is_told_to_be_is_the_same_to_the_byte_whatever_was_said_before_it() {
+    let options = options("https://api.openai.com/v1");
+    let mut spec = spec();
+    spec.tools = Arc::new([ToolSpec {
+        name: "order_status".into(),
+        description: "Where an order is".into(),
+        schema: r#"{"type":"object","properties":{"b":{},"a":{}}}"#.into(),
+    }]);
+    let first = session_update(&spec, &options);
+    spec.context = vec![ContextItem::Note("What was said earlier".into()), ContextItem::Caller("hello".into())];
+    assert_eq!(session_update(&spec, &options), first);
 }
 
 #[test]
@@ -164,19 +220,19 @@ fn context_is_replayed_in_order_with_call_ids_of_our_own() {
     ]);
     let items: Vec<Value> = events.iter().map(|event| parsed(event)).collect();
     let item = |item: Value| json!({"type": "conversation.item.create", "item": item});
-    let said = |role: &str, kind: &str, text: &str| {
-        item(json!({"type": "message", "role": role, "content": [{"type": kind, "text": text}]}))
+    let said = |id: &str, role: &str, kind: &str, text: &str| {
+        item(json!({"id": id, "type": "message", "role": role, "content": [{"type": kind, "text": text}]}))
     };
     assert_eq!(
         items,
         [
-            said("user", "input_text", "hello"),
-            item(
-                json!({"type": "function_call", "name": "order_status", "arguments": "{\"id\":1}", "call_id": "call_caly_1"})
-            ),
-            item(json!({"type": "function_call_output", "call_id": "call_caly_1", "output": "{\"s\":2}"})),
-            said("assistant", "output_text", "It is on its way."),
-            said("system", "input_text", "The caller was cut off."),
+            said("caly_said_0", "user", "input_text", "hello"),
+            item(json!({"id": "caly_said_1", "type": "function_call", "name": "order_status",
+                "arguments": "{\"id\":1}", "call_id": "call_caly_1"})),
+            item(json!({"id": "caly_said_1_output", "type": "function_call_output", "call_id": "call_caly_1",
+                "output": "{\"s\":2}"})),
+            said("caly_said_2", "assistant", "output_text", "It is on its way."),
+            said("caly_said_3", "system", "input_text", "The caller was cut off."),
         ]
     );
 }
