@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use caly_actors::domain::{Agent, AgentId, CallLimits, ClientId, Party, PhoneNumber};
+use caly_actors::domain::{Agent, AgentId, CallLimits, ClientId, KnownCaller, Party, PhoneNumber};
 
 use chrono_tz::Tz;
 use serde_json::Value;
@@ -45,11 +45,17 @@ impl Client {
         domain.zip(self.secrets.shop_token.as_deref())
     }
 
-    /// The agent in use, as a call of this caller uses it that is admitted at this time.
+    /// The agent in use, as a call of this caller uses it that is admitted at this time; `customer`: what is known of them.
     #[must_use]
-    pub fn agent_for(&self, caller: &Party, called: &Party, at: SystemTime) -> Option<Arc<Agent>> {
+    pub fn agent_for(
+        &self,
+        caller: &Party,
+        called: &Party,
+        at: SystemTime,
+        customer: Option<&KnownCaller>,
+    ) -> Option<Arc<Agent>> {
         let client = (self.row.name.as_str(), &*self.slug);
-        let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone };
+        let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone, customer };
         self.agent.as_ref().map(|agent| templates::for_call(agent, &about))
     }
 }

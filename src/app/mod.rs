@@ -72,7 +72,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let directory = Directory::new(config.calls.limits);
     let ports = ports(&config, (first, fallback), &directory, (&store, &recorder))?;
     let limits = AdmissionLimits { process: config.calls.max_live, client: config.calls.max_live_per_client };
-    let actions = Arc::clone(&ports.ports.actions);
+    let (actions, customers) = (Arc::clone(&ports.ports.actions), Arc::clone(&ports.ports.customers));
     let calls = Calls::new(ports.ports, audio(&config), limits);
     calls.set_remember(config.calls.remember);
     let app = web::Data::new(App {
@@ -82,6 +82,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         recorder: Arc::clone(&recorder),
         directory: directory.clone(),
         calls: Arc::clone(&calls),
+        customers,
         actions,
         tokens: tokens(&config)?,
         limits: RateLimits::new(&config.limits),
@@ -95,8 +96,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         in_hand: Default::default(),
         shop: shops::door(ports.shop),
     });
-    let admitting = Arc::clone(&calls);
-    app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")?;
+    watch_over(&app)?;
     let listening = listen(&app)?;
     let (address, closer) = (listening.address, listening.closer());
     let serving = actix_rt::spawn(listening.server);
@@ -126,6 +126,12 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     store.close().await;
     tracing::info!("stopped");
     Ok(code)
+}
+
+/// Sheds new calls while there is no time or room for them.
+fn watch_over(app: &App) -> anyhow::Result<()> {
+    let admitting = Arc::clone(&app.calls);
+    app.watch.start(move |shedding| admitting.shed(shedding)).context("no thread for the watch")
 }
 
 fn tokens(config: &Config) -> anyhow::Result<Tokens> {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
-use caly_actors::ports::ActionRunner;
+use caly_actors::ports::{ActionRunner, Customers};
 use caly_actors::supervisor::Calls;
 
 use crate::carriers::exotel::webhook::RecordingHosts;
@@ -54,6 +54,8 @@ pub struct App {
     pub directory: Directory,
     /// Calls.
     pub calls: Arc<Calls>,
+    /// Who rings.
+    pub customers: Arc<dyn Customers>,
     /// Runs actions whose call is over.
     pub actions: Arc<dyn ActionRunner>,
     /// Signs the URLs Caly hands out.

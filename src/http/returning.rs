@@ -79,7 +79,8 @@ impl Returning {
 
 /// Takes a call up again. Two requests at once get one call.
 pub(super) async fn take_up(app: &web::Data<App>, client: &Client, row: &CallRow) -> Result<Arc<LiveCall>, Problem> {
-    let facts = facts(client, row).ok_or_else(Problem::gone)?;
+    let mut facts = facts(client, row).ok_or_else(Problem::gone)?;
+    super::webhooks::tell_of_customer(app, client, &mut facts).await;
     let call = facts.call;
     // A wall clock that went back makes the call young, never negative.
     let age = SystemTime::now().duration_since(facts.admitted_at).unwrap_or_default();
@@ -109,7 +110,7 @@ pub fn facts(client: &Client, row: &CallRow) -> Option<CallFacts> {
     let outbound = row.direction.as_deref() == Some(Direction::Outbound.as_str());
     let caller = numbers::party(row.caller.as_deref().unwrap_or_default());
     let called = numbers::party(row.called.as_deref().unwrap_or_default());
-    let agent = client.agent_for(&caller, &called, row.admitted_at.into())?;
+    let agent = client.agent_for(&caller, &called, row.admitted_at.into(), None)?;
     Some(CallFacts {
         call: CallId(row.id),
         client: client.id,

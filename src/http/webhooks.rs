@@ -1,5 +1,6 @@
 //! Exotel's webhooks: who asks, what it says, what the flow is answered. Never waits for the engine, and for the
-//! database at most 100 ms, where a call is looked up that memory does not know (`store/gate.rs`).
+//! database at most 100 ms, where a call is looked up that memory does not know (`store/gate.rs`), and 80 ms where an agent's
+//! instructions speak of the customer.
 //!
 //! Credentials are checked before the body is read. A rejection is the same 401 for every reason, counted and audited.
 
@@ -22,6 +23,7 @@ use futures_util::StreamExt;
 use super::App;
 use super::client_address::client_address;
 use super::problem::Problem;
+use crate::agents::templates::speaks_of_customers;
 use crate::carriers::exotel::answers::{self, ConnectPlan};
 use crate::carriers::exotel::webhook::{
     CallStart, CallState, Connect, Ends, Params, Passthru, Recording, RecordingLink, Status, StreamFacts, StreamStatus,
@@ -36,6 +38,8 @@ use crate::tokens::Purpose;
 
 /// Largest webhook body.
 const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Longest wait for what is known of a caller, where an agent's instructions speak of it.
+const CUSTOMER_DEADLINE: Duration = Duration::from_millis(80);
 /// Ring and conversation limits of a hand-off, s.
 const HANDOFF_RINGING_S: u32 = 45;
 const HANDOFF_CONVERSATION_S: u32 = 3600;
@@ -240,7 +244,7 @@ pub(super) async fn admit(
         return Err(Problem::not_found().field("CallTo").detail("this number belongs to no client here"));
     }
     let admitted_at = SystemTime::now();
-    let Some(agent) = client.agent_for(&ends.caller, &ends.called, admitted_at) else {
+    let Some(agent) = client.agent_for(&ends.caller, &ends.called, admitted_at, None) else {
         return Err(Problem::unavailable().detail("no agent is published: caly client agent"));
     };
     if let Some(left) = app.returning.by_carrier(client.id, &carrier_call_id) {
@@ -255,7 +259,7 @@ pub(super) async fn admit(
     if former.as_ref().is_some_and(|row| row.state == "ended") {
         return Err(Problem::gone());
     }
-    let facts = CallFacts {
+    let mut facts = CallFacts {
         // A call that a former process admitted keeps its row.
         call: former.map_or_else(CallId::new, |row| CallId(row.id)),
         client: client.id,
@@ -268,9 +272,22 @@ pub(super) async fn admit(
         direction: ends.direction,
         admitted_at,
     };
+    tell_of_customer(app, client, &mut facts).await;
     let limit = client.row.max_calls.and_then(|most| usize::try_from(most).ok());
     let admission = app.calls.admit(facts, limit).map_err(|refusal| refused(app, client, refusal))?;
     same_client(&admission.call, client).map(|call| call.facts.call)
+}
+
+/// An agent whose instructions speak of the customer is told who rings, if that is found out at once.
+pub(super) async fn tell_of_customer(app: &App, client: &Client, facts: &mut CallFacts) {
+    if !client.agent.as_deref().is_some_and(speaks_of_customers) {
+        return;
+    }
+    let known = tokio::time::timeout(CUSTOMER_DEADLINE, app.customers.known(&Arc::new(facts.clone()))).await;
+    let Some(known) = known.ok().flatten() else { return };
+    if let Some(agent) = client.agent_for(&facts.caller, &facts.called, facts.admitted_at, Some(&known)) {
+        facts.agent = agent;
+    }
 }
 
 /// A carrier call id is known to one client only; to another it looks unknown.

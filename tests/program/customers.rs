@@ -76,6 +76,10 @@ fn recognised(detail: &Value) -> Option<Value> {
     events.iter().find(|event| event["kind"] == "caller_recognised").map(|event| event["detail"].clone())
 }
 
+fn greeting(detail: &Value) -> &str {
+    detail["turns"][0]["text"].as_str().unwrap()
+}
+
 async fn customers(server: &Server, enough: impl Fn(&[Value]) -> bool) -> Vec<Value> {
     until("the customers are as they should be", SOON, || async {
         let rows = server.api("/customers?number=%2B919876543210").await["items"].as_array().unwrap().clone();
@@ -91,6 +95,8 @@ async fn known_in_the_next_call(database: Database) {
     let plain = json!({"instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn"});
     let mut remembering = plain.clone();
     remembering["customers"] = json!({"remember_days": 30});
+    remembering["greeting"] =
+        json!("“Namaste {% if customer.known %}{{ customer.name }}, call {{ customer.calls }}{% else %}ji{% endif %}”");
 
     // Not asked to remember anybody, nothing is kept and nothing is offered.
     let before = call(&server, &["shop_hours"]).await;
@@ -100,12 +106,14 @@ async fn known_in_the_next_call(database: Database) {
     publish(&server, &remembering).await;
     let first = call(&server, &["shop_hours"]).await;
     assert_eq!(recognised(&first), None, "nobody knows them yet");
+    assert_eq!(greeting(&first), "Namaste ji");
     assert_eq!(output(&first, "remember_about_caller")["facts"], json!(["preferred_stylist"]));
     let rows = customers(&server, |rows| rows.first().is_some_and(|row| row["calls"] == 1)).await;
     assert_eq!((&rows[0]["name"], &rows[0]["last_call_id"]), (&json!("Meera"), &first["call"]["id"]));
 
     let second = call(&server, &["order_where"]).await;
     assert_eq!(recognised(&second), Some(json!({"earlier_calls": 1, "facts": 1, "named": true})));
+    assert_eq!(greeting(&second), "Namaste Meera, call 1");
     let known = output(&second, "what_is_known");
     assert_eq!((&known["name"], &known["earlier_calls"]), (&json!("Meera"), &json!(1)));
     assert_eq!(known["facts"], json!({"preferred_stylist": "Asha"}));
@@ -114,6 +122,9 @@ async fn known_in_the_next_call(database: Database) {
     let rows = customers(&server, |rows| rows[0]["calls"] == 2 && !rows[0]["language"].is_null()).await;
     assert_eq!(rows[0]["language"], "hi-Latn");
 
+    // Words of the sandbox's own, which its callers know the end of.
+    remembering["greeting"] = plain["greeting"].clone();
+    publish(&server, &remembering).await;
     let third = call(&server, &["yes", "yes"]).await;
     assert_eq!(recognised(&third).map(|event| event["earlier_calls"].clone()), Some(json!(2)));
     assert_eq!(output(&third, "forget_caller"), json!({"forgotten": true}));

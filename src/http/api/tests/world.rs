@@ -270,6 +270,7 @@ fn app(
         recorder,
         directory: Directory::new(config.calls.limits),
         calls,
+        customers: Arc::new(Nothing),
         actions: Arc::<Notes>::clone(notes),
         tokens: Tokens::new(&[7; 32]),
         limits: RateLimits::new(&config.limits),
