@@ -16,6 +16,7 @@ mod recogniser;
 mod recognition;
 pub mod responses;
 pub mod state;
+pub mod steering;
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod table;

@@ -27,6 +27,8 @@ pub enum Timer {
     Dtmf,
     /// A tool call waits for what the caller's answer means.
     Consent,
+    /// The engine has had time to do what the caller asks of the call.
+    Steering,
     /// The last words have had their time.
     LastWords,
     /// A transcript still owed when the call ends has had its time.
@@ -35,7 +37,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 14;
+const COUNT: usize = 15;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -54,6 +56,7 @@ impl Timers {
         Timer::TimeWarning,
         Timer::Dtmf,
         Timer::Consent,
+        Timer::Steering,
         Timer::LastWords,
         Timer::LastTranscript,
         Timer::Teardown,
