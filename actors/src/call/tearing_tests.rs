@@ -61,7 +61,14 @@ fn rows_of_last_transcripts() -> Vec<Row> {
             &["turn", "close engine", "ended", "finish caller_hung_up"],
             "ended",
         ),
-        ("… nor once they have come", quiet(true), owed(vec![written_down("bye")]), ear(), GONE, "ended"),
+        (
+            "… nor once they have come",
+            quiet(true),
+            owed(vec![written_down("bye"), CallEvent::ChildCrashed(Child::Intent)]),
+            ear(),
+            GONE,
+            "ended",
+        ),
         ("a caller cut off in a sentence leaves no turn", quiet(true), vec![spoke(), hung_up()], ear(), GONE, "ended"),
     ]
 }
