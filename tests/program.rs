@@ -70,6 +70,8 @@ mod process;
 mod restart;
 #[path = "program/shopify.rs"]
 mod shopify;
+#[path = "program/steering.rs"]
+mod steering;
 #[path = "program/stores.rs"]
 mod stores;
 #[path = "program/webhooks.rs"]
