@@ -84,7 +84,11 @@ fn actions() -> TestActions {
             entry("look", false, |_| done(r#"{"ok":true}"#, None)),
             entry("book", true, |attempt| match attempt {
                 1 => Box::pin(async { Err(ActionError::Unavailable("busy".into())) }),
-                _ => done(r#"{"booked":true}"#, None),
+                // Long enough for the caller to ask for something else meanwhile.
+                _ => Box::pin(async {
+                    tokio::time::sleep(SECOND * 3).await;
+                    Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None })
+                }),
             }),
             entry("confirmed", true, |_| done(r#"{"cancelled":true}"#, None)),
             entry("slow", false, |_| {
