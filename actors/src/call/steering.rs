@@ -14,7 +14,7 @@ use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{
     AbusePolicy, AfterStream, CallTime, DoNotCallPolicy, EndReason, IntentKind, PersonPolicy, Phrase, Policies,
-    Understanding, Wish, WrongNumberPolicy, Yes,
+    Understanding, Wish, WrongNumberPolicy,
 };
 use crate::ports::{EngineCommand, JournalEntry};
 
@@ -42,14 +42,14 @@ pub struct Said {
     pub confidence: f32,
     /// It abuses whoever listens.
     pub abusive: bool,
-    /// It says no, or goodbye.
-    pub declines: bool,
+    /// It says goodbye.
+    pub goodbye: bool,
 }
 
 impl From<&Understanding> for Said {
     fn from(meant: &Understanding) -> Self {
-        let declines = meant.yes == Yes::Refused || matches!(meant.intent, IntentKind::Deny | IntentKind::Goodbye);
-        Self { wish: meant.wish, confidence: meant.confidence, abusive: meant.abusive, declines }
+        let goodbye = meant.intent == IntentKind::Goodbye;
+        Self { wish: meant.wish, confidence: meant.confidence, abusive: meant.abusive, goodbye }
     }
 }
 
@@ -179,10 +179,12 @@ impl Steering {
         steps
     }
 
-    /// Second thoughts: who declines wants no person after all, and who goes on talking has not dialled wrong.
+    /// Second thoughts: who says to leave it wants no person after all, and who goes on talking has not dialled wrong.
     fn reconsider(&mut self, said: Said) {
         let stands = match self.pending.map(|pending| pending.cause) {
-            Some(Cause::Person) => said.wish == Some(Wish::Person) || !said.declines,
+            Some(Cause::Person) => {
+                said.wish == Some(Wish::Person) || !(said.goodbye || said.wish == Some(Wish::LeaveIt))
+            }
             Some(Cause::WrongNumber) => said.wish == Some(Wish::WrongNumber),
             Some(Cause::Abuse) | None => true,
         };

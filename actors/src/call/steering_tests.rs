@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::*;
 use crate::call::event::CallEvent;
 use crate::call::table::*;
-use crate::domain::{ActionState, Party, PhoneNumber, TurnId};
+use crate::domain::{ActionState, Party, PhoneNumber, TurnId, Yes};
 use crate::ports::{ActionError, ActionOutput, EngineEvent, ResponseOutcome};
 
-const NOTHING: Said = Said { wish: None, confidence: 0.9, abusive: false, declines: false };
-const NO: Said = Said { declines: true, ..NOTHING };
+const NOTHING: Said = Said { wish: None, confidence: 0.9, abusive: false, goodbye: false };
+const LEAVE_IT: Said = Said { wish: Some(Wish::LeaveIt), ..NOTHING };
+const GOODBYE: Said = Said { goodbye: true, ..NOTHING };
 const Q: Doing = Doing::Quiet;
 const ABUSIVE: Said = Said { abusive: true, ..NOTHING };
 
@@ -50,7 +51,7 @@ fn what_is_done_at_once_about_what_is_said() {
         ("unsure twice is sure", &[(UNSURE_PERSON, Q), (UNSURE_PERSON, Q)], &[], Some(Cause::Person)),
         ("unsure once is nothing", &[(UNSURE_PERSON, Q), (NOTHING, Q)], &[], None),
         ("unsure and unsurer is nothing", &[(UNSURE_PERSON, Q), (UNSURER_PERSON, Q)], &[], None),
-        ("after second thoughts it is the first again", &[(PERSON, Q), (NO, Q), (PERSON, Q)], &[], None),
+        ("after second thoughts it is the first again", &[(PERSON, Q), (LEAVE_IT, Q), (PERSON, Q)], &[], None),
         ("a write is waited for", &[(PERSON, Q), (PERSON, Doing::Writing)], &[], None),
         ("nothing once the end is decided", &[(PERSON, Doing::Ending), (PERSON, Doing::Ending)], &[], None),
         ("a number is put on record once", &[(NO_CALLS, Q), (NO_CALLS, Q)], &[Step::Suppress], None),
@@ -171,7 +172,8 @@ fn who_goes_on_talking_has_not_dialled_wrong_and_who_declines_wants_nobody() {
     for (name, first, then, stands) in [
         ("a wrong number and a question", WRONG, NOTHING, false),
         ("a person and a question", PERSON, NOTHING, true),
-        ("a person, then not", PERSON, NO, false),
+        ("a person, then not", PERSON, LEAVE_IT, false),
+        ("a person, then goodbye", PERSON, GOODBYE, false),
     ] {
         let mut steering = Steering::default();
         let _ = steering.hear(first, MEANS, Doing::Quiet, at(1));

@@ -9,6 +9,21 @@ pub enum Wish {
     NoCalls,
     /// Nothing: the number was dialled wrong.
     WrongNumber,
+    /// Nothing any more: what they asked for is to be left.
+    LeaveIt,
+}
+
+impl Wish {
+    /// The word used by `caly understand`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::NoCalls => "no_calls",
+            Self::WrongNumber => "wrong_number",
+            Self::LeaveIt => "leave_it",
+        }
+    }
 }
 
 /// A client's policies, each for one of those and for abuse. `Engine` leaves it to the engine.

@@ -87,6 +87,26 @@ static DIALLED: LazyLock<Words> = LazyLock::new(|| {
 });
 static MISDIALLED: LazyLock<Words> = LazyLock::new(|| Words::exact("misdial misdialed misdialled wrongnumber"));
 
+/// What was asked for is to be left. A bare "nahi" is none of these: it may be said to whoever goes on talking instead.
+const LEAVINGS: [(&str, &str); 16] = [
+    ("rehne", "do"),
+    ("rehne", "dijiye"),
+    ("rehne", "de"),
+    ("rahne", "do"),
+    ("rahne", "dijiye"),
+    ("chod", "do"),
+    ("chhod", "do"),
+    ("chhodo", "rehne"),
+    ("leave", "it"),
+    ("never", "mind"),
+    ("no", "need"),
+    ("not", "necessary"),
+    ("रहने", "दो"),
+    ("रहने", "दीजिए"),
+    ("छोड़", "दो"),
+    ("छोड़", "दीजिए"),
+];
+
 /// Said to nobody in kindness. By their sound, so that every spelling and script of one counts; each is long enough that no
 /// other word sounds like it.
 static ABUSE: LazyLock<Vec<String>> = LazyLock::new(|| {
@@ -94,11 +114,12 @@ static ABUSE: LazyLock<Vec<String>> = LazyLock::new(|| {
         motherfucking";
     words.split_whitespace().map(sound).collect()
 });
-/// The same as they are spelled: other words sound alike (*chhuttiyan* are holidays, *Kamini* is a name, *ganda* is dirty).
+/// The same as they are spelled: other words sound alike (*chhuttiyan* are holidays, *choot* is
+/// a discount, *Kamini* is a name, *ganda* is dirty).
 static ABUSE_SPELLED: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "bastard bastards bitch bitches asshole assholes cunt whore slut fucker fuckers dickhead chutiya chutiye chutia chootiya \
-        choot chut bhosdi bhosda bhosadi randi gandu gaandu lund lauda laude lavda lavde kamina kamine kameene kameena harami haraami \
+        "bastard bastards bitch bitches asshole assholes cunt whore slut fucker fuckers dickhead chutiya chutiye chootiya \
+        bhosdi bhosda bhosadi randi gandu gaandu lund lauda laude lavda lavde kamina kamine kameene kameena harami haraami \
         चूतिया चूतिये चूतिए चुतिया चूत भोसड़ी भोसड़ीके भोसडीके रंडी गांडू गाण्डू लंड लौड़ा लौड़े लौडे कमीना कमीने हरामी",
     )
 });
@@ -121,12 +142,14 @@ const ABUSES: [&[&str]; 13] = [
 
 /// What is asked of the call, in a turn of this intent.
 pub(super) fn wish(tokens: &[Token], intent: IntentKind) -> Option<Wish> {
-    match intent {
+    let asked = match intent {
         IntentKind::TalkToHuman if asks_for_person(tokens) => Some(Wish::Person),
         IntentKind::DoNotCall if asks_for_no_calls(tokens) => Some(Wish::NoCalls),
         IntentKind::DoNotCall if is_wrong_number(tokens) => Some(Wish::WrongNumber),
         _ => None,
-    }
+    };
+    let leaves = || pair(tokens, &LEAVINGS) || ((TALKING.any(tokens) || PEOPLE.any(tokens)) && refuses_person(tokens));
+    asked.or_else(|| leaves().then_some(Wish::LeaveIt))
 }
 
 fn raw(tokens: &[Token], at: usize) -> &str {
@@ -157,7 +180,7 @@ fn refuses_person(tokens: &[Token]) -> bool {
             बात करनी करना करूंगा करूंगी करूँगा करूँगी चाहिए करो कराओ करवाओ करवाना दो देना कीजिए जोड़ो जोड़ना jodna",
         )
     });
-    static DONT: LazyLock<Words> = LazyLock::new(|| Words::exact("dont not never without no"));
+    static DONT: LazyLock<Words> = LazyLock::new(|| Words::exact("dont not never without"));
     static WISHED: LazyLock<Words> = LazyLock::new(|| {
         Words::exact("want wish need connect transfer put give talk speak wanting required necessary")
     });
@@ -171,7 +194,14 @@ fn refuses_person(tokens: &[Token]) -> bool {
     // "zaroorat nahi", "nahi chahiye mujhe koi insaan"; a "nahi," that begins the turn refuses what was offered instead.
     let needless = pair(
         tokens,
-        &[("zaroorat", "nahi"), ("jarurat", "nahi"), ("zarurat", "nahi"), ("ज़रूरत", "नहीं"), ("जरूरत", "नहीं")],
+        &[
+            ("no", "need"),
+            ("zaroorat", "nahi"),
+            ("jarurat", "nahi"),
+            ("zarurat", "nahi"),
+            ("ज़रूरत", "नहीं"),
+            ("जरूरत", "नहीं"),
+        ],
     );
     english || hindi || needless
 }

@@ -19,6 +19,10 @@ fn a_wish_for_a_person_is_told_from_its_refusal_and_from_what_is_only_near_it() 
         ("i don't talk to robots give me a person", true),
         ("human please", true),
         ("could you please let me have a word with one of your colleagues", true),
+        ("nahi nahi mujhe insaan se baat karni hai", true),
+        ("no no connect me to a person", true),
+        ("no, i don't want to talk to anyone", false),
+        ("nahi mujhe kisi se baat nahi karni", false),
         ("kisi se baat nahi karni", false),
         ("mujhe kisi insaan se baat nahi karni hai", false),
         ("insaan nahi chahiye", false),
@@ -76,6 +80,25 @@ fn a_wish_not_to_be_rung_and_a_wrong_number_are_two_things_and_neither_is_what_i
 }
 
 #[test]
+fn what_was_asked_for_is_left_by_words_that_say_so_and_not_by_a_bare_no() {
+    for (text, leaves) in [
+        ("rehne do", true),
+        ("nahi nahi rehne dijiye", true),
+        ("leave it", true),
+        ("no need, thank you", true),
+        ("रहने दीजिए", true),
+        ("kisi se baat nahi karni", true),
+        ("nahi", false),
+        ("nahi nahi", false),
+        ("no", false),
+        ("cancel nahi karna hai", false),
+    ] {
+        let meant = understand(text, Surroundings::default());
+        assert_eq!(meant.wish == Some(Wish::LeaveIt), leaves, "{text}: {meant:?}");
+    }
+}
+
+#[test]
 fn abuse_is_found_in_every_script_and_innocent_words_are_not_abuse() {
     let abusive = |text: &str, products: Option<&Products>| {
         understand(text, Surroundings { products, ..Surroundings::default() }).abusive
@@ -107,6 +130,9 @@ fn abuse_is_found_in_every_script_and_innocent_words_are_not_abuse() {
         "कुत्ते का खाना चाहिए",
         "diwali ki chhuttiya kab hain",
         "दिवाली की छुट्टियाँ कब हैं",
+        "kitni choot milegi",
+        "koi chut hai kya is order par",
+        "mera naam dipak chutia hai",
         "chod do rehne do",
         "chhod do",
         "mera naam kamini hai",
