@@ -5,6 +5,7 @@
 mod calendar;
 pub mod mcp;
 mod own;
+mod policies;
 mod remembering;
 mod shop;
 pub mod templates;
@@ -81,6 +82,8 @@ struct Settings {
     barge_in: Barge,
     #[serde(default)]
     menu: BTreeMap<String, Choice>,
+    #[serde(default)]
+    policies: policies::Written,
     #[serde(default)]
     calendar: Option<calendar::Written>,
     #[serde(default)]
@@ -291,6 +294,7 @@ pub fn read(
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
+        policies: policies::read(&settings.policies)?,
         handoff_numbers,
         tools: settings.tools.into_iter().map(Arc::from).collect(),
         http_tools,

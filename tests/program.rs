@@ -72,6 +72,8 @@ mod process;
 mod restart;
 #[path = "program/shopify.rs"]
 mod shopify;
+#[path = "program/steering.rs"]
+mod steering;
 #[path = "program/stores.rs"]
 mod stores;
 #[path = "program/webhooks.rs"]

@@ -55,6 +55,8 @@ mod customers;
 mod recorder;
 #[path = "store/restart.rs"]
 mod restart;
+#[path = "store/suppressions.rs"]
+mod suppressions;
 
 on_both_engines!(
     migrations_may_run_again,

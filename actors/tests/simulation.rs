@@ -54,8 +54,27 @@ fn agent_of(dice: &mut Dice) -> Agent {
     if dice.percent(30) {
         agent.handoff_numbers.clear();
     }
+    if dice.percent(20) {
+        agent.policies = Policies {
+            person: PersonPolicy::Engine,
+            wrong_number: WrongNumberPolicy::Engine,
+            do_not_call: DoNotCallPolicy::Engine,
+            abuse: [AbusePolicy::End, AbusePolicy::Engine][dice.between(0, 1) as usize],
+        };
+    }
     agent
 }
+
+/// What callers say, and what asks something of the call itself.
+const WORDS: [&str; 6] = ["haan", "haan", "nahi ruko", "mera order kahan hai", "theek hai", ""];
+const WISHES: [&str; 6] = [
+    "kisi insaan se baat karao",
+    "mujhe kisi insaan se baat karni hai",
+    "kisi se baat nahi karni",
+    "dobara call mat karna",
+    "wrong number",
+    "chutiya",
+];
 
 /// Actions that read, that write, and that take their time.
 fn actions() -> TestActions {
@@ -65,7 +84,11 @@ fn actions() -> TestActions {
             entry("look", false, |_| done(r#"{"ok":true}"#, None)),
             entry("book", true, |attempt| match attempt {
                 1 => Box::pin(async { Err(ActionError::Unavailable("busy".into())) }),
-                _ => done(r#"{"booked":true}"#, None),
+                // Long enough for the caller to ask for something else meanwhile.
+                _ => Box::pin(async {
+                    tokio::time::sleep(SECOND * 3).await;
+                    Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None })
+                }),
             }),
             entry("confirmed", true, |_| done(r#"{"cancelled":true}"#, None)),
             entry("slow", false, |_| {
@@ -137,8 +160,7 @@ impl Script {
         let long = self.dice.percent(60);
         let (length, late) =
             (if long { self.dice.ms(700, 2_500) } else { self.dice.ms(80, 600) }, self.dice.ms(50, 1_500));
-        let words =
-            ["haan", "haan", "nahi ruko", "mera order kahan hai", "theek hai", ""][self.dice.between(0, 5) as usize];
+        let words = if self.dice.percent(8) { WISHES } else { WORDS }[self.dice.between(0, 5) as usize];
         let (lost, failed) = (self.dice.percent(10), self.dice.percent(5));
         let (truth, began) = (Rc::clone(&self.truth), tokio::time::Instant::now());
         self.note(format!("{item} speaks for {length:?}: {words:?} after {late:?}"));
@@ -296,6 +318,7 @@ impl Script {
         drop(runs);
         self.judge_confirmed(&entries, &mut truth);
         self.judge_contexts(&entries, &mut truth);
+        self.judge_steered(&entries, &mut truth);
         std::mem::take(&mut truth.violations)
     }
 
@@ -360,9 +383,45 @@ fn tells_of(item: &ContextItem, action: &Action) -> bool {
     }
 }
 
+impl Script {
+    /// What the call did by itself: once, never while a write ran, and as its agent's policies say.
+    fn judge_steered(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let policies = self.world.call.facts.agent.policies;
+        let (mut running, mut closed, mut decided, mut suppressed) = (Vec::new(), 0, Vec::new(), 0);
+        for entry in entries {
+            match entry {
+                JournalEntry::Action { action, .. } if matches!(&*action.name, "book" | "confirmed") => {
+                    running.retain(|id| *id != action.id);
+                    running.extend((action.state == ActionState::Running).then_some(action.id));
+                }
+                JournalEntry::Event { kind: "steered", detail, .. }
+                    if detail.contains("handed_over") || detail.contains("ended") =>
+                {
+                    closed += 1;
+                    STEERED.with(|count| count.set(count.get() + 1));
+                    if !running.is_empty() {
+                        truth.violations.push(format!("{detail} while a write ran"));
+                    }
+                    if detail.contains("person") && policies.person == PersonPolicy::Engine {
+                        truth.violations.push(format!("{detail}, which is the engine's to do"));
+                    }
+                }
+                JournalEntry::Decided { after, .. } => decided.push((closed, *after)),
+                JournalEntry::DoNotCall { .. } => suppressed += 1,
+                _ => {}
+            }
+        }
+        if decided.len() != 1 || closed > 1 || suppressed > 1 {
+            truth.violations.push(format!("{} decisions, {closed} steered ends, {suppressed} numbers", decided.len()));
+        }
+    }
+}
+
 thread_local! {
     /// Times that older turns made way, in all calls.
     static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// Calls that were ended or handed over for what the caller asked, in all.
+    static STEERED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Actions that were agreed to and begun, in all calls.
     static CONFIRMED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
@@ -430,6 +489,8 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
     let confirmed = CONFIRMED.with(std::cell::Cell::get);
     let shortened = SHORTENED.with(std::cell::Cell::get);
     assert!(count < SEEDS || shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
+    let steered = STEERED.with(std::cell::Cell::get);
+    assert!(count < SEEDS || steered > count / 50, "only {steered} calls were steered: nothing was shown");
     assert!(count < SEEDS || confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
     assert!(
         bad.is_empty(),

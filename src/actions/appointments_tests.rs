@@ -112,6 +112,7 @@ fn agent() -> Agent {
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Normal,
         menu: vec![],
+        policies: Default::default(),
         handoff_numbers: vec![],
         tools: TOOLS.iter().map(|name| (*name).into()).collect(),
         http_tools: vec![],

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `end_call` | ends the call after a goodbye |
 //! | `transfer_to_human` | hands the caller to the agent's hand-off numbers |
-//! | `request_callback` | notes when to ring back; listed in the admin API |
+//! | `request_callback` | notes when to ring back, unless the number is not to be rung; listed in the admin API |
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
 //! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`]; a tool of their MCP servers, see [`mcp`] |
 
 pub mod appointments;
+pub mod callback;
 pub mod customers;
 pub mod http;
 pub mod mcp;
@@ -24,12 +25,11 @@ use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, CallChange, RetryRule, SameAction, Step,
     ToolSpec,
 };
-use caly_actors::understand::{Surroundings, understand};
-use chrono::{NaiveDateTime, TimeDelta, Utc};
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
 use self::appointments::Diary;
+use self::callback::DoNotCall;
 use self::customers::Book;
 use self::http::HttpActions;
 use self::mcp::Mcp;
@@ -43,6 +43,7 @@ pub struct Catalogue {
     diary: Arc<dyn Diary>,
     shop: Arc<Shopify>,
     customers: Arc<dyn Book>,
+    do_not_call: Arc<dyn DoNotCall>,
     mcp: Arc<Mcp>,
 }
 
@@ -53,10 +54,10 @@ impl Catalogue {
         http: HttpActions,
         mcp: Arc<Mcp>,
         diary: Arc<dyn Diary>,
-        customers: Arc<dyn Book>,
+        (customers, do_not_call): (Arc<dyn Book>, Arc<dyn DoNotCall>),
         shop: Arc<Shopify>,
     ) -> Self {
-        Self { http: Arc::new(http), mcp, diary, customers, shop }
+        Self { http: Arc::new(http), mcp, diary, customers, do_not_call, shop }
     }
 }
 
@@ -78,7 +79,7 @@ impl ActionRunner for Catalogue {
         }
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
-        let shop = Arc::clone(&self.shop);
+        let (shop, do_not_call) = (Arc::clone(&self.shop), Arc::clone(&self.do_not_call));
         Box::pin(async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
@@ -102,7 +103,7 @@ impl ActionRunner for Catalogue {
                 }
                 ("end_call", _) => Ok(changing(&json!({ "done": true }), CallChange::End)),
                 ("transfer_to_human", _) => transfer(&request),
-                ("request_callback", _) => Ok(callback(&request)),
+                ("request_callback", _) => callback::run(&*do_not_call, &request).await,
                 (_, Some(tool)) => http.run(&tool, &request).await,
                 (name, None) => Err(ActionError::Refused(format!("there is no action {name}"))),
             }
@@ -168,54 +169,4 @@ fn transfer(request: &ActionRequest) -> Result<ActionOutput, ActionError> {
     let summary = if text("summary").is_empty() { text("reason") } else { text("summary") };
     let summary: String = summary.chars().take(300).collect();
     Ok(changing(&json!({ "connecting": true }), CallChange::Transfer { summary: summary.into() }))
-}
-
-/// The action's own row is the request: it holds the arguments and the call, and is kept by the journal even while the
-/// database is away. So noting it cannot fail, and the caller is promised no more than that it was noted. Beside the words
-/// stands the time they tell, in the callers' local time, if they tell one.
-fn callback(request: &ActionRequest) -> ActionOutput {
-    let own = request.facts.caller.number().is_some();
-    let other = request.arguments["number"].as_str().is_some_and(|number| !number.is_empty());
-    let mut output = json!({ "noted": true, "when": request.arguments["when"] });
-    let now = Utc::now() + TimeDelta::seconds(request.facts.agent.utc_offset.into());
-    if let Some(at) = request.arguments["when"].as_str().and_then(|words| time_told(words, now.naive_utc())) {
-        output["at"] = at;
-    }
-    if !own && !other {
-        output["missing"] = json!("the caller's number is withheld: ask for it");
-    }
-    ActionOutput { output: output.to_string().into(), change: None }
-}
-
-/// `2026-11-21T17:00`, a day, or a stretch as an object.
-fn time_told(words: &str, now: NaiveDateTime) -> Option<Value> {
-    let iso = |form| NaiveDateTime::parse_from_str(words.trim().get(..16).unwrap_or_default(), form).ok();
-    if let Some(time) = iso("%Y-%m-%dT%H:%M").or_else(|| iso("%Y-%m-%d %H:%M")) {
-        return Some(json!(time.format("%Y-%m-%dT%H:%M").to_string()));
-    }
-    // Who asks to be rung back means a time to come.
-    let asked = format!("{words} call karna");
-    let meant = understand(&asked, Surroundings { now: Some(now), ..Surroundings::default() });
-    meant.entities.iter().find(|entity| entity.kind == "datetime").map(caly_actors::domain::Entity::json)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use chrono::NaiveDate;
-
-    #[test]
-    fn the_time_to_ring_back_is_read_from_the_callers_words() {
-        let now = NaiveDate::from_ymd_opt(2026, 11, 18).and_then(|day| day.and_hms_opt(10, 0, 0)).unwrap_or_default();
-        for (words, at) in [
-            ("2026-11-21T17:00:00+05:30", json!("2026-11-21T17:00")),
-            ("kal shaam paanch baje", json!("2026-11-19T17:00")),
-            ("tomorrow morning", json!({"from": "2026-11-19T06:00", "to": "2026-11-19T12:00"})),
-            ("आधे घंटे बाद", json!("2026-11-18T10:30")),
-            ("monday", json!("2026-11-23")),
-        ] {
-            assert_eq!(time_told(words, now), Some(at), "{words}");
-        }
-        assert_eq!(time_told("whenever it suits you", now), None);
-    }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{CallFacts, CallId, KnownCaller, Language};
+use caly_actors::domain::{CallFacts, CallId, ClientId, KnownCaller, Language, PhoneNumber};
 use caly_actors::ports::Customers;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 
+use crate::actions::callback::DoNotCall;
 use crate::actions::customers::{Answer, Book, NoAnswer, Told, Whose};
 use crate::store::rows::CustomerDetail;
 use crate::store::{Store, StoreError, Telling};
@@ -65,6 +66,16 @@ impl Customers for StoredCustomers {
             };
             metrics::counter!("caly_callers_looked_up_total", "outcome" => outcome).increment(1);
             Some(Arc::new(known(answer.ok()??, facts.call, facts.agent.utc_offset)))
+        })
+    }
+}
+
+impl DoNotCall for StoredCustomers {
+    fn is_suppressed(&self, client: ClientId, number: &PhoneNumber) -> BoxFuture<'static, Option<bool>> {
+        let (store, number) = (self.0.clone(), number.clone());
+        Box::pin(async move {
+            let answer = store.is_suppressed(client, &number).await;
+            answer.inspect_err(|error| tracing::warn!(%error, "whom not to ring could not be looked up")).ok()
         })
     }
 }

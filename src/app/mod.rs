@@ -24,6 +24,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::actions::Catalogue;
+use crate::actions::callback::DoNotCall;
 use crate::actions::customers::Book;
 use crate::actions::http::HttpActions;
 use crate::actions::mcp::Mcp;
@@ -282,7 +283,7 @@ fn ports(
             http,
             Arc::clone(&mcp),
             diary,
-            Arc::clone(&customers) as Arc<dyn Book>,
+            (Arc::clone(&customers) as Arc<dyn Book>, Arc::clone(&customers) as Arc<dyn DoNotCall>),
             Arc::clone(&shop),
         )),
         customers,

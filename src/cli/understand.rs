@@ -139,12 +139,20 @@ fn answer(understanding: &Understanding, micros: u64) -> Value {
             "confidence": rounded(entity.confidence),
         })
     });
-    json!({
+    let mut answer = json!({
         "intent": understanding.name(),
         "confidence": rounded(understanding.confidence),
         "entities": entities.collect::<Vec<_>>(),
         "us": micros,
-    })
+    });
+    // Only what there is: most turns ask nothing of the call itself.
+    if let Some(wish) = understanding.wish {
+        answer["wish"] = json!(wish.as_str());
+    }
+    if understanding.abusive {
+        answer["abusive"] = json!(true);
+    }
+    answer
 }
 
 #[cfg(test)]
@@ -190,6 +198,14 @@ mod tests {
             json!({"type": "product", "text": "whey gold", "value": "Whey Gold", "confidence": 0.9})
         );
         assert_eq!(answers[3]["intent"], "points");
+    }
+
+    #[test]
+    fn what_a_turn_asks_of_the_call_is_told_where_it_asks_something() {
+        let answers = answers("connect me to a person\nyou bastard\nwhere is my order\n".as_bytes());
+        assert_eq!((&answers[0]["wish"], &answers[0]["abusive"]), (&json!("person"), &Value::Null));
+        assert_eq!((&answers[1]["wish"], &answers[1]["abusive"]), (&Value::Null, &json!(true)));
+        assert!(answers[2].get("wish").is_none() && answers[2].get("abusive").is_none());
     }
 
     #[test]

@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use actix_web::web;
+use caly_actors::call::Heard;
+use caly_actors::call::event::CallEvent;
 use caly_actors::call::ledger::{is_key_of, outcome};
-use caly_actors::domain::{Action, ActionState, Agent, CallId, ClientId};
+use caly_actors::domain::{Action, ActionId, ActionState, Agent, CallId, ClientId};
 use caly_actors::ports::{
     ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step,
 };
@@ -175,6 +177,16 @@ async fn settle(app: &App, row: &ActionRow, result: &Outcome) {
     metrics::counter!("caly_actions_reconciled_total", "outcome" => state.as_str()).increment(1);
     tracing::info!(action = %row.id, call = %row.call_id, outcome = state.as_str(), "an action without an answer was asked about");
     app.recorder.record(now, JournalEntry::Event { call, kind: "action_reconciled", detail, at });
+    tell_call(app, row, result);
+}
+
+/// The call may still be up: the caller was told that it will be checked.
+fn tell_call(app: &App, row: &ActionRow, result: &Outcome) {
+    let live = app.calls.by_id(CallId(row.call_id)).filter(|call| call.end_reason().is_none());
+    if let Some(call) = live {
+        let (action, result) = (ActionId(row.id), result.clone());
+        call.actor.do_send(Heard(CallEvent::ActionResolved { action, result }));
+    }
 }
 
 /// Puts an action on record as begun, and does it.

@@ -25,6 +25,7 @@ pub mod recorder;
 mod restart;
 mod secrets;
 mod shops;
+mod suppressions;
 
 pub mod rows;
 
@@ -59,6 +60,7 @@ pub use self::numbers::NumberChange;
 pub use self::rows::Page;
 pub use self::secrets::{hash_secret, same_hash};
 pub use self::shops::{Shop, is_shop_domain};
+pub use self::suppressions::SuppressionFilter;
 
 static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");

@@ -16,6 +16,7 @@ mod entry;
 mod met;
 mod queue;
 mod spool;
+mod suppressed;
 mod suspicion;
 #[cfg(test)]
 mod tests;

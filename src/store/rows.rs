@@ -194,6 +194,17 @@ pub struct CustomerDetail {
     pub facts: Vec<CustomerFactRow>,
 }
 
+/// A number that a client does not ring.
+#[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
+pub struct SuppressionRow {
+    pub id: Uuid,
+    pub client_id: Uuid,
+    pub e164: String,
+    /// The call in which it was first said.
+    pub call_id: Option<Uuid>,
+    pub created_at: DateTime<Utc>,
+}
+
 /// One version of how a client's calls are conducted.
 #[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
 pub struct AgentRow {

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 74] = [
+const COUNTERS: [(&str, Unit, &str); 75] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -22,6 +22,11 @@ const COUNTERS: [(&str, Unit, &str); 74] = [
     ),
     ("caly_api_streams_cut_total", Unit::Count, "Followers of events cut because they did not read"),
     ("caly_calls_interrupted_total", Unit::Count, "Calls a former process left open, closed at the start"),
+    (
+        "caly_calls_steered_total",
+        Unit::Count,
+        "Times a call itself did what the caller asked of it, or what its agent's policies say, by what and what was done",
+    ),
     ("caly_calls_taken_up_total", Unit::Count, "Interrupted calls that the carrier brought back and that went on"),
     (
         "caly_carrier_asked_total",

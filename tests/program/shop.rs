@@ -40,9 +40,15 @@ impl Shop {
 
     /// Lets the demo client's agent cancel orders here.
     pub async fn serve(&self, server: &Server) {
+        self.serve_within(server, 8_000).await;
+    }
+
+    /// The same with a deadline of the shop's answers.
+    pub async fn serve_within(&self, server: &Server, deadline_ms: u64) {
         let settings = json!({
             "instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn",
             "http_tools": [{ "name": "order_status", "description": "Cancels an order", "method": "POST", "writes": true, "confirm": false,
+                "deadline_ms": deadline_ms,
                 "url": format!("http://{}/orders", self.address),
                 "schema": { "type": "object", "properties": { "order_id": { "type": "string" } } } }],
         });

@@ -46,6 +46,7 @@ fn agent() -> Agent {
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,
         menu: vec![],
+        policies: Default::default(),
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),
@@ -122,6 +123,8 @@ pub fn short_call(facts: &CallFacts) -> Vec<JournalEntry> {
         own: None,
         confidence: 0.93,
         yes: Yes::Neither,
+        wish: None,
+        abusive: false,
         entities: vec![entity],
     };
     let event = |kind| JournalEntry::Event { call, kind, detail: "{}".into(), at: Duration::from_secs(2) };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use caly_actors::domain::IntentKind;
+use caly_actors::domain::{IntentKind, Wish};
 use caly_actors::understand::model::Model;
 use caly_actors::understand::{Surroundings, understand_by};
 
@@ -16,6 +16,7 @@ pub struct Outcome {
     accepted: Vec<IntentKind>,
     taken: IntentKind,
     confidence: f32,
+    wish: Option<Wish>,
     script: String,
     text: String,
 }
@@ -24,11 +25,9 @@ impl Outcome {
     /// By a model and the rules.
     pub fn of(model: Option<&Model<'_>>, line: &Line, accepted: Vec<IntentKind>) -> Self {
         let meant = understand_by(model, &line.text, Surroundings::default());
-        Self::new(line, accepted, meant.intent, meant.confidence)
-    }
-
-    fn new(line: &Line, accepted: Vec<IntentKind>, taken: IntentKind, confidence: f32) -> Self {
-        Self { gold: line.intent, accepted, taken, confidence, script: line.script.clone(), text: line.text.clone() }
+        let (taken, confidence, wish) = (meant.intent, meant.confidence, meant.wish);
+        let (script, text) = (line.script.clone(), line.text.clone());
+        Self { gold: line.intent, accepted, taken, confidence, wish, script, text }
     }
 
     /// Taken for what it is, or for what may be accepted.
@@ -91,6 +90,30 @@ pub fn report(what: &str, outcomes: &[Outcome]) {
         println!("{script}: {} lines, accuracy {all:.3}, in scope {inside:.3}", lines.len());
     }
     print!("{precise}");
+    sureness(outcomes);
+}
+
+/// How often a call that acts on a wish by itself is right to do so, by how sure it must be: where the threshold of
+/// `actors/src/call/steering.rs` comes from. Not every line of an intent is such a wish, so fewer are found than could be.
+fn sureness(outcomes: &[Outcome]) {
+    let wishes = [
+        ("person", IntentKind::TalkToHuman, &[Wish::Person][..]),
+        ("no calls, wrong number", IntentKind::DoNotCall, &[Wish::NoCalls, Wish::WrongNumber]),
+    ];
+    for (what, intent, wishes) in wishes {
+        for least in [0.5, 0.6, 0.7, 0.8, 0.9] {
+            let acts = |one: &&Outcome| one.confidence >= least && one.wish.is_some_and(|wish| wishes.contains(&wish));
+            let precision = share(outcomes.iter().filter(acts), Outcome::is_right);
+            let (gold, others) = (|one: &&Outcome| one.gold == intent, |one: &&Outcome| one.gold != intent);
+            let (found, wrongly) = (
+                share(outcomes.iter().filter(gold), |one| acts(&one)),
+                share(outcomes.iter().filter(others), |one| acts(&one)),
+            );
+            println!(
+                "wish for {what} from {least:.1} on: precision {precision:.3}, {found:.3} found, {wrongly:.4} of the others"
+            );
+        }
+    }
 }
 
 fn by_intent(outcomes: &[Outcome]) -> (String, Vec<f64>) {

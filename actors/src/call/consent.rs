@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::event::Effect;
 use super::ledger::{Entry, Ledger};
 use super::state::{CallState, EngineStage, Phase};
+use super::steering::Said;
 use super::timers::Timer;
 use crate::audio::playout::Cut;
 use crate::domain::{Action, ActionId, ActionState, CallTime, TurnId, Understanding, Yes};
@@ -51,7 +52,7 @@ pub enum Consent {
 /// A turn of the caller whose meaning is awaited.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Reply {
-    turn: TurnId,
+    pub(super) turn: TurnId,
     started: CallTime,
     /// Only what a listener says, in the middle of what the agent said.
     listening: bool,
@@ -205,7 +206,7 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
-        let yes = understanding.yes;
+        let (yes, said) = (understanding.yes, Said::from(&understanding));
         self.remember_named(&understanding.entities);
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
@@ -214,6 +215,9 @@ impl CallState {
             self.caller_answered(reply.started, yes, now, out);
         }
         self.settle_held(false, now, out);
+        if !reply.listening {
+            self.steer_by(said, now, out);
+        }
     }
 
     /// Keys answer as words do: 1 is yes, 2 is no.

@@ -366,6 +366,9 @@ impl CallState {
         match event {
             EngineEvent::CallerTranscript { item, text } => {
                 let turn = self.turns.caller_said(now, &item, &text);
+                if !turn.text.is_empty() {
+                    self.await_meaning(turn.id, turn.started, false);
+                }
                 self.record_turn(turn, out);
             }
             EngineEvent::CallerTranscriptFailed { item } => {

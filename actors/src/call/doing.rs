@@ -123,8 +123,32 @@ impl CallState {
         }
     }
 
+    /// Told to the engine as a late result is, once. It stands on record already.
+    pub(super) fn on_action_resolved(
+        &mut self,
+        id: ActionId,
+        result: &Result<ActionOutput, ActionError>,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some(action) = self.ledger.resolve(now, id, result) else { return };
+        let note = late_note(&action.name, &action.output.unwrap_or_default());
+        match (self.engine, &self.phase) {
+            (EngineStage::Ready, Phase::Live) => {
+                self.note("action_resolved", &json!({ "action": &*action.name }), now, out);
+                out.push(Effect::Engine(EngineCommand::Note(note)));
+                self.outputs_owed = true;
+                self.answer_outputs(now, out);
+            }
+            (EngineStage::Opening, Phase::Live) => self.untold.push(note),
+            _ => {}
+        }
+    }
+
     fn change(&mut self, change: CallChange, now: CallTime, out: &mut Vec<Effect>) {
         match change {
+            // The engine says goodbye to somebody who wants a person.
+            CallChange::End if self.steering.owes_person() => self.steer_away(now, out),
             CallChange::End => {
                 let words = LastWords::Engine("Say a short, warm goodbye now. Do not ask anything.", Phrase::Goodbye);
                 self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::event::{CallEvent, Effect, MediaWish};
 use super::state::{CallState, EngineStage, Phase};
+use super::steering::Said;
 use super::timers::Timer;
 use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase, Speaker, Turn, TurnId};
 use crate::ports::{ActionError, JournalEntry};
 use crate::supervise::Child;
 
-/// Longest wait for the transcript of the caller's last words once the call is over.
+/// Longest wait for the transcript of the caller's last words, and for what they mean, once the call is over.
 const LAST_TRANSCRIPT: Duration = Duration::from_millis(1500);
 /// Last words after the hard cap are shorter than others, so that the cap is never overrun by 5 s.
 const TIME_UP_WORDS_MAX: Duration = Duration::from_millis(3300);
@@ -48,7 +49,8 @@ impl CallState {
                         self.end(reason, now, out);
                     }
                 }
-                Timer::LastTranscript | Timer::Teardown => {}
+                // What waits for it is looked at after every event.
+                Timer::Steering | Timer::LastTranscript | Timer::Teardown => {}
             }
             if matches!(self.phase, Phase::Tearing(_) | Phase::Ended(_)) {
                 return;
@@ -123,6 +125,7 @@ impl CallState {
         self.timers.clear(Timer::IdleSpeech);
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::Dtmf);
+        self.timers.clear(Timer::Steering);
         self.agent_goes_on("the end", now, out);
         self.timers.clear(Timer::Filler);
         self.timers.clear(Timer::TimeWarning);
@@ -164,7 +167,8 @@ impl CallState {
         self.timers.clear_all();
         let teardown = self.facts.agent.limits.teardown.saturating_sub(TEARDOWN_MARGIN);
         self.timers.set(Timer::Teardown, now + teardown);
-        if self.turns.owes_transcript() && self.engine == EngineStage::Ready {
+        let transcript = self.turns.owes_transcript() && self.engine == EngineStage::Ready;
+        if transcript || !self.replies.is_empty() {
             self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));
         }
         self.cut_pending = reason != EndReason::MediaLost && self.socket.is_some();
@@ -189,8 +193,12 @@ impl CallState {
             }
             // Nobody is there any more to be told what was done: a yes that is understood now comes too late.
             CallEvent::TurnUnderstood { turn, understanding } => {
+                let said = Said::from(&understanding);
                 out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
+                self.replies.retain(|reply| reply.turn != turn);
+                self.steer_by(said, now, out);
             }
+            CallEvent::ChildCrashed(Child::Intent) | CallEvent::ChildGaveUp(Child::Intent) => self.replies.clear(),
             CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => {
                 self.cut_lost |= std::mem::take(&mut self.cut_pending);
             }
@@ -216,7 +224,9 @@ impl CallState {
 
     fn finish_if_complete(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let Phase::Tearing(reason) = self.phase else { return };
-        let waits_for_words = self.timers.is_set(Timer::LastTranscript) && self.turns.owes_transcript();
+        // Who hangs up on "do not ring me again" is to be heard.
+        let words_owed = self.turns.owes_transcript() || !self.replies.is_empty();
+        let waits_for_words = self.timers.is_set(Timer::LastTranscript) && words_owed;
         if self.cut_pending || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }

@@ -89,6 +89,13 @@ pub enum CallEvent {
         /// How.
         result: Result<ActionOutput, ActionError>,
     },
+    /// What became of an action whose outcome was unknown: it was asked about outside the call, and is on record.
+    ActionResolved {
+        /// Which.
+        action: ActionId,
+        /// How.
+        result: Result<ActionOutput, ActionError>,
+    },
     /// The caller is known from earlier calls.
     CallerRecognised(Arc<KnownCaller>),
     /// A child panicked and is starting again.

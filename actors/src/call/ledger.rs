@@ -139,6 +139,23 @@ impl Ledger {
         Some((entry.action.clone(), std::mem::take(&mut entry.waiting)))
     }
 
+    /// What became of an action whose outcome was unknown is known now. Returns its entry, unless it was known already.
+    pub fn resolve(
+        &mut self,
+        now: CallTime,
+        id: ActionId,
+        result: &Result<ActionOutput, ActionError>,
+    ) -> Option<Action> {
+        let unknown = |entry: &&mut Entry| entry.action.id == id && entry.action.state == ActionState::Unknown;
+        let entry = self.entries.iter_mut().find(unknown)?;
+        let (state, output) = outcome(result);
+        if state == ActionState::Unknown {
+            return None;
+        }
+        (entry.action.state, entry.action.output, entry.action.changed) = (state, Some(output), now);
+        Some(entry.action.clone())
+    }
+
     /// The caller said yes: it is to be run.
     pub fn confirm(&mut self, id: ActionId, now: CallTime) {
         let proposed = |entry: &&mut Entry| entry.action.id == id && entry.action.state == ActionState::Proposed;

@@ -108,7 +108,8 @@ impl Long {
                     |kind, value: &str| Entity { kind, text: value.into(), value: value.into(), confidence: 0.9 };
                 let entities = vec![entity("name", "Meera"), entity("number", "4")];
                 let (intent, yes) = (IntentKind::OutOfScope, Yes::Neither);
-                let understanding = Understanding { intent, own: None, confidence: 0.9, yes, entities };
+                let understanding =
+                    Understanding { intent, own: None, confidence: 0.9, yes, entities, wish: None, abusive: false };
                 self.on(CallEvent::TurnUnderstood { turn, understanding });
             }
             Effect::RunAction { action, .. } if self.slow => self.running.push(action),

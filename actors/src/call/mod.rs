@@ -21,6 +21,7 @@ mod recollection;
 pub(crate) mod rehearing;
 pub mod responses;
 pub mod state;
+pub mod steering;
 mod summary;
 #[cfg(test)]
 #[path = "table_tests.rs"]

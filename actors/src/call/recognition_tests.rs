@@ -7,6 +7,7 @@ use super::super::table::*;
 use super::*;
 use crate::domain::{Agent, CallFacts, Direction, Party, PhoneNumber};
 use crate::ports::{CallChange, EngineEvent};
+use crate::supervise::Child;
 
 fn meera() -> KnownCaller {
     KnownCaller {
@@ -123,7 +124,8 @@ fn met(caller: Party, keep: Option<std::time::Duration>) -> Vec<(String, Option<
     {
         effects.extend(state.on(event, at(2)));
     }
-    for event in [hung_up(), CallEvent::PlayoutCut(vec![])] {
+    let lost = CallEvent::ChildCrashed(Child::Intent);
+    for event in [hung_up(), lost, CallEvent::PlayoutCut(vec![])] {
         effects.extend(state.on(event, at(5)));
     }
     assert_eq!(state.phase().as_str(), "ended");

@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
 use super::responses::Responses;
+use super::steering::Steering;
 use super::summary::Summary;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
@@ -107,6 +108,8 @@ pub struct CallState {
     pub(super) replies: Vec<Reply>,
     /// Items of the caller that began while the agent spoke, in the middle of it as far as is known.
     pub(super) spoken_over: Vec<Arc<str>>,
+    /// What the caller asked of the call itself.
+    pub(super) steering: Steering,
     pub(super) timers: Timers,
     pub(super) usage: Usage,
     pub(super) degraded: Vec<&'static str>,
@@ -202,6 +205,7 @@ impl CallState {
             ledger: Ledger::default(),
             replies: Vec::new(),
             spoken_over: Vec::new(),
+            steering: Steering::default(),
             timers,
             usage: Usage::default(),
             degraded: Vec::new(),
@@ -336,6 +340,7 @@ impl CallState {
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);
             }
+            CallEvent::ActionResolved { action, result } => self.on_action_resolved(action, &result, now, out),
             CallEvent::CallerRecognised(known) => self.on_caller_recognised(&known, now, out),
             CallEvent::ChildCrashed(child) => self.on_child_crashed(child, now, out),
             CallEvent::ChildGaveUp(child) => self.on_child_gave_up(child, now, out),
@@ -344,6 +349,7 @@ impl CallState {
             CallEvent::DrainExpired => self.on_drain_expired(now, out),
             CallEvent::TimePassed => self.on_time(now, out),
         }
+        self.steer(now, out);
     }
 
     // ------------------------------------------------------------ the carrier's side

@@ -51,6 +51,7 @@ pub(super) fn agent(people: bool) -> Agent {
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
         menu: vec![],
+        policies: Default::default(),
         handoff_numbers: if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] },
         tools: vec![],
         http_tools: vec![],

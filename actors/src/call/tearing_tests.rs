@@ -22,11 +22,19 @@ fn rows_of_last_transcripts() -> Vec<Row> {
     vec![
         ("the caller's last words are waited for", quiet(true), owed(vec![]), ear(), &[], "tearing"),
         (
-            "… are kept and understood when they come",
+            "… are kept when they come, and what they mean is waited for",
             quiet(true),
             owed(vec![ear()]),
             written_down("bye"),
-            &["understand", "turn", "close engine", "ended", "finish caller_hung_up"],
+            &["understand", "turn"],
+            "tearing",
+        ),
+        (
+            "… but not from a child that is gone",
+            quiet(true),
+            owed(vec![ear(), written_down("bye")]),
+            CallEvent::ChildCrashed(Child::Intent),
+            &["close engine", "ended", "finish caller_hung_up"],
             "ended",
         ),
         (
@@ -53,7 +61,14 @@ fn rows_of_last_transcripts() -> Vec<Row> {
             &["turn", "close engine", "ended", "finish caller_hung_up"],
             "ended",
         ),
-        ("… nor once they have come", quiet(true), owed(vec![written_down("bye")]), ear(), GONE, "ended"),
+        (
+            "… nor once they have come",
+            quiet(true),
+            owed(vec![written_down("bye"), CallEvent::ChildCrashed(Child::Intent)]),
+            ear(),
+            GONE,
+            "ended",
+        ),
         ("a caller cut off in a sentence leaves no turn", quiet(true), vec![spoke(), hung_up()], ear(), GONE, "ended"),
     ]
 }
@@ -162,8 +177,15 @@ fn what_an_answer_cost_counts_although_the_call_is_over() {
 #[test]
 fn what_a_turn_meant_is_on_record_although_the_call_is_over() {
     let mut state = quiet(true);
-    let understanding =
-        Understanding { intent: IntentKind::Goodbye, own: None, confidence: 1.0, yes: Yes::Neither, entities: vec![] };
+    let understanding = Understanding {
+        intent: IntentKind::Goodbye,
+        own: None,
+        confidence: 1.0,
+        yes: Yes::Neither,
+        wish: None,
+        abusive: false,
+        entities: vec![],
+    };
     let turn = TurnId::new();
     let effects = hear(&mut state, [(5, hung_up()), (6, CallEvent::TurnUnderstood { turn, understanding })]);
     let meant = kept(&effects, |entry| match entry {

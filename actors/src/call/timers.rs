@@ -31,6 +31,8 @@ pub enum Timer {
     Consent,
     /// A summary of older turns is due, or has had its time.
     Summary,
+    /// The engine has had time to do what the caller asks of the call.
+    Steering,
     /// The last words have had their time.
     LastWords,
     /// A transcript still owed when the call ends has had its time.
@@ -39,7 +41,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 16;
+const COUNT: usize = 17;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -60,6 +62,7 @@ impl Timers {
         Timer::Dtmf,
         Timer::Consent,
         Timer::Summary,
+        Timer::Steering,
         Timer::LastWords,
         Timer::LastTranscript,
         Timer::Teardown,

@@ -25,7 +25,7 @@ const POLITENESS: CallTime = CallTime::from_secs(1);
 
 impl CallState {
     /// Something is awaited: an answer, or the result of an action.
-    fn awaits(&self) -> bool {
+    pub(super) fn awaits(&self) -> bool {
         self.answer_owed || self.outputs_owed || self.ledger.waiting() > 0 || !self.responses.is_idle()
     }
 
@@ -217,17 +217,19 @@ impl CallState {
     /// Who presses a key is not kept waiting for an engine to find words: what is said is stored speech.
     pub(super) fn choose(&mut self, choice: &MenuChoice, now: CallTime, out: &mut Vec<Effect>) {
         match choice {
-            MenuChoice::Person => {
-                let summary = "The caller asked for a person by a key.";
-                let words = LastWords::Stored(Phrase::HandOff);
-                self.close(EndReason::Transferred, AfterStream::Transfer, summary, words, now, out);
-            }
+            MenuChoice::Person => self.hand_over("The caller asked for a person by a key.", now, out),
             MenuChoice::End => {
                 let words = LastWords::Stored(Phrase::Goodbye);
                 self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
             }
             MenuChoice::Tell(text) => self.tell_of_keys(text.clone(), now, out),
         }
+    }
+
+    /// The caller has asked for a person, and is not kept waiting for an engine to find words.
+    pub(super) fn hand_over(&mut self, summary: &str, now: CallTime, out: &mut Vec<Effect>) {
+        let words = LastWords::Stored(Phrase::HandOff);
+        self.close(EndReason::Transferred, AfterStream::Transfer, summary, words, now, out);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{AgentId, Calendar, InvalidValue, PhoneNumber};
+use super::{AgentId, Calendar, InvalidValue, PhoneNumber, Policies};
 use crate::understand::own::{OwnIntents, Products};
 
 /// A language an agent can speak.
@@ -61,11 +61,15 @@ pub enum Phrase {
     StillChecking,
     /// "We have a minute left": the maximum duration is near.
     MinuteLeft,
+    /// "Sorry for the trouble, goodbye": a wrong number.
+    WrongNumber,
+    /// "I have to end this call": the caller goes on abusing.
+    Enough,
 }
 
 impl Phrase {
     /// All of them, for tests and for the audio store.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Bridge,
         Self::Apology,
         Self::HandOff,
@@ -75,6 +79,8 @@ impl Phrase {
         Self::Checking,
         Self::StillChecking,
         Self::MinuteLeft,
+        Self::WrongNumber,
+        Self::Enough,
     ];
 
     /// The name used for its audio file and in the journal.
@@ -90,6 +96,8 @@ impl Phrase {
             Self::Checking => "checking",
             Self::StillChecking => "still_checking",
             Self::MinuteLeft => "minute_left",
+            Self::WrongNumber => "wrong_number",
+            Self::Enough => "enough",
         }
     }
 }
@@ -267,6 +275,8 @@ pub struct Agent {
     pub barge_in: BargeIn,
     /// What keys stand for: "0" for a person, say. Other keys are told to the engine as they are.
     pub menu: Vec<(Arc<str>, MenuChoice)>,
+    /// What is done about callers' wishes whatever the engine does.
+    pub policies: Policies,
     /// The people a call can be handed to, in order of trial.
     pub handoff_numbers: Vec<PhoneNumber>,
     /// Actions of this agent, as the catalogue knows them, by name.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Wish;
+
 /// What a caller's turn wants.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum IntentKind {
@@ -139,6 +141,10 @@ pub struct Understanding {
     pub confidence: f32,
     /// Whether it says yes, or no, to what was asked.
     pub yes: Yes,
+    /// What it asks of the call itself: told by words, where the intent alone says too much.
+    pub wish: Option<Wish>,
+    /// It abuses whoever listens.
+    pub abusive: bool,
     /// What it names.
     pub entities: Vec<Entity>,
 }

@@ -7,6 +7,7 @@ mod customer;
 mod intent;
 mod latency;
 mod parties;
+mod policies;
 
 pub use agent::{
     Agent, BargeIn, CallLimits, Hidden, HttpTool, Language, McpServer, McpTool, MenuChoice, OrderProof, Phrase,
@@ -17,6 +18,7 @@ pub use customer::KnownCaller;
 pub use intent::{Entity, IntentKind, Understanding, Yes};
 pub use latency::Latency;
 pub use parties::{Direction, Party, PhoneNumber, mask_digits};
+pub use policies::{AbusePolicy, DoNotCallPolicy, PersonPolicy, Policies, Wish, WrongNumberPolicy};
 
 use std::fmt;
 use std::sync::Arc;

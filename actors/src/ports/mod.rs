@@ -281,6 +281,15 @@ pub enum JournalEntry {
         /// How long they are remembered from now.
         keep: Duration,
     },
+    /// The caller does not want to be rung any more by this client.
+    DoNotCall {
+        /// Which call.
+        call: CallId,
+        /// Who is not to ring them.
+        client: ClientId,
+        /// Whom.
+        number: PhoneNumber,
+    },
     /// What the engine has cost so far, after each answer.
     Spent {
         /// Which call.
@@ -317,6 +326,7 @@ impl JournalEntry {
             | Self::Decided { call, .. }
             | Self::TakenUp { call, .. }
             | Self::CallerMet { call, .. }
+            | Self::DoNotCall { call, .. }
             | Self::Spent { call, .. }
             | Self::Ended { call, .. } => *call,
         }

@@ -19,6 +19,10 @@ const REFUSAL_WORDS_MAX: usize = 7;
 const DOUBT: f32 = 0.25;
 /// How sure a rule is.
 const RULED: f32 = 0.9;
+/// Fewer words after a no insist on nothing …
+const INSISTING_WORDS_MIN: usize = 3;
+/// … and so sure it must be that they want a person.
+const INSISTING: f32 = 0.7;
 /// How many words a negation reaches over.
 const NEGATION_REACH: usize = 5;
 
@@ -85,7 +89,22 @@ pub(super) fn decide(model: &Model<'_>, tokens: &[Token], asked: &str) -> (Inten
     if !asked.is_empty() && tokens.len() <= ANSWER_WORDS_MAX {
         answer(&mut likely, tokens);
     }
-    likely.best()
+    let best = likely.best();
+    match best.0 {
+        IntentKind::Deny => person_after_no(model, tokens).unwrap_or(best),
+        _ => best,
+    }
+}
+
+/// "Nahi nahi, mujhe insaan se baat karni hai": the no is to what the agent said, and the caller insists.
+fn person_after_no(model: &Model<'_>, tokens: &[Token]) -> Option<(IntentKind, f32)> {
+    static NO: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("no nope nahi nahin nhi na नहीं नही ना arey arre are अरे"));
+    let rest = &tokens[tokens.iter().take_while(|token| NO.has(token)).count()..];
+    (rest.len() < tokens.len() && rest.len() >= INSISTING_WORDS_MIN).then_some(())?;
+    let mut likely = Likely(model.probabilities(&features(rest)));
+    calls(&mut likely, rest);
+    Some(likely.best()).filter(|(intent, sure)| *intent == IntentKind::TalkToHuman && *sure >= INSISTING)
 }
 
 /// How likely each intent is.

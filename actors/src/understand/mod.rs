@@ -23,6 +23,7 @@ pub mod own;
 mod quantity;
 mod vocabulary;
 mod when;
+mod wish;
 mod words;
 
 use chrono::NaiveDateTime;
@@ -151,7 +152,10 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
         IntentKind::OutOfScope if named => (IntentKind::ProductQuery, NAMED_PRODUCT),
         _ => (intent, confidence),
     };
-    Understanding { intent, own, confidence, yes, entities }
+    // What is the client's own intent is the engine's to deal with.
+    let wish = if own.is_none() { wish::wish(&tokens, intent) } else { None };
+    let abusive = wish::is_abusive(&tokens, around.products);
+    Understanding { intent, own, confidence, yes, wish, abusive, entities }
 }
 
 /// Builds the word lists and reads the model (some milliseconds of an unoptimised build). Called once at start, so that no

@@ -161,6 +161,12 @@ impl Products {
         std::iter::once(&self.client).chain(&self.names).filter(move |_| named).map(|name| &**name)
     }
 
+    /// Whether a product has a word of this key in its name.
+    pub(super) fn have_word(&self, key: &str) -> bool {
+        let rest = |product: &Product| product.rest.iter().any(|word| word == key);
+        self.known.contains_key(key) || self.known.values().flatten().any(rest)
+    }
+
     /// The product whose name begins with the first of these words; the longest where several do.
     pub(super) fn at(&self, words: &[Token]) -> Option<&Product> {
         let (first, others) = words.split_first()?;

@@ -296,6 +296,7 @@ pub fn agent() -> Agent {
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
         menu: vec![],
+        policies: Default::default(),
         handoff_numbers: vec![PhoneNumber::parse("+919876500000").expect("valid")],
         tools: vec![],
         http_tools: vec![],

@@ -50,6 +50,7 @@ fn agent() -> Agent {
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,
         menu: vec![],
+        policies: Default::default(),
         handoff_numbers: Vec::new(),
         tools: Vec::new(),
         http_tools: Vec::new(),

@@ -19,6 +19,7 @@ mod keys;
 mod numbers;
 pub(super) mod openapi;
 mod query;
+mod suppressions;
 #[cfg(test)]
 mod tests;
 
@@ -165,6 +166,13 @@ fn of_callers() -> Vec<(&'static str, Resource)> {
                 .route(web::get().to(customers::get_customer))
                 .route(web::patch().to(customers::change_customer))
                 .route(web::delete().to(customers::forget_customer)),
+        ),
+        ("/suppressions", at("/suppressions", "GET").route(web::get().to(suppressions::list_suppressions))),
+        (
+            "/suppressions/{id}",
+            at("/suppressions/{id}", "GET, DELETE")
+                .route(web::get().to(suppressions::get_suppression))
+                .route(web::delete().to(suppressions::remove_suppression)),
         ),
     ]
 }

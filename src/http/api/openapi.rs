@@ -14,7 +14,10 @@ use utoipa::{IntoResponses, Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
-use super::{actions, agents, analytics, appointments, audit, calls, clients, customers, events, ics, keys, numbers};
+use super::{
+    actions, agents, analytics, appointments, audit, calls, clients, customers, events, ics, keys, numbers,
+    suppressions,
+};
 use crate::http::health;
 
 /// Where the document lies.
@@ -64,6 +67,9 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         customers::get_customer,
         customers::change_customer,
         customers::forget_customer,
+        suppressions::list_suppressions,
+        suppressions::get_suppression,
+        suppressions::remove_suppression,
         keys::list_keys,
         keys::get_key,
         keys::create_key,
@@ -89,7 +95,7 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
                 "A key made by `caly key create` or `POST /api/v1/keys`. Its role: `viewer` reads, `operator` also \
-                 steers calls and looks after appointments and customers, `admin` does everything. \
+                 steers calls and looks after appointments, customers and numbers that are not rung, `admin` does everything. \
                  A key of one client sees and changes only that client; what \
                  belongs to others answers 404.",
             ))

@@ -12,4 +12,5 @@ mod healthy;
 mod keys;
 mod roles;
 mod steering;
+mod suppressions;
 mod world;

@@ -272,9 +272,9 @@ async fn a_short_call_ends_with_the_caller_hanging_up() {
     assert!(!log.contains("GET /connect"), "{log}");
 }
 
-/// Whether a scenario needs an agent that can do something.
+/// Whether a scenario needs an agent that can do something, or acts where its engine does not.
 fn with_tools(name: &str) -> bool {
-    matches!(name, "appointment" | "errands")
+    matches!(name, "appointment" | "errands" | "insists")
 }
 
 #[actix_rt::test]

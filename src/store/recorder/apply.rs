@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::entry::{ActionBody, Admitted, Body, EndedBody, Entry, TurnBody};
 use super::met::write_meetings;
+use super::suppressed::write_suppressions;
 use super::told;
 use crate::store::db::{Arg, Db, Tx, args};
 use crate::store::error::StoreError;
@@ -100,6 +101,7 @@ pub(super) async fn write(db: &Db, entries: &[&Entry], patience: Duration) -> Re
     });
     of_calls(&mut tx, DECIDE_HEAD, rounds(decided)).await?;
     write_meetings(&mut tx, entries).await?;
+    write_suppressions(&mut tx, entries).await?;
     write_ends(&mut tx, entries).await?;
     let (mut carrier, mut recordings) = (Vec::new(), Vec::new());
     for entry in entries {

@@ -65,6 +65,7 @@ impl Discretion {
             | Body::Answered { .. }
             | Body::TakenUp { .. }
             | Body::Met(_)
+            | Body::DoNotCall { .. }
             | Body::Spent { .. }
             | Body::Recording(_) => {}
         }

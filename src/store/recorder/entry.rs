@@ -32,6 +32,7 @@ pub(super) enum Body {
     Decided { call: Uuid, after: String, summary: String },
     TakenUp { call: Uuid, at_ms: i64 },
     Met(Box<MetBody>),
+    DoNotCall { call: Uuid, client: Uuid, e164: String },
     Spent { call: Uuid, usage: [i64; 7] },
     Ended(Box<EndedBody>),
     Carrier(Box<CarrierFact>),
@@ -130,6 +131,7 @@ impl Entry {
             Body::Decided { .. } => "decided",
             Body::TakenUp { .. } => "taken_up",
             Body::Met(_) => "met",
+            Body::DoNotCall { .. } => "do_not_call",
             Body::Spent { .. } => "spent",
             Body::Ended(_) => "ended",
             Body::Carrier(_) => "carrier",
@@ -150,6 +152,7 @@ impl Entry {
             | Body::Intent { call, .. }
             | Body::Event { call, .. }
             | Body::TakenUp { call, .. }
+            | Body::DoNotCall { call, .. }
             | Body::Spent { call, .. }
             | Body::Decided { call, .. } => Some(CallId(*call)),
             Body::Carrier(_) | Body::Recording(_) | Body::Audit(_) => None,
@@ -188,6 +191,9 @@ impl From<JournalEntry> for Body {
                 language: language.map(|language| language.code().to_owned()),
                 keep_s: i64::try_from(keep.as_secs()).unwrap_or(i64::MAX),
             })),
+            JournalEntry::DoNotCall { call, client, number } => {
+                Self::DoNotCall { call: call.0, client: client.0, e164: number.as_e164().to_owned() }
+            }
             JournalEntry::Spent { call, usage } => Self::Spent { call: call.0, usage: counts(usage) },
             JournalEntry::Ended { call, reason, at, usage, degraded } => {
                 Self::Ended(Box::new(ended_body(call, reason, at, usage, &degraded)))

@@ -71,8 +71,13 @@ fn journal(entry: &Entry) -> Option<Told> {
             }),
         ),
         Body::TakenUp { at_ms, .. } => ("call_taken_up", json!({ "at_ms": at_ms })),
-        // The cost is told with the end; who is whose customer is told to nobody.
-        Body::Spent { .. } | Body::Met(_) | Body::Carrier(_) | Body::Recording(_) | Body::Audit(_) => return None,
+        // The cost is told with the end; who is whose customer, and whom nobody rings, is told to nobody.
+        Body::Spent { .. }
+        | Body::Met(_)
+        | Body::DoNotCall { .. }
+        | Body::Carrier(_)
+        | Body::Recording(_)
+        | Body::Audit(_) => return None,
     };
     Some(Told { entry: entry.id, kind, of: Subject::Call(call), turn, body, at: entry.at })
 }

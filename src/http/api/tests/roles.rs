@@ -82,6 +82,11 @@ const TABLE: &[Row] = &[
     Row("PATCH", "/customers/{id}", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
     Row("DELETE", "/customers/{id}", Shop, [401, 401, 403, 204, 204, 403, 204, 204]),
     Row("DELETE", "/customers/{id}", Other, [401, 401, 403, 204, 204, 403, 404, 404]),
+    Row("GET", "/suppressions", All, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/suppressions/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/suppressions/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("DELETE", "/suppressions/{id}", Shop, [401, 401, 403, 204, 204, 403, 204, 204]),
+    Row("DELETE", "/suppressions/{id}", Other, [401, 401, 403, 204, 204, 403, 404, 404]),
     Row("GET", "/keys", All, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/keys", All, [401, 401, 403, 403, 201, 403, 403, 403]),
     Row("POST", "/keys", Shop, [401, 401, 403, 403, 201, 403, 403, 201]),
@@ -97,11 +102,12 @@ const TABLE: &[Row] = &[
 ];
 
 /// Lists that are asked for one client.
-const BY_CLIENT: [(&str, bool); 10] = [
+const BY_CLIENT: [(&str, bool); 11] = [
     ("analytics", false),
     ("appointments", false),
     ("calls", false),
     ("customers", false),
+    ("suppressions", false),
     ("actions", false),
     ("numbers", false),
     ("agents", false),
@@ -225,7 +231,7 @@ async fn a_key_of_one_client_lists_nothing_of_another() {
     let things = Things::new().await;
     let (world, shop, other) = (&things.world, things.world.shop, things.world.other);
     for client in [shop, other] {
-        for path in ["/calls", "/numbers", "/agents", "/customers"] {
+        for path in ["/calls", "/numbers", "/agents", "/customers", "/suppressions"] {
             things.thing(path, if client == shop { Shop } else { Other }).await;
         }
     }

@@ -200,6 +200,7 @@ impl World {
                 store.book(booking).await.unwrap().unwrap().id
             }
             "customers" => self.customer(owner, &fresh_number()).await,
+            "suppressions" => self.suppression(owner, &fresh_number()).await,
             "keys" => store.create_key("", Role::Viewer, client).await.unwrap().0,
             other => panic!("nothing is made for {other}"),
         }
@@ -219,6 +220,16 @@ impl World {
         self.app.store.remember(telling).await.unwrap();
         let filter = crate::store::CustomerFilter { client: Some(client), number: Some(number.as_e164().to_owned()) };
         self.app.store.list_customers(&filter, None, 1).await.unwrap().items[0].id
+    }
+
+    /// A number whose owner told a client not to ring it.
+    pub async fn suppression(&self, client: ClientId, number: &PhoneNumber) -> uuid::Uuid {
+        let entry = JournalEntry::DoNotCall { call: CallId::new(), client, number: number.clone() };
+        self.app.recorder.record(SystemTime::now(), entry);
+        assert!(self.app.recorder.flush(SOON).await);
+        let filter =
+            crate::store::SuppressionFilter { client: Some(client), number: Some(number.as_e164().to_owned()) };
+        self.app.store.list_suppressions(&filter, None, 1).await.unwrap().items[0].id
     }
 
     pub async fn door(
