@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use awc::http::Method;
-use caly::sim::carrier::{CallReport, Live, Scenario, place_call};
+use caly::sim::carrier::{CallReport, Live, Scenario, Utterance, place_call};
 use caly::sim::engine::{EngineOptions, EngineServer, Rule, Say, Script, serve};
 use caly::sim::library::library;
 use serde_json::{Value, json};
@@ -34,6 +34,8 @@ const HARMS: [&str; 6] = ["engine", "media", "realtime", "intent", "action", "ca
 /// Goals.
 const ANSWERED: Duration = Duration::from_secs(2);
 const GAP: Duration = Duration::from_millis(200);
+/// From Caly's sending a first sound until the caller's ear takes it for speech.
+const ON_THE_WAY: Duration = Duration::from_millis(250);
 /// From SIGHUP until what it asks for is in use, and from the last call until nothing of it is left.
 const SOON: Duration = Duration::from_secs(20);
 
@@ -217,9 +219,11 @@ impl Waits {
         let next = report.turns.iter().map(|turn| turn.start).find(|start| *start > asked.end);
         let until = next.unwrap_or(report.stream);
         let after = report.heard.iter().filter(|said| said.end > asked.end && said.start < until);
+        // Sent by then, if not yet heard.
+        let begun = |said: &Utterance| said.start <= at + ON_THE_WAY;
         let Some(answer) = after.clone().find(|said| said.clips.iter().any(|name| name == clip)) else {
             // Cut in the middle of it: said on from there by another session, or as far as it was made.
-            match after.clone().next_back().filter(|said| after.clone().any(|said| said.start <= at) && said.end > at) {
+            match after.clone().next_back().filter(|said| after.clone().any(begun) && said.end > at) {
                 Some(rest) => {
                     self.broken += 1;
                     self.resumed.push(rest.start.saturating_sub(at));
@@ -231,7 +235,7 @@ impl Waits {
         let first = answer.end.saturating_sub(whole).max(answer.start);
         if answer.end <= at {
             self.idle += 1;
-        } else if first <= at {
+        } else if first <= at + ON_THE_WAY {
             self.speaking += 1;
             self.resumed.push(Duration::ZERO);
         } else {
