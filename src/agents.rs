@@ -162,6 +162,8 @@ struct Endpoint {
     confirm: Option<bool>,
     #[serde(default = "yes")]
     repeatable: bool,
+    #[serde(default)]
+    tell_caller: Option<bool>,
 }
 
 /// Seconds; what is absent follows the configuration.
@@ -405,6 +407,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         // What may write is read back first, unless it is said not to.
         repeatable: endpoint.repeatable,
         confirm: endpoint.confirm.unwrap_or(writes),
+        tell_caller: endpoint.tell_caller,
     })
 }
 

@@ -15,6 +15,7 @@ pub mod customers;
 pub mod http;
 pub mod mcp;
 pub mod shopify;
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -211,6 +211,7 @@ async fn nothing_is_looked_up_that_will_not_be_asked_for() {
         writes: false,
         repeatable: false,
         confirm: false,
+        tell_caller: None,
     };
     for (name, agent, looks) in [
         ("as it is", agent(), true),
