@@ -115,6 +115,25 @@ async fn after_three_wrong_proofs_in_a_call_right_ones_count_no_more() {
 }
 
 #[actix_rt::test]
+async fn who_hangs_up_and_rings_again_is_given_no_new_tries() {
+    let numbers = ["1042", "1043", "1044"];
+    let server =
+        library(numbers.iter().map(|number| order(&format!("#{number}"), MEERA.unwrap(), json!({}))).collect());
+    let mut desk = Desk::at(&server);
+    for call in 0..2 {
+        desk.call = CallId::new();
+        for (number, pin_code) in numbers.into_iter().zip(["400001", "400002", "400003"]) {
+            let told = desk.ask(ARJUN, "order_status", json!({ "order_number": number, "pin_code": pin_code })).await;
+            assert!(refusal(told).starts_with(UNKNOWN), "call {call}, {number}");
+        }
+    }
+    desk.call = CallId::new();
+    let right = json!({ "order_number": "1042", "pin_code": "411001" });
+    assert!(refusal(desk.ask(ARJUN, "order_status", right.clone()).await).starts_with("too many wrong details"));
+    assert!(desk.ask(Some("+919800000000"), "order_status", right).await.is_ok(), "another number has its own");
+}
+
+#[actix_rt::test]
 async fn many_proofs_at_once_are_counted_one_by_one() {
     let server = library(vec![order("#1042", MEERA.unwrap(), json!({}))]);
     let desk = Desk::at(&server);
