@@ -67,17 +67,18 @@ fn described(name: &str) -> Option<(&'static str, Value, Vec<&'static str>)> {
             vec!["order_number"],
         ),
         "change_address" => (
-            "Send an order that has not been sent to another address. It answers what to read back before anything is changed.",
+            "Send an order that has not been sent to another address, or to another person at the same one (then the name alone). \
+             It answers what to read back before anything is changed.",
             with_facts(json!({
                 "order_number": number(),
                 "address1": text("house and street"),
                 "address2": text("area or landmark"),
                 "city": text("city"),
-                "province_code": text("state, as MH"),
+                "province_code": text("state, as MH, if the caller tells it or is asked for it"),
                 "zip": text("PIN code of the new address"),
                 "name": text("for whom, if for somebody else"),
             })),
-            vec!["order_number", "address1", "city", "zip"],
+            vec!["order_number"],
         ),
         "start_return" => (
             "Ask the shop to take an order back, or some of it. It answers what to read back before anything is changed.",

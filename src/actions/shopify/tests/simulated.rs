@@ -214,9 +214,19 @@ async fn an_order_is_sent_elsewhere_and_nothing_of_its_address_is_forgotten() {
         ["address1", "city", "zip", "provinceCode", "firstName", "lastName", "phone"].map(|field| after[field].clone());
     assert_eq!(told, ["9 Khan Market", "New Delhi", "110003", "DL", "Asha", "Verma", ASHA.unwrap()].map(Value::from));
     assert!(refusal(desk.plan(ASHA, "change_address", to).await).contains("already"));
+    let other = json!({ "order_number": "1001", "name": "Rohan Verma" });
+    let plan = desk.plan(ASHA, "change_address", other.clone()).await.unwrap();
+    assert_eq!(plan["change_address"]["name"], "Rohan Verma", "{plan}");
+    desk.ask(ASHA, "change_address", other.clone()).await.unwrap();
+    let last = sim.order("#1001").unwrap()["shippingAddress"].clone();
+    assert_eq!(
+        (&last["firstName"], &last["address1"], &last["zip"]),
+        (&json!("Rohan"), &after["address1"], &after["zip"])
+    );
+    assert!(refusal(desk.plan(ASHA, "change_address", other).await).contains("already"));
     let sent = json!({ "order_number": "1002", "address1": "1 Road", "city": "Hyderabad", "zip": "500001" });
     assert!(refusal(desk.plan(RAVI, "change_address", sent).await).contains("on its way"));
-    assert_eq!((sim.effects_of("orderUpdate"), sim.violations()), (1, vec![]));
+    assert_eq!((sim.effects_of("orderUpdate"), sim.violations()), (2, vec![]));
 }
 
 #[actix_rt::test]
