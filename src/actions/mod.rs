@@ -12,6 +12,7 @@
 
 pub mod appointments;
 pub mod customers;
+pub mod diary;
 pub mod http;
 pub mod mcp;
 pub mod shopify;
@@ -30,8 +31,8 @@ use chrono::{NaiveDateTime, TimeDelta, Utc};
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
-use self::appointments::Diary;
 use self::customers::Book;
+use self::diary::Diary;
 use self::http::HttpActions;
 use self::mcp::Mcp;
 use self::shopify::Shopify;

@@ -13,6 +13,8 @@ use super::{SettingsError, wrong};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const SERVICES_MAX: usize = 50;
 const PEOPLE_MAX: usize = 50;
+/// More appointments to come of one number are nobody's.
+const MAX_OPEN: u16 = 50;
 
 /// As it is written.
 #[derive(Deserialize, Serialize)]
@@ -31,6 +33,8 @@ pub(super) struct Written {
     notice_minutes: u16,
     #[serde(default = "two_months")]
     days_ahead: u16,
+    #[serde(default = "five")]
+    max_open: u16,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -50,6 +54,10 @@ fn an_hour() -> u16 {
 
 fn two_months() -> u16 {
     60
+}
+
+fn five() -> u16 {
+    5
 }
 
 pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError> {
@@ -76,6 +84,9 @@ pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError
     if !(5..=240).contains(&written.step_minutes) || !(1..=365).contains(&written.days_ahead) {
         return Err(bad("expected step_minutes from 5 to 240 and days_ahead from 1 to 365"));
     }
+    if !(1..=MAX_OPEN).contains(&written.max_open) {
+        return Err(bad(&format!("max_open: expected 1 to {MAX_OPEN} appointments to come of one number")));
+    }
     Ok(Calendar {
         services: services.iter().map(|one| Service { name: one.name.trim().into(), minutes: one.minutes }).collect(),
         // Without names there is one column, and nobody to ask for.
@@ -85,6 +96,7 @@ pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError
         step: written.step_minutes,
         notice: written.notice_minutes,
         days_ahead: written.days_ahead,
+        max_open: written.max_open,
     })
 }
 
@@ -155,6 +167,7 @@ mod tests {
         let calendar = read_json(&json!({})).unwrap();
         assert_eq!(calendar.hours[0], [(600, 780), (840, 1440)]);
         assert_eq!((calendar.step, calendar.notice, calendar.days_ahead, calendar.people.len()), (30, 60, 60, 1));
+        assert_eq!(calendar.max_open, 5);
         for (change, reason) in [
             (json!({"zone": "Europe/London"}), "changes its clocks"),
             (json!({"services": []}), "services: expected"),
@@ -168,6 +181,8 @@ mod tests {
             (json!({"hours": {"mon": ["ten"]}}), "hours: mon"),
             (json!({"step_minutes": 0}), "step_minutes"),
             (json!({"days_ahead": 0}), "days_ahead"),
+            (json!({"max_open": 0}), "max_open: expected 1 to 50"),
+            (json!({"max_open": 51}), "max_open: expected 1 to 50"),
             (json!({"holidays": ["tomorrow"]}), "premature end"),
         ] {
             let error = read_json(&change).unwrap_err();

@@ -43,7 +43,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 
 pub use self::agents::AgentFilter;
 pub use self::analytics::{Analytics, CallSums, Counted, CountedAction, Latency, Stretch};
-pub use self::appointments::{AppointmentFilter, Booking};
+pub use self::appointments::{AppointmentFilter, Booking, BookingOutcome};
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
 pub use self::customers::{

@@ -194,10 +194,11 @@ impl World {
                     people: vec![uuid::Uuid::now_v7().to_string()],
                     span: (now, now + chrono::TimeDelta::minutes(30)),
                     caller: None,
+                    open_max: 5,
                     name: None,
                     key: uuid::Uuid::now_v7().to_string(),
                 };
-                store.book(booking).await.unwrap().unwrap().id
+                store.book(booking).await.unwrap().booked().unwrap().id
             }
             "customers" => self.customer(owner, &fresh_number()).await,
             "keys" => store.create_key("", Role::Viewer, client).await.unwrap().0,
