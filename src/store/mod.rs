@@ -9,6 +9,7 @@ mod agents;
 mod analytics;
 mod appointments;
 mod audit;
+mod callbacks;
 mod calls;
 mod clients;
 mod cursor;
@@ -44,6 +45,7 @@ use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 pub use self::agents::AgentFilter;
 pub use self::analytics::{Analytics, CallSums, Counted, CountedAction, Latency, Stretch};
 pub use self::appointments::{AppointmentFilter, Booking, BookingOutcome};
+pub use self::callbacks::CallbackFilter;
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
 pub use self::customers::{

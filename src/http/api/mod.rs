@@ -10,6 +10,8 @@ mod appointments;
 mod audit;
 pub mod auth;
 mod body;
+mod calendar;
+mod callbacks;
 mod calls;
 mod clients;
 mod customers;
@@ -109,6 +111,18 @@ fn resources() -> Vec<(&'static str, Resource)> {
             at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
         ),
         (
+            "/clients/{id}/services",
+            at("/clients/{id}/services", "GET, PUT")
+                .route(web::get().to(calendar::get_services))
+                .route(web::put().to(calendar::put_services)),
+        ),
+        (
+            "/clients/{id}/hours",
+            at("/clients/{id}/hours", "GET, PUT")
+                .route(web::get().to(calendar::get_hours))
+                .route(web::put().to(calendar::put_hours)),
+        ),
+        (
             "/numbers",
             at("/numbers", "GET, POST")
                 .route(web::get().to(numbers::list_numbers))
@@ -158,6 +172,9 @@ fn of_callers() -> Vec<(&'static str, Resource)> {
             "/appointments/{id}/cancel",
             at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),
         ),
+        ("/callbacks", at("/callbacks", "GET").route(web::get().to(callbacks::list_callbacks))),
+        ("/callbacks/{id}", at("/callbacks/{id}", "GET").route(web::get().to(callbacks::get_callback))),
+        ("/callbacks/{id}/done", at("/callbacks/{id}/done", "POST").route(web::post().to(callbacks::callback_done))),
         ("/customers", at("/customers", "GET").route(web::get().to(customers::list_customers))),
         (
             "/customers/{id}",
