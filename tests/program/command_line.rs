@@ -106,7 +106,9 @@ async fn left_alone(server: &Server, args: &[&str], input: &'static str, lines: 
         // The first line is asked for alone, so that the second is written when nobody reads any more.
         let (first, rest) = input.split_at(input.find('\n').map_or(0, |at| at + 1));
         to.write_all(first.as_bytes()).unwrap();
-        (0..lines).for_each(|_| drop(out.read_line(&mut String::new()).unwrap()));
+        for _ in 0..lines {
+            out.read_line(&mut String::new()).unwrap();
+        }
         drop(out);
         // The command may be gone already.
         let _ = to.write_all(rest.as_bytes());
@@ -136,6 +138,16 @@ async fn a_command_whose_output_nobody_reads_any_more_ends_without_a_word() {
         assert_eq!(code, Some(141), "{args:?}: {told}");
     }
     assert_eq!(server.api("/calls").await["items"].as_array().map(Vec::is_empty), Some(false), "it serves on");
+}
+
+#[actix_rt::test]
+async fn processes_that_migrate_one_new_file_at_the_same_moment_do_not_collide() {
+    let server = not_started(Settings::default()).await;
+    let migrate = ["migrate"];
+    for output in futures_util::future::join_all((0..5).map(|_| server.cli(&migrate))).await {
+        assert_eq!(output.status.code(), Some(0), "{:?}", shown(&output));
+    }
+    assert_eq!(server.cli(&["key", "list"]).await.status.code(), Some(0));
 }
 
 #[actix_rt::test]
