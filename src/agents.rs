@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 18] = [
+pub const BUILT_IN_TOOLS: [&str; 19] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -36,6 +36,7 @@ pub const BUILT_IN_TOOLS: [&str; 18] = [
     "forget_caller",
     "find_orders",
     "order_status",
+    "refund_status",
     "cancel_order",
     "change_address",
     "start_return",

@@ -64,7 +64,7 @@ impl Diary for StoredDiary {
             let (call, caller) = (Some(call), Some(caller));
             let booking = Booking { client, call, service, people, span, caller, open_max, name, key };
             Ok(match store.book(booking).await.map_err(fault)? {
-                BookingOutcome::Booked(row) => Booked::Made(appointment(row)),
+                BookingOutcome::Booked(row) => Booked::Made(appointment(*row)),
                 BookingOutcome::Taken => Booked::Taken,
                 BookingOutcome::TooMany => Booked::TooMany,
             })

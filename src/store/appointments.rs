@@ -57,7 +57,7 @@ pub struct Booking {
 #[derive(Clone, PartialEq, Debug)]
 pub enum BookingOutcome {
     /// It stands.
-    Booked(AppointmentRow),
+    Booked(Box<AppointmentRow>),
     /// Nobody asked for is free then.
     Taken,
     /// The caller has as many to come as they may have.
@@ -69,7 +69,7 @@ impl BookingOutcome {
     #[must_use]
     pub fn booked(self) -> Option<AppointmentRow> {
         match self {
-            Self::Booked(row) => Some(row),
+            Self::Booked(row) => Some(*row),
             Self::Taken | Self::TooMany => None,
         }
     }
@@ -101,7 +101,7 @@ impl Store {
                 let mut tx = db.begin().await?;
                 tx.execute(LOCK, args![booking.client.0]).await?;
                 if let Some(row) = tx.fetch_optional(BY_KEY, args![booking.key.clone()]).await? {
-                    return Ok(BookingOutcome::Booked(row));
+                    return Ok(BookingOutcome::Booked(Box::new(row)));
                 }
                 // The same caller's same wish under another key is not another one; for somebody else, or with somebody else, it is.
                 let mine = args![booking.client.0, booking.caller.clone(), booking.service.clone(), booking.span.0];
@@ -109,7 +109,7 @@ impl Store {
                     let rows: Vec<AppointmentRow> = tx.fetch_all(SAME, mine).await?;
                     let same = |row: &AppointmentRow| row.name == booking.name && booking.people.contains(&row.person);
                     if let Some(row) = rows.into_iter().find(same) {
-                        return Ok(BookingOutcome::Booked(row));
+                        return Ok(BookingOutcome::Booked(Box::new(row)));
                     }
                     let open = args![booking.client.0, booking.caller.clone(), Utc::now()];
                     let open: Vec<AppointmentRow> = tx.fetch_all(OF_CALLER, open).await?;
@@ -139,7 +139,7 @@ impl Store {
                 tx.execute(INSERT, values).await?;
                 let row = tx.fetch_optional(BY_ID, args![id]).await?.ok_or(StoreError::NotFound)?;
                 tx.commit().await?;
-                Ok(BookingOutcome::Booked(row))
+                Ok(BookingOutcome::Booked(Box::new(row)))
             }
         })
         .await

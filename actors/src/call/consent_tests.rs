@@ -48,6 +48,16 @@ impl Scene {
         (format!("r{}", self.answers), format!("a{}", self.answers).into())
     }
 
+    /// The agent makes an answer of these words, and the caller begins to hear it.
+    fn read(&mut self, words: &str) {
+        self.answers += 1;
+        let (response, item) = self.answer();
+        self.hear(created(&response, self.answers + 1));
+        let (response, delta) = (response.into(), words.into());
+        self.hear(engine(EngineEvent::AgentWords { response, item: Arc::clone(&item), delta }));
+        self.hear(began(&item));
+    }
+
     fn step(&mut self, step: &str) {
         let (response, item) = self.answer();
         let caller: Arc<str> = format!("u{}", self.answers).into();
@@ -67,18 +77,7 @@ impl Scene {
                 let result = Err(ActionError::Refused("not yours".into()));
                 self.hear(CallEvent::ActionFinished { action: self.action.expect("planned"), attempts: 1, result });
             }
-            ("read", said) => {
-                self.answers += 1;
-                let (response, item) = self.answer();
-                self.hear(created(&response, self.answers + 1));
-                let words = EngineEvent::AgentWords {
-                    response: response.into(),
-                    item: Arc::clone(&item),
-                    delta: if said.is_empty() { "Shall I cancel order 1042? " } else { said }.into(),
-                };
-                self.hear(engine(words));
-                self.hear(began(&item));
-            }
+            ("read", said) => self.read(if said.is_empty() { "Shall I cancel order 1042? " } else { said }),
             ("made", _) => self.hear(done(&response, ResponseOutcome::Completed)),
             ("heard", _) => {
                 self.hear(done(&response, ResponseOutcome::Completed));

@@ -126,7 +126,7 @@ impl<'a> Heard<'a> {
         let told = format!("T{hour:02}:{minute:02}");
         let in_words = self.times(day.and_time(NaiveTime::MIN)).iter().any(|(from, ..)| from.ends_with(&told));
         let has = |number: u32| self.numbers.contains(&number.to_string());
-        let twelve = if hour % 12 == 0 { 12 } else { hour % 12 };
+        let twelve = (hour + 11) % 12 + 1;
         in_words || ((has(hour) || has(twelve)) && (minute == 0 || has(minute)))
     }
 

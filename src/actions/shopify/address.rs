@@ -87,7 +87,8 @@ fn zip(old: &Address, wished: &Wished<'_>) -> Result<String, String> {
 /// The state that was told, or the one in which the PIN code lies beyond doubt.
 fn state(old: &Address, wished: &Wished<'_>, zip: &str) -> Result<String, String> {
     let told = wished.province_code.trim().to_ascii_uppercase();
-    if !told.is_empty() && !((2..=3).contains(&told.len()) && told.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+    let fits = (2..=3).contains(&told.len()) && told.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !told.is_empty() && !fits {
         return Err("province_code: two letters, as MH for Maharashtra".to_owned());
     }
     if !is_indian(old) {

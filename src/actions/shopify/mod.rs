@@ -154,6 +154,7 @@ impl Asked<'_> {
         Some(match (&*self.request.name, self.request.step) {
             ("find_orders", _) => self.find_orders().await,
             ("order_status", _) => self.order_status().await,
+            ("refund_status", _) => self.refund_status().await,
             ("find_products", _) => self.find_products().await,
             ("cancel_order", Step::Plan) => self.plan_cancel().await,
             ("change_address", Step::Plan) => self.plan_address().await,

@@ -9,8 +9,16 @@ use serde_json::{Value, json};
 use crate::actions::ONCE;
 
 /// The tools of this room, in the order they are offered.
-pub const TOOLS: [&str; 7] =
-    ["find_orders", "order_status", "cancel_order", "change_address", "start_return", "find_products", "draft_order"];
+pub const TOOLS: [&str; 8] = [
+    "find_orders",
+    "order_status",
+    "refund_status",
+    "cancel_order",
+    "change_address",
+    "start_return",
+    "find_products",
+    "draft_order",
+];
 /// What reads is told within this time, or not at all.
 const READ: Duration = Duration::from_secs(8);
 /// What changes something may have to wait for the shop to carry it out.
@@ -58,6 +66,12 @@ fn described(name: &str) -> Option<(&'static str, Value, Vec<&'static str>)> {
         ),
         "order_status" => (
             "Where an order is and when it comes. Without a number: the caller's latest order.",
+            with_facts(json!({ "order_number": number() })),
+            vec![],
+        ),
+        "refund_status" => (
+            "What was refunded of an order, when and how. Refunds are made by the shop's people: for one that is wished for offer a \
+             person. Without a number: the caller's latest order with a refund.",
             with_facts(json!({ "order_number": number() })),
             vec![],
         ),

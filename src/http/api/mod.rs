@@ -85,6 +85,7 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 fn resources() -> Vec<(&'static str, Resource)> {
     let at = |path, methods| only(web::resource(path), methods);
     let mut resources = of_callers();
+    resources.extend(of_clients());
     resources.extend([
         ("/calls", at("/calls", "GET").route(web::get().to(calls::list_calls))),
         ("/calls/{id}", at("/calls/{id}", "GET").route(web::get().to(calls::get_call))),
@@ -94,34 +95,6 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("/actions/{id}/approve", at("/actions/{id}/approve", "POST").route(web::post().to(actions::approve_action))),
         ("/actions/{id}/retry", at("/actions/{id}/retry", "POST").route(web::post().to(actions::retry_action))),
         ("/actions/{id}/cancel", at("/actions/{id}/cancel", "POST").route(web::post().to(actions::cancel_action))),
-        (
-            "/clients",
-            at("/clients", "GET, POST")
-                .route(web::get().to(clients::list_clients))
-                .route(web::post().to(clients::create_client)),
-        ),
-        (
-            "/clients/{id}",
-            at("/clients/{id}", "GET, PATCH")
-                .route(web::get().to(clients::get_client))
-                .route(web::patch().to(clients::change_client)),
-        ),
-        (
-            "/clients/{id}/webhook-key",
-            at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
-        ),
-        (
-            "/clients/{id}/services",
-            at("/clients/{id}/services", "GET, PUT")
-                .route(web::get().to(calendar::get_services))
-                .route(web::put().to(calendar::put_services)),
-        ),
-        (
-            "/clients/{id}/hours",
-            at("/clients/{id}/hours", "GET, PUT")
-                .route(web::get().to(calendar::get_hours))
-                .route(web::put().to(calendar::put_hours)),
-        ),
         (
             "/numbers",
             at("/numbers", "GET, POST")
@@ -158,6 +131,41 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("/events", at("/events", "GET").route(web::get().to(events::stream_events))),
     ]);
     resources
+}
+
+/// Clients, and parts of how they are served.
+fn of_clients() -> Vec<(&'static str, Resource)> {
+    let at = |path, methods| only(web::resource(path), methods);
+    vec![
+        (
+            "/clients",
+            at("/clients", "GET, POST")
+                .route(web::get().to(clients::list_clients))
+                .route(web::post().to(clients::create_client)),
+        ),
+        (
+            "/clients/{id}",
+            at("/clients/{id}", "GET, PATCH")
+                .route(web::get().to(clients::get_client))
+                .route(web::patch().to(clients::change_client)),
+        ),
+        (
+            "/clients/{id}/webhook-key",
+            at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
+        ),
+        (
+            "/clients/{id}/services",
+            at("/clients/{id}/services", "GET, PUT")
+                .route(web::get().to(calendar::get_services))
+                .route(web::put().to(calendar::put_services)),
+        ),
+        (
+            "/clients/{id}/hours",
+            at("/clients/{id}/hours", "GET, PUT")
+                .route(web::get().to(calendar::get_hours))
+                .route(web::put().to(calendar::put_hours)),
+        ),
+    ]
 }
 
 /// What callers left behind.

@@ -26,7 +26,9 @@ async fn ten_persuasive_ways_open_nothing() {
         json!({ "client": Uuid::nil(), "shop": "a-shop.myshopify.com", "token": TOKEN }),
     ] {
         for (caller, who) in [(ARJUN, "another number"), (None, "a withheld number")] {
-            for name in ["find_orders", "order_status", "cancel_order", "change_address", "start_return"] {
+            for name in
+                ["find_orders", "order_status", "refund_status", "cancel_order", "change_address", "start_return"]
+            {
                 let mut arguments =
                     json!({ "order_number": "1042", "address1": "1 Elsewhere", "city": "Pune", "zip": "411002" });
                 for (key, value) in more.as_object().unwrap() {
@@ -43,7 +45,7 @@ async fn ten_persuasive_ways_open_nothing() {
             }
         }
     }
-    assert_eq!((tried, server.writes()), (14 * 2 * 5 * 3, 0));
+    assert_eq!((tried, server.writes()), (14 * 2 * 6 * 3, 0));
     for heard in server.heard() {
         let query = heard.variables["query"].as_str().unwrap_or_default();
         assert!(matches!(query, "name:\"1042\""), "{query}");

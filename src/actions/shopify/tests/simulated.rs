@@ -133,6 +133,21 @@ async fn what_cannot_be_cancelled_stays_as_it_is() {
     assert_eq!((attempts(&sim, "orderCancel"), sim.effects_of("orderCancel")), (0, 0));
 }
 
+#[actix_rt::test]
+async fn what_was_refunded_is_told_to_whose_order_it_is() {
+    let sim = open(Faults::default()).await;
+    let desk = desk_at(&sim, 5000);
+    let one = json!({ "order_number": "1001" });
+    assert_eq!(desk.ask(ASHA, "refund_status", one.clone()).await.unwrap()["refunds"], json!([]));
+    desk.ask(ASHA, "cancel_order", one.clone()).await.unwrap();
+    desk.shop.changed(ClientId(Uuid::nil()), About::Orders);
+    let told = desk.ask(ASHA, "refund_status", one.clone()).await.unwrap();
+    assert_eq!((&told["payment"], &told["refunds"][0]["amount"]), (&json!("refunded"), &json!("₹2,077")), "{told}");
+    assert!(told["refunds"][0]["state"].as_str().unwrap().starts_with("the shop has sent it"), "{told}");
+    assert!(refusal(desk.ask(RAVI, "refund_status", one).await).starts_with("no such order"));
+    assert_eq!((sim.effects_of("refundCreate"), sim.violations()), (0, vec![]));
+}
+
 /// A change, who asks for it, its mutation and what says that it was done.
 fn changes() -> [(&'static str, Option<&'static str>, Value, &'static str, &'static str); 4] {
     let to = json!({ "order_number": "1001", "address1": "9 Khan Market", "city": "New Delhi", "zip": "110003" });
