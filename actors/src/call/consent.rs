@@ -375,7 +375,8 @@ impl CallState {
     }
 }
 
-/// Told to the engine that asks for what was not agreed to. `unsaid` is what the caller was not told of it when they said yes.
+/// Told to the engine that asks for what was not agreed to, and kept nowhere. `unsaid` is what the caller was not told of it when
+/// they said yes.
 pub(super) fn not_confirmed(unsaid: &[String]) -> Arc<str> {
     let (error, what) = if unsaid.is_empty() {
         ("the caller has not clearly said yes to this", "what it is".to_owned())
@@ -391,8 +392,12 @@ pub(super) fn not_confirmed(unsaid: &[String]) -> Arc<str> {
 /// What the engine is told of an action that waits for the caller's yes.
 pub(super) fn proposal(name: &str, plan: &str) -> Arc<str> {
     let plan: Value = serde_json::from_str(plan).unwrap_or_else(|_| plan.into());
-    let must = understand::to_be_told(&plan);
-    let naming = if must.is_empty() { String::new() } else { format!(" that names {}", must.join(", ")) };
+    // Not which: what stands on record outside of the plan could not be known there for what it is.
+    let naming = if understand::to_be_told(&plan).is_empty() {
+        ""
+    } else {
+        " that names every order number, amount, day and time in it"
+    };
     let next = format!(
         "Nothing is done yet. Read this back to the caller in one short sentence{naming}, in their language, and ask for a clear \
          yes. Call {name} again with the same arguments once they have said yes; if they want something else, do not."

@@ -36,7 +36,7 @@ const INSIDE_MIN: usize = 3;
 const ALONE_MIN: usize = 2;
 
 /// Texts that are called so are names or somebody's words: only amounts in them must be said.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "description",
     "item",
     "items",
@@ -46,6 +46,7 @@ const NAMES: [&str; 15] = [
     "notes",
     "product",
     "products",
+    "query",
     "reason",
     "service",
     "summary",
@@ -55,8 +56,11 @@ const NAMES: [&str; 15] = [
 ];
 /// Numbers that are called so are seldom said.
 const ASIDE: [&str; 6] = ["count", "duration", "minutes", "quantity", "then", "version"];
-/// What is called so, or ends so, is no word of a conversation …
-const UNSAID: [&str; 10] = ["email", "gid", "hash", "id", "ids", "key", "sku", "token", "url", "uuid"];
+/// What is called so, or ends so, is no word of a conversation, or is not to be said aloud …
+const UNSAID: [&str; 19] = [
+    "aadhaar", "card", "cvv", "email", "gid", "hash", "id", "ids", "key", "otp", "pan", "password", "pin", "secret",
+    "sku", "token", "upi", "url", "uuid",
+];
 /// … unless it is a number that callers are given.
 const GIVEN: [&str; 7] = ["bill", "booking", "invoice", "order", "pnr", "ref", "ticket"];
 
@@ -223,6 +227,8 @@ mod tests {
             (json!({ "fee": "USD 12.50", "rent": "Rs. 5" }), "12 5"),
             (json!({ "phone": "+91 98765 43210" }), "919876543210"),
             (json!({ "variantId": 42, "orderId": "EN1001", "session_key": "123456", "url": "https://x/1042" }), "1001"),
+            (json!({ "otp": "482193", "card": "4111 1111", "upi_pin": 4821, "query": "aadhaar 2345" }), ""),
+            (json!({ "pin_code": "411004" }), "411004"),
             (json!({ "tracking": "1490800012345", "reason": "2 of 100 broke" }), ""),
             (json!([]), ""),
         ] {
