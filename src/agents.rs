@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 18] = [
+pub const BUILT_IN_TOOLS: [&str; 19] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -37,6 +37,7 @@ pub const BUILT_IN_TOOLS: [&str; 18] = [
     "forget_caller",
     "find_orders",
     "order_status",
+    "refund_status",
     "cancel_order",
     "change_address",
     "start_return",
@@ -165,6 +166,8 @@ struct Endpoint {
     confirm: Option<bool>,
     #[serde(default = "yes")]
     repeatable: bool,
+    #[serde(default)]
+    tell_caller: Option<bool>,
 }
 
 /// Seconds; what is absent follows the configuration.
@@ -409,6 +412,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         // What may write is read back first, unless it is said not to.
         repeatable: endpoint.repeatable,
         confirm: endpoint.confirm.unwrap_or(writes),
+        tell_caller: endpoint.tell_caller,
     })
 }
 

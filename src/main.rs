@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -10,14 +11,14 @@ use clap::Parser as _;
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-#[allow(clippy::print_stderr, reason = "errors of the command line go to standard error")]
 fn main() -> ExitCode {
     // The one TLS provider of the process; chosen before anything can open a connection.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match caly::cli::run(caly::cli::Cli::parse()) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {}", caly::redact::redact(&format!("{error:#}")));
+            // Whether anybody reads it or not, the exit code tells.
+            let _ = writeln!(caly::cli::output::Hints, "error: {}", caly::redact::redact(&format!("{error:#}")));
             if error.is::<caly::cli::Usage>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }

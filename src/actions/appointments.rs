@@ -4,14 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::domain::{Agent, Busy, Calendar, CallId, ClientId, Service, Slot};
+use caly_actors::domain::{Agent, Busy, Calendar, ClientId, Service, Slot};
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, Step, ToolSpec};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use super::ONCE;
+use super::diary::{Appointment, Booked, Diary, Fault, Wish};
 
 /// The tools of this file, in the order they are offered.
 pub const TOOLS: [&str; 5] =
@@ -20,72 +19,6 @@ pub const TOOLS: [&str; 5] =
 const OTHERS: usize = 3;
 /// How far ahead free times are looked for without an end.
 const LOOK_AHEAD: TimeDelta = TimeDelta::days(7);
-
-/// An appointment that stands.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Appointment {
-    /// Identity.
-    pub id: Uuid,
-    /// What.
-    pub service: String,
-    /// With whom; empty where people have no names.
-    pub person: String,
-    /// From when.
-    pub from: DateTime<Utc>,
-    /// Until when.
-    pub to: DateTime<Utc>,
-}
-
-/// Something to be written down. The same key is the same thing.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Wish {
-    /// Whose diary.
-    pub client: ClientId,
-    /// The call.
-    pub call: CallId,
-    /// What.
-    pub service: String,
-    /// With one of these.
-    pub people: Vec<String>,
-    /// From when, until when.
-    pub span: (DateTime<Utc>, DateTime<Utc>),
-    /// E.164 of the caller.
-    pub caller: Option<String>,
-    /// For whom.
-    pub name: Option<String>,
-    /// Idempotency key.
-    pub key: String,
-}
-
-/// The outcome was not heard; asked again with the same key, the diary tells it.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NoAnswer(pub String);
-
-/// What a diary answers.
-pub type Answer<T> = BoxFuture<'static, Result<T, NoAnswer>>;
-
-/// Where appointments stand. `None` from a change: nobody asked for is free then.
-pub trait Diary: Send + Sync {
-    /// Appointments that stand and overlap a span.
-    fn between(&self, client: ClientId, span: (DateTime<Utc>, DateTime<Utc>)) -> Answer<Vec<Appointment>>;
-    /// Those of a caller from a time on.
-    fn of_caller(&self, client: ClientId, caller: &str, from: DateTime<Utc>) -> Answer<Vec<Appointment>>;
-    /// What a key booked, or changed last.
-    fn done_by(&self, client: ClientId, key: &str) -> Answer<Option<Appointment>>;
-    /// Books.
-    fn book(&self, wish: Wish) -> Answer<Option<Appointment>>;
-    /// Moves.
-    fn change(
-        &self,
-        id: Uuid,
-        key: &str,
-        people: Vec<String>,
-        span: (DateTime<Utc>, DateTime<Utc>),
-    ) -> Answer<Option<Appointment>>;
-    /// Calls off.
-    fn cancel(&self, id: Uuid, key: &str) -> Answer<()>;
-}
 
 /// The tools of an agent that has a calendar.
 pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
@@ -180,15 +113,6 @@ fn gone() -> ActionError {
     refused("this service is not offered any more: offer a person")
 }
 
-/// Nothing is changed by reading.
-fn unread(error: NoAnswer) -> ActionError {
-    ActionError::Unavailable(error.0)
-}
-
-fn unheard(error: NoAnswer) -> ActionError {
-    ActionError::Unknown(error.0)
-}
-
 impl Asked<'_> {
     fn text(&self, name: &str) -> Option<&str> {
         self.request.arguments[name].as_str().map(str::trim).filter(|text| !text.is_empty())
@@ -197,7 +121,7 @@ impl Asked<'_> {
     /// Asked again after its answer was lost, perhaps when its call is long over: what it did is told, and nothing is done
     /// now, since "their appointment" may be another by now.
     async fn again(&self) -> Result<Value, ActionError> {
-        match self.diary.done_by(self.client(), &self.request.idempotency_key).await.map_err(unheard)? {
+        match self.diary.done_by(self.client(), &self.request.idempotency_key).await.map_err(Fault::undone)? {
             Some(one) => Ok(json!({ "done": true, "appointment": self.shown(&one) })),
             None => Err(refused("it was not done")),
         }
@@ -205,6 +129,17 @@ impl Asked<'_> {
 
     fn client(&self) -> ClientId {
         self.request.facts.client
+    }
+
+    /// A number that is only told proves nothing: whoever books for it could neither find the booking again nor change it, and
+    /// its owner would find what they never asked for.
+    fn booker(&self) -> Result<String, ActionError> {
+        self.number().ok_or_else(|| {
+            refused(
+                "the caller's number is withheld, so an appointment could not be found or changed again: ask them to ring \
+                 without withholding it, or offer a person or a call-back",
+            )
+        })
     }
 
     fn caller(&self) -> Result<String, ActionError> {
@@ -272,7 +207,7 @@ impl Asked<'_> {
     ) -> Result<Vec<Slot>, ActionError> {
         // What began before may still last.
         let around = (self.utc(span.0 - TimeDelta::days(1)), self.utc(span.1 + TimeDelta::days(1)));
-        let taken = self.diary.between(self.client(), around).await.map_err(unread)?;
+        let taken = self.diary.between(self.client(), around).await.map_err(Fault::unread)?;
         let busy =
             |one: Appointment| Busy { person: one.person.into(), from: self.local(one.from), to: self.local(one.to) };
         let busy: Vec<Busy> = taken.into_iter().map(busy).collect();
@@ -335,7 +270,7 @@ impl Asked<'_> {
         own: Option<&Appointment>,
     ) -> Result<Vec<Arc<str>>, ActionError> {
         let (from, to) = self.span(service, people, at).await?;
-        let taken = self.diary.between(self.client(), (from, to)).await.map_err(unread)?;
+        let taken = self.diary.between(self.client(), (from, to)).await.map_err(Fault::unread)?;
         let busy = |person: &str| {
             let other = |one: &&Appointment| own.is_none_or(|own| own.id != one.id);
             taken.iter().filter(other).any(|one| one.person == person)
@@ -344,10 +279,27 @@ impl Asked<'_> {
         if free.is_empty() { Err(self.instead("that time is taken", service, people, at).await) } else { Ok(free) }
     }
 
+    /// What stands for the caller from now on.
+    async fn own(&self, caller: &str) -> Result<Vec<Appointment>, ActionError> {
+        self.diary.of_caller(self.client(), caller, self.utc(self.now)).await.map_err(Fault::unread)
+    }
+
+    fn too_many(&self) -> ActionError {
+        let most = self.calendar.max_open;
+        refused(format!(
+            "the caller has {most} appointments to come, and no more are booked for one number: offer to move or call off one \
+             of them (my_appointments), or a person"
+        ))
+    }
+
     async fn plan_booking(&self) -> Result<Value, ActionError> {
+        let caller = self.booker()?;
         let (service, people) = (self.service()?, self.people()?);
         let at = self.hour("at")?;
         let free = self.free_at(service, &people, at, None).await?;
+        if self.own(&caller).await?.len() >= usize::from(self.calendar.max_open) {
+            return Err(self.too_many());
+        }
         let mut booking = told(at, &free[..1]);
         booking["service"] = Value::from(&*service.name);
         booking["minutes"] = Value::from(service.minutes);
@@ -367,6 +319,7 @@ impl Asked<'_> {
     }
 
     async fn book(&self) -> Result<Value, ActionError> {
+        let caller = self.booker()?;
         let (service, people) = (self.service()?, self.people()?);
         let at = self.hour("at")?;
         let span = self.span(service, &people, at).await?;
@@ -376,26 +329,26 @@ impl Asked<'_> {
             service: service.name.to_string(),
             people: people.clone(),
             span,
-            caller: self.number(),
+            caller,
+            open_max: self.calendar.max_open,
             name: self.text("name").map(|name| name.chars().take(100).collect()),
             key: self.request.idempotency_key.to_string(),
         };
-        match self.diary.book(wish).await.map_err(unheard)? {
-            Some(booked) => Ok(json!({ "booked": true, "appointment": self.shown(&booked) })),
-            None => Err(self.instead("that time is taken", service, &people, at).await),
+        match self.diary.book(wish).await.map_err(Fault::undone)? {
+            Booked::Made(booked) => Ok(json!({ "booked": true, "appointment": self.shown(&booked) })),
+            Booked::Taken => Err(self.instead("that time is taken", service, &people, at).await),
+            Booked::TooMany => Err(self.too_many()),
         }
     }
 
     async fn mine(&self) -> Result<Value, ActionError> {
-        let caller = self.caller()?;
-        let own = self.diary.of_caller(self.client(), &caller, self.utc(self.now)).await.map_err(unread)?;
+        let own = self.own(&self.caller()?).await?;
         Ok(json!({ "appointments": own.iter().map(|one| self.shown(one)).collect::<Vec<_>>() }))
     }
 
     /// The caller's one appointment, or the one at the time told.
     async fn one(&self) -> Result<Appointment, ActionError> {
-        let caller = self.caller()?;
-        let own = self.diary.of_caller(self.client(), &caller, self.utc(self.now)).await.map_err(unread)?;
+        let own = self.own(&self.caller()?).await?;
         let at = self.time("at")?;
         let fits = |one: &&Appointment| {
             let begins = self.local(one.from);
@@ -426,7 +379,7 @@ impl Asked<'_> {
         let people = self.people_like(&appointment)?;
         let span = self.span(service, &people, to).await?;
         let key = &*self.request.idempotency_key;
-        match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(unheard)? {
+        match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(Fault::undone)? {
             Some(moved) => Ok(json!({ "moved": true, "appointment": self.shown(&moved) })),
             None => Err(self.instead("that time is taken", service, &people, to).await),
         }
@@ -434,7 +387,7 @@ impl Asked<'_> {
 
     async fn cancel(&self) -> Result<Value, ActionError> {
         let appointment = self.one().await?;
-        self.diary.cancel(appointment.id, &self.request.idempotency_key).await.map_err(unheard)?;
+        self.diary.cancel(appointment.id, &self.request.idempotency_key).await.map_err(Fault::undone)?;
         Ok(json!({ "cancelled": true, "appointment": self.shown(&appointment) }))
     }
 

@@ -5,18 +5,26 @@ use std::sync::Mutex;
 use std::time::SystemTime;
 
 use caly_actors::domain::{
-    AgentId, BargeIn, CallFacts, CallLimits, Carrier, CarrierCallId, Direction, Language, Party, PhoneNumber,
+    AgentId, BargeIn, CallFacts, CallId, CallLimits, Carrier, CarrierCallId, Direction, Language, Party, PhoneNumber,
     TurnDetection,
 };
 
+use uuid::Uuid;
+
+use super::super::diary::Answer;
 use super::*;
 
 #[derive(Default)]
-struct Memory(Arc<Mutex<Vec<(Wish, Appointment)>>>);
+struct Memory(Mutex<Vec<(Wish, Appointment)>>, Mutex<Option<Fault>>);
 
 impl Memory {
     fn all(&self) -> Vec<(Wish, Appointment)> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// What the next change comes to.
+    fn fail(&self, fault: Fault) {
+        *self.1.lock().unwrap() = Some(fault);
     }
 }
 
@@ -31,7 +39,7 @@ impl Diary for Memory {
     }
 
     fn of_caller(&self, _: ClientId, caller: &str, from: DateTime<Utc>) -> Answer<Vec<Appointment>> {
-        let own = |(wish, one): &(Wish, Appointment)| wish.caller.as_deref() == Some(caller) && one.from >= from;
+        let own = |(wish, one): &(Wish, Appointment)| wish.caller == caller && one.from >= from;
         let found = self.all().into_iter().filter(own).map(|(_, one)| one).collect();
         Box::pin(async move { Ok(found) })
     }
@@ -41,19 +49,27 @@ impl Diary for Memory {
         Box::pin(async move { Ok(found) })
     }
 
-    fn book(&self, wish: Wish) -> Answer<Option<Appointment>> {
+    fn book(&self, wish: Wish) -> Answer<Booked> {
         let mut all = self.0.lock().unwrap();
         let busy = |person: &String| all.iter().any(|(_, one)| one.person == *person && overlaps(one, wish.span));
         let person = wish.people.iter().find(|person| !busy(person)).cloned();
-        let made = person.map(|person| Appointment {
+        let own = all.iter().filter(|(other, _)| other.caller == wish.caller).count();
+        let made = |person| Appointment {
             id: Uuid::now_v7(),
             service: wish.service.clone(),
             person,
             from: wish.span.0,
             to: wish.span.1,
-        });
-        all.extend(made.clone().map(|made| (wish, made)));
-        Box::pin(async move { Ok(made) })
+        };
+        let outcome = match person.map(made) {
+            _ if own >= usize::from(wish.open_max) => Booked::TooMany,
+            None => Booked::Taken,
+            Some(made) => Booked::Made(made),
+        };
+        if let Booked::Made(made) = &outcome {
+            all.push((wish, made.clone()));
+        }
+        Box::pin(async move { Ok(outcome) })
     }
 
     fn change(
@@ -63,6 +79,9 @@ impl Diary for Memory {
         people: Vec<String>,
         span: (DateTime<Utc>, DateTime<Utc>),
     ) -> Answer<Option<Appointment>> {
+        if let Some(fault) = self.1.lock().unwrap().take() {
+            return Box::pin(async { Err(fault) });
+        }
         let mut all = self.0.lock().unwrap();
         let busy =
             |person: &String| all.iter().any(|(_, one)| one.id != id && one.person == *person && overlaps(one, span));
@@ -76,6 +95,9 @@ impl Diary for Memory {
     }
 
     fn cancel(&self, id: Uuid, _: &str) -> Answer<()> {
+        if let Some(fault) = self.1.lock().unwrap().take() {
+            return Box::pin(async { Err(fault) });
+        }
         self.0.lock().unwrap().retain(|(_, one)| one.id != id);
         Box::pin(async { Ok(()) })
     }
@@ -103,6 +125,7 @@ fn agent() -> Agent {
             step: 30,
             notice: 60,
             days_ahead: 30,
+            max_open: 2,
         })),
         shop: None,
         remember_callers: None,
@@ -238,7 +261,8 @@ async fn a_plan_tells_what_would_be_done_and_does_nothing() {
     assert!(desk.plan(ARJUN, "cancel_appointment", json!({})).await.is_err());
     assert_eq!(desk.diary.all(), before);
     desk.ask(ARJUN, "book_appointment", json!({"service": "Facial", "at": at(12, 0)})).await.unwrap();
-    let taken = desk.plan(None, "book_appointment", json!({"service": "Facial", "at": at(12, 30)})).await;
+    let taken =
+        desk.plan(Some("+919876543212"), "book_appointment", json!({"service": "Facial", "at": at(12, 30)})).await;
     assert!(matches!(taken, Err(ActionError::Refused(why)) if why.starts_with("that time is taken; free are:")));
 }
 
@@ -296,6 +320,62 @@ async fn nobody_sees_or_changes_what_another_number_booked() {
             assert!(desk.refusal(MEERA, name, arguments.clone()).await.contains("no such appointment"), "{arguments}");
             assert!(desk.refusal(None, name, arguments).await.contains("withheld"));
         }
+    }
+    assert_eq!(desk.diary.all(), before);
+}
+
+#[actix_rt::test]
+async fn who_withholds_their_number_is_told_how_to_book() {
+    let desk = Desk::new();
+    let wish = json!({"service": "Haircut", "at": at(12, 0), "name": "Meera", "number": "+919876543210"});
+    for attempt in [0, 1] {
+        let told = desk.attempt(attempt, None, "book_appointment", wish.clone()).await;
+        let Err(ActionError::Refused(why)) = told else { panic!("{told:?}") };
+        assert!(
+            why.contains("withheld") && why.contains("ask them to ring without") && why.contains("a person"),
+            "{why}"
+        );
+    }
+    assert!(desk.diary.all().is_empty(), "a number that is only told is no number");
+}
+
+#[actix_rt::test]
+async fn one_number_has_only_so_many_appointments_to_come() {
+    let desk = Desk::new();
+    let wish = |hour| json!({"service": "Haircut", "at": at(hour, 0)});
+    for hour in [11, 12] {
+        desk.plan(MEERA, "book_appointment", wish(hour)).await.unwrap();
+        desk.ask(MEERA, "book_appointment", wish(hour)).await.unwrap();
+    }
+    for attempt in [0, 1] {
+        let told = desk.attempt(attempt, MEERA, "book_appointment", wish(13)).await;
+        let Err(ActionError::Refused(why)) = told else { panic!("{told:?}") };
+        assert!(why.starts_with("the caller has 2 appointments to come") && why.contains("a person"), "{why}");
+    }
+    assert_eq!(desk.diary.all().len(), 2);
+    desk.ask(ARJUN, "book_appointment", wish(13)).await.unwrap();
+    desk.ask(MEERA, "move_appointment", json!({"at": at(12, 0), "to": at(15, 0)})).await.unwrap();
+    desk.ask(MEERA, "cancel_appointment", json!({"at": at(11, 0)})).await.unwrap();
+    desk.ask(MEERA, "book_appointment", wish(16)).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn what_the_diary_said_is_told_and_only_its_silence_is_unknown() {
+    let desk = Desk::new();
+    desk.ask(MEERA, "book_appointment", json!({"service": "Haircut", "at": at(11, 0)})).await.unwrap();
+    let before = desk.diary.all();
+    for (name, arguments) in [("move_appointment", json!({"to": at(15, 0)})), ("cancel_appointment", json!({}))] {
+        for (fault, said) in [
+            (Fault::Gone, "is not there any more"),
+            (Fault::Changed, "was called off or changed meanwhile"),
+            (Fault::Refused, "does not take this"),
+        ] {
+            desk.diary.fail(fault);
+            assert!(desk.refusal(MEERA, name, arguments.clone()).await.contains(said), "{name}");
+        }
+        desk.diary.fail(Fault::NoAnswer);
+        let unknown = desk.ask(MEERA, name, arguments).await;
+        assert_eq!(unknown, Err(ActionError::Unknown("the diary cannot be reached right now".to_owned())), "{name}");
     }
     assert_eq!(desk.diary.all(), before);
 }

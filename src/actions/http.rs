@@ -1,19 +1,19 @@
 //! A client's own HTTPS action: a signed request made from a template, its JSON answer told to the engine.
 //!
 //! The URL is distrusted: https only, the address is checked after resolution and pinned, no redirects, bounded in
-//! size and time. Signature: `X-Caly-Signature: t=<unix s>,v1=<hex HMAC-SHA256 of "t.METHOD.path?query.body">` with the
-//! client's action key (`caly client action-key`).
+//! size and time. Each request says who asks, as far as the tool is told, and is signed (see [`super::signing`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use awc::http::header::HeaderValue;
 use caly_actors::domain::HttpTool;
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
-use ring::hmac;
 use serde_json::{Value, json};
 use url::{Host, Url};
 
+use super::signing::{Signed, caller};
 use crate::directory::Directory;
 use crate::outbound::Outbound;
 
@@ -65,20 +65,29 @@ impl HttpActions {
                 "it may have been done, and must not be sent twice: look there".to_owned(),
             ));
         }
+        let secret = self.secret(request).ok_or_else(|| ActionError::Refused("the client is unknown".to_owned()))?;
+        self.send(tool, request, &secret).await
+    }
+
+    async fn send(&self, tool: &HttpTool, request: &ActionRequest, secret: &str) -> Result<ActionOutput, ActionError> {
         let url = fill_url(&tool.url, &request.arguments)
             .ok_or_else(|| ActionError::Refused("its address is misconfigured".to_owned()))?;
         let address = self.checked_address(&url).await?;
-        let body = body(tool, request);
-        let secret = self.secret(request).ok_or_else(|| ActionError::Refused("the client is unknown".to_owned()))?;
-        let get = &*tool.method == "GET";
-        let client = self.outbound.client();
-        let text = url.as_str();
-        let prepared = if get { client.get(text) } else { client.post(text) }
+        let (get, body) = (&*tool.method == "GET", body(tool, request));
+        let (call, key) = (request.facts.call.to_string(), request.idempotency_key.to_string());
+        let asks = if tool.tells_caller() { caller(&request.facts.caller) } else { "" };
+        let signed = Signed { url: &url, get, caller: asks, call: &call, key: &key, body: &body };
+        let signature = signed.signature(secret, SystemTime::now());
+        let (client, text) = (self.outbound.client(), url.as_str());
+        let mut prepared = if get { client.get(text) } else { client.post(text) }
             .address(address)
             .timeout(tool.deadline)
-            .insert_header(("Idempotency-Key", request.idempotency_key.to_string()))
-            .insert_header(("X-Caly-Call", request.facts.call.to_string()))
-            .insert_header(("X-Caly-Signature", sign(&secret, &signed_text(&url, get, &body), SystemTime::now())));
+            .insert_header(("Idempotency-Key", key))
+            .insert_header(("X-Caly-Call", call))
+            .insert_header(("X-Caly-Signature", signature));
+        if let Some(asks) = header(asks) {
+            prepared = prepared.insert_header(("X-Caly-Caller", asks));
+        }
         let sent = if get {
             prepared.send()
         } else {
@@ -99,6 +108,13 @@ impl HttpActions {
         let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
         checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
     }
+}
+
+/// Who asks, as a header that does not print; `None` where it is not told.
+fn header(asks: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(asks).ok().filter(|_| !asks.is_empty())?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 /// What writes and does not heed its key is sent once.
@@ -208,7 +224,7 @@ fn body(tool: &HttpTool, request: &ActionRequest) -> String {
         None => json!({
             "action": &*request.name,
             "call": request.facts.call.to_string(),
-            "caller": request.facts.caller.stored(),
+            "caller": request.facts.caller.stored().filter(|_| tool.tell_caller != Some(false)),
             "arguments": &*request.arguments,
         })
         .to_string(),
@@ -236,21 +252,6 @@ fn fill_json(template: &Value, arguments: &Value) -> Value {
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => template.clone(),
     }
-}
-
-/// What a signature covers besides the time: all that makes one request differ from another.
-fn signed_text(url: &Url, get: bool, body: &str) -> String {
-    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
-    let (method, body) = if get { ("GET", "") } else { ("POST", body) };
-    format!("{method}.{}{query}.{body}", url.path())
-}
-
-fn sign(secret: &str, text: &str, now: SystemTime) -> String {
-    let time = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
-    let tag = hmac::sign(&key, format!("{time}.{text}").as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("t={time},v1={hex}")
 }
 
 fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError {
@@ -341,18 +342,6 @@ mod tests {
         assert_eq!(filled, json!({"order": "7\"", "note": "for 7\" x3", "list": [3], "fixed": 1}));
     }
 
-    #[test]
-    fn the_signature_covers_time_method_address_and_body() {
-        let url = Url::parse("https://shop.example/orders/7?full=1").unwrap();
-        assert_eq!(signed_text(&url, true, "ignored"), "GET./orders/7?full=1.");
-        assert_eq!(signed_text(&url, false, "{}"), "POST./orders/7?full=1.{}");
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let signed = sign("secret", "{}", at);
-        assert!(signed.starts_with("t=1700000000,v1=") && signed.len() == 16 + 64, "{signed}");
-        assert_ne!(signed, sign("secret", "{ }", at));
-        assert_ne!(signed, sign("secret", "{}", at + Duration::from_secs(1)));
-    }
-
     fn tool(writes: bool) -> HttpTool {
         HttpTool {
             name: "t".into(),
@@ -365,6 +354,7 @@ mod tests {
             writes,
             confirm: false,
             repeatable: true,
+            tell_caller: None,
         }
     }
 

@@ -1,6 +1,13 @@
 //! Where a client's tool may not lead: every spelling of an address that is none of its business.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::{Mutex, PoisonError};
+
+use caly_actors::domain::{
+    Agent, AgentId, CallFacts, CallId, CallLimits, Carrier, CarrierCallId, ClientId, Direction, Party, PhoneNumber,
+};
+use caly_actors::ports::Step;
+
 use super::*;
 use crate::outbound::Outbound;
 
@@ -238,4 +245,112 @@ fn an_argument_takes_no_step_in_the_path() {
         let filled = fill_url(url, &json!({ "id": id }));
         assert_eq!(filled.as_ref().map(url::Url::path), path, "{id}");
     }
+}
+
+/// A request as an endpoint of the client's own saw it.
+struct Seen {
+    method: String,
+    place: String,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Seen {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// An endpoint that writes down what it is asked, and where it listens.
+fn endpoint() -> (Arc<Mutex<Vec<Seen>>>, String) {
+    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let kept = Arc::clone(&seen);
+    let app = move || {
+        let kept = Arc::clone(&kept);
+        let note = move |request: actix_web::HttpRequest, body: String| {
+            let text = |value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+            let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
+            let (method, place) = (request.method().to_string(), request.uri().to_string());
+            kept.lock().unwrap_or_else(PoisonError::into_inner).push(Seen { method, place, headers, body });
+            std::future::ready(actix_web::HttpResponse::Ok().body("{}"))
+        };
+        actix_web::App::new().default_service(actix_web::web::to(note))
+    };
+    let server = actix_web::HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0").unwrap();
+    let address = server.addrs()[0].to_string();
+    actix_rt::spawn(server.run());
+    (seen, address)
+}
+
+fn asked(caller: Party) -> ActionRequest {
+    let settings = json!({});
+    let agent: Agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default()).unwrap();
+    let facts = CallFacts {
+        call: CallId::new(),
+        client: ClientId::new(),
+        client_slug: "shop".into(),
+        agent: Arc::new(agent),
+        carrier: Carrier::Exotel,
+        carrier_call_id: CarrierCallId::parse("c1").unwrap(),
+        caller,
+        called: Party::Number(PhoneNumber::parse("+918047112233").unwrap()),
+        direction: Direction::Inbound,
+        admitted_at: SystemTime::now(),
+    };
+    ActionRequest {
+        facts: Arc::new(facts),
+        name: "order".into(),
+        arguments: Arc::new(json!({ "id": "7" })),
+        idempotency_key: "key 1".into(),
+        step: Step::Do,
+        attempt: 1,
+    }
+}
+
+#[actix_rt::test]
+async fn each_request_says_who_asks_and_both_signatures_can_be_checked() {
+    let (seen, address) = endpoint();
+    let tools = tools(&[&address]);
+    let meera = || Party::Number(PhoneNumber::parse("+919876543210").unwrap());
+    for (method, tell, caller, header, told) in [
+        ("GET", Some(true), meera(), Some("+919876543210"), json!("")),
+        ("POST", Some(true), meera(), Some("+919876543210"), json!("+919876543210")),
+        ("GET", Some(true), Party::Withheld, Some("withheld"), json!("")),
+        ("POST", None, meera(), None, json!("+919876543210")),
+        ("POST", Some(false), meera(), None, Value::Null),
+        ("GET", None, meera(), None, json!("")),
+    ] {
+        let settings = json!({ "http_tools": [{ "name": "order", "description": "", "schema": {}, "method": method,
+            "url": format!("http://{address}/orders/{{id}}?full=1"), "tell_caller": tell }] });
+        let agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default()).unwrap();
+        let request = asked(caller);
+        tools.send(&agent.http_tools[0], &request, "secret").await.unwrap();
+        let one = seen.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap();
+        assert_eq!((one.method.as_str(), one.place.as_str()), (method, "/orders/7?full=1"));
+        assert_eq!(one.header("x-caly-caller"), header, "{method} {tell:?}");
+        let call = request.facts.call.to_string();
+        assert_eq!(one.header("x-caly-call"), Some(call.as_str()));
+        if method == "POST" {
+            assert_eq!(serde_json::from_str::<Value>(&one.body).unwrap()["caller"], told, "{tell:?}");
+        }
+        // As an endpoint checks it.
+        let parts = one.header("x-caly-signature").unwrap().split(',').filter_map(|part| part.split_once('='));
+        let parts: std::collections::HashMap<_, _> = parts.collect();
+        let first = format!("{}.{method}.{}.{}", parts["t"], one.place, one.body);
+        let lines = ["v2", parts["t"], method, &one.place, header.unwrap_or_default(), &call, "key 1", &one.body];
+        for (version, text) in [("v1", first), ("v2", lines.join("\n"))] {
+            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"secret");
+            let bytes: Vec<u8> =
+                (0..64).step_by(2).map(|at| u8::from_str_radix(&parts[version][at..at + 2], 16).unwrap()).collect();
+            assert!(ring::hmac::verify(&key, text.as_bytes(), &bytes).is_ok(), "{version} of {method} {tell:?}");
+        }
+    }
+}
+
+#[test]
+fn the_number_that_rings_does_not_print() {
+    assert_eq!(header(""), None);
+    let told = header("+919876543210").unwrap();
+    assert_eq!(told.to_str().ok(), Some("+919876543210"));
+    assert!(!format!("{told:?}").contains("98765"), "{told:?}");
 }

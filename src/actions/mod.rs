@@ -13,9 +13,11 @@
 pub mod appointments;
 pub mod callback;
 pub mod customers;
+pub mod diary;
 pub mod http;
 pub mod mcp;
 pub mod shopify;
+mod signing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,9 +30,9 @@ use caly_actors::ports::{
 use futures_util::future::LocalBoxFuture;
 use serde_json::{Value, json};
 
-use self::appointments::Diary;
 use self::callback::DoNotCall;
 use self::customers::Book;
+use self::diary::Diary;
 use self::http::HttpActions;
 use self::mcp::Mcp;
 use self::shopify::Shopify;

@@ -13,6 +13,8 @@ use super::{SettingsError, wrong};
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const SERVICES_MAX: usize = 50;
 const PEOPLE_MAX: usize = 50;
+/// More appointments to come of one number are nobody's.
+const MAX_OPEN: u16 = 50;
 
 /// As it is written.
 #[derive(Deserialize, Serialize)]
@@ -31,6 +33,8 @@ pub(super) struct Written {
     notice_minutes: u16,
     #[serde(default = "two_months")]
     days_ahead: u16,
+    #[serde(default = "five")]
+    max_open: u16,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -52,29 +56,40 @@ fn two_months() -> u16 {
     60
 }
 
+fn five() -> u16 {
+    5
+}
+
 pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError> {
-    let bad = |reason: &str| wrong("calendar", reason);
+    let bad = |field: &str, reason: &str| wrong(&format!("calendar.{field}"), reason);
     let named = |name: &str| (1..=100).contains(&name.trim().len());
     if changes_clocks(zone) {
-        return Err(bad("a time_zone that changes its clocks is not served: appointments would move with them"));
+        let reason = "a time_zone that changes its clocks is not served: appointments would move with them";
+        return Err(wrong("calendar", reason));
     }
     let services = &written.services;
     let fits = services.iter().all(|service| named(&service.name) && (5..=720).contains(&service.minutes));
     if !(1..=SERVICES_MAX).contains(&services.len()) || !fits {
-        return Err(bad(&format!("services: expected 1 to {SERVICES_MAX}, each with a name and 5 to 720 minutes")));
+        return Err(bad("services", &format!("expected 1 to {SERVICES_MAX}, each with a name and 5 to 720 minutes")));
     }
     let people: Vec<Arc<str>> = written.people.iter().map(|name| name.trim().into()).collect();
     if people.len() > PEOPLE_MAX || !written.people.iter().all(|name| named(name)) {
-        return Err(bad(&format!("people: expected at most {PEOPLE_MAX} names")));
+        return Err(bad("people", &format!("expected at most {PEOPLE_MAX} names")));
     }
-    for names in [services.iter().map(|service| service.name.trim().to_lowercase()).collect::<Vec<_>>(), lower(&people)]
-    {
-        if names.iter().enumerate().any(|(at, name)| names[..at].contains(name)) {
-            return Err(bad("a name stands there twice"));
+    let service_names = services.iter().map(|service| service.name.trim().to_lowercase()).collect::<Vec<_>>();
+    for (field, names) in [("services", service_names), ("people", lower(&people))] {
+        if let Some((_, name)) = names.iter().enumerate().find(|(at, name)| names[..*at].contains(name)) {
+            return Err(bad(field, &format!("{name} stands there twice")));
         }
     }
-    if !(5..=240).contains(&written.step_minutes) || !(1..=365).contains(&written.days_ahead) {
-        return Err(bad("expected step_minutes from 5 to 240 and days_ahead from 1 to 365"));
+    for (field, value, (least, most)) in [
+        ("step_minutes", written.step_minutes, (5, 240)),
+        ("days_ahead", written.days_ahead, (1, 365)),
+        ("max_open", written.max_open, (1, MAX_OPEN)),
+    ] {
+        if !(least..=most).contains(&value) {
+            return Err(bad(field, &format!("expected {least} to {most}")));
+        }
     }
     Ok(Calendar {
         services: services.iter().map(|one| Service { name: one.name.trim().into(), minutes: one.minutes }).collect(),
@@ -85,6 +100,7 @@ pub(super) fn read(written: Written, zone: Tz) -> Result<Calendar, SettingsError
         step: written.step_minutes,
         notice: written.notice_minutes,
         days_ahead: written.days_ahead,
+        max_open: written.max_open,
     })
 }
 
@@ -100,11 +116,12 @@ fn lower(names: &[Arc<str>]) -> Vec<String> {
 }
 
 fn hours(written: &BTreeMap<String, Vec<String>>) -> Result<[Vec<(u16, u16)>; 7], SettingsError> {
-    let bad = |day: &str| wrong("calendar", &format!("hours: {day}: expected spans such as 10:00-13:00, in order"));
+    let bad = |day: &str| wrong(&format!("calendar.hours.{day}"), "expected spans such as 10:00-13:00, in order");
     let mut hours: [Vec<(u16, u16)>; 7] = Default::default();
     for (day, spans) in written {
         let Some(at) = DAYS.iter().position(|known| known == day) else {
-            return Err(wrong("calendar", &format!("hours: {day} is no day; there are {}", DAYS.join(", "))));
+            let day: String = day.chars().take(64).collect();
+            return Err(wrong("calendar.hours", &format!("{day} is no day; there are {}", DAYS.join(", "))));
         };
         for span in spans {
             let (from, to) = span
@@ -119,7 +136,7 @@ fn hours(written: &BTreeMap<String, Vec<String>>) -> Result<[Vec<(u16, u16)>; 7]
         }
     }
     if hours.iter().all(Vec::is_empty) {
-        return Err(wrong("calendar", "hours: it is never open"));
+        return Err(wrong("calendar.hours", "it is never open"));
     }
     Ok(hours)
 }
@@ -147,7 +164,7 @@ mod tests {
         }
         let written = serde_json::from_value(settings).map_err(|error| error.to_string())?;
         let zone = change["zone"].as_str().map_or(Tz::Asia__Kolkata, |zone| zone.parse().unwrap());
-        read(written, zone).map_err(|error| error.reason)
+        read(written, zone).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -155,19 +172,22 @@ mod tests {
         let calendar = read_json(&json!({})).unwrap();
         assert_eq!(calendar.hours[0], [(600, 780), (840, 1440)]);
         assert_eq!((calendar.step, calendar.notice, calendar.days_ahead, calendar.people.len()), (30, 60, 60, 1));
+        assert_eq!(calendar.max_open, 5);
         for (change, reason) in [
             (json!({"zone": "Europe/London"}), "changes its clocks"),
-            (json!({"services": []}), "services: expected"),
-            (json!({"services": [{"name": "x", "minutes": 1}]}), "services: expected"),
+            (json!({"services": []}), "calendar.services: expected"),
+            (json!({"services": [{"name": "x", "minutes": 1}]}), "calendar.services: expected"),
             (json!({"services": [{"name": "x", "minutes": 30}, {"name": "X", "minutes": 60}]}), "twice"),
-            (json!({"people": ["Asha", "asha"]}), "twice"),
+            (json!({"people": ["Asha", "asha"]}), "calendar.people: asha stands there twice"),
             (json!({"hours": {}}), "never open"),
             (json!({"hours": {"monday": ["10:00-11:00"]}}), "monday is no day"),
-            (json!({"hours": {"mon": ["11:00-10:00"]}}), "hours: mon"),
-            (json!({"hours": {"mon": ["10:00-12:00", "11:00-13:00"]}}), "hours: mon"),
-            (json!({"hours": {"mon": ["ten"]}}), "hours: mon"),
-            (json!({"step_minutes": 0}), "step_minutes"),
-            (json!({"days_ahead": 0}), "days_ahead"),
+            (json!({"hours": {"mon": ["11:00-10:00"]}}), "calendar.hours.mon: expected"),
+            (json!({"hours": {"mon": ["10:00-12:00", "11:00-13:00"]}}), "calendar.hours.mon: expected"),
+            (json!({"hours": {"mon": ["ten"]}}), "calendar.hours.mon: expected"),
+            (json!({"step_minutes": 0}), "calendar.step_minutes: expected 5 to 240"),
+            (json!({"days_ahead": 0}), "calendar.days_ahead"),
+            (json!({"max_open": 0}), "calendar.max_open: expected 1 to 50"),
+            (json!({"max_open": 51}), "calendar.max_open: expected 1 to 50"),
             (json!({"holidays": ["tomorrow"]}), "premature end"),
         ] {
             let error = read_json(&change).unwrap_err();

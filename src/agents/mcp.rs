@@ -46,6 +46,9 @@ pub(super) struct Written {
     url: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
+    /// Over `https` unless it is said not to, in the clear only where it is said.
+    #[serde(default)]
+    tell_caller: Option<bool>,
     tools: BTreeMap<String, Tool>,
 }
 
@@ -88,7 +91,7 @@ pub(super) fn read(written: Vec<Written>, http_tools: &[HttpTool]) -> Result<Vec
 }
 
 fn server(written: Written, taken: &mut HashSet<String>) -> Result<McpServer, SettingsError> {
-    let Written { name, url, headers, tools } = written;
+    let Written { name, url, headers, tell_caller, tools } = written;
     let named = |reason: &str| wrong(&format!("mcp_servers.{name}"), reason);
     let name_fits = (1..=32).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -116,7 +119,8 @@ fn server(written: Written, taken: &mut HashSet<String>) -> Result<McpServer, Se
     for (listed, tool) in tools {
         offered.push(read_tool(&name, &listed, &tool, taken).map_err(|why| named(&why))?);
     }
-    Ok(McpServer { name: name.as_str().into(), url: url.into(), headers, tools: offered })
+    let tell_caller = tell_caller.unwrap_or_else(|| url.starts_with("https://"));
+    Ok(McpServer { name: name.as_str().into(), url: url.into(), headers, tell_caller, tools: offered })
 }
 
 fn read_header(name: &str, value: &str) -> Result<(Arc<str>, Hidden), String> {
@@ -230,6 +234,18 @@ mod tests {
             assert_eq!((tool.writes, tool.confirm, tool.repeatable), (writes, confirm, repeatable), "{said}");
             assert_eq!((&*tool.name, &*tool.listed_as), ("crm_find_lead", "find_lead"));
             assert_eq!(tool.deadline, Duration::from_secs(8));
+        }
+    }
+
+    #[test]
+    fn who_asks_is_told_over_https_and_in_the_clear_only_where_it_is_said() {
+        for (said, told) in [
+            (json!({}), true),
+            (json!({"tell_caller": false}), false),
+            (json!({"url": "http://crm.example/mcp"}), false),
+            (json!({"url": "http://crm.example/mcp", "tell_caller": true}), true),
+        ] {
+            assert_eq!(servers(one(said.clone())).unwrap()[0].tell_caller, told, "{said}");
         }
     }
 

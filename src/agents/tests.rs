@@ -40,6 +40,20 @@ fn keys_may_stand_for_choices_and_sentences_may_be_switched_off() {
 }
 
 #[test]
+fn a_tool_is_told_who_asks_over_https_and_in_the_clear_only_where_it_is_said() {
+    for (url, said, told) in [
+        ("https://x", json!(null), true),
+        ("https://x", json!(false), false),
+        ("http://x", json!(null), false),
+        ("http://x", json!(true), true),
+    ] {
+        let tool = json!({"name": "a", "description": "", "schema": {}, "url": url, "tell_caller": said});
+        let agent = agent(json!({"http_tools": [tool]})).expect("it fits");
+        assert_eq!(agent.http_tools[0].tells_caller(), told, "{url} {said}");
+    }
+}
+
+#[test]
 fn what_is_said_to_write_is_read_back_first_unless_it_is_said_not_to() {
     for (said, expected) in [
         (json!({}), (true, true)),

@@ -14,6 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::cli::call::CallArgs;
+use crate::cli::output::say;
 use crate::config::Config;
 use crate::sim::engine::{EngineOptions, EngineServer, serve};
 use crate::sim::shopify::{self, ShopOptions, ShopServer};
@@ -188,9 +189,9 @@ fn demo_args(path: &std::path::Path) -> Option<CallArgs> {
     })
 }
 
-#[allow(clippy::print_stdout, reason = "the demo talks to the person who started it")]
+/// The demo talks to the person who started it.
 fn next_steps(port: u16, recordings: &str) {
-    println!(
+    say!(
         "\nThe server keeps running on http://127.0.0.1:{port}. Next, in another terminal:\n  \
          caly call --scenario order_status            another call\n  \
          caly key create --role admin                 a key for the API\n  \

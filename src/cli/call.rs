@@ -1,12 +1,7 @@
 //! `caly call`: be the carrier. Places simulated calls against any server and shows the conversation and the timings.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "results of a command go to stdout, what went wrong to stderr"
-)]
 
 use std::collections::BTreeMap;
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
@@ -19,14 +14,16 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 use url::Url;
 
+use super::output::say;
 use crate::config::Config;
 use crate::sim::carrier::{CallPlan, CallReport, Live, Scenario, place_call};
+use crate::sim::library::scenario_names;
 
 /// Be the carrier: place simulated Exotel calls against a server.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CallArgs {
-    /// What the caller does: a TOML file or a built-in name (demo, short, order_status, callback, goodbye, hindi, english)
-    #[arg(long, default_value = "demo")]
+    /// What the caller does
+    #[arg(long, default_value = "demo", help = scenario_help())]
     pub scenario: String,
     /// The server: http(s)://host for Caly, a whole dynamic-URL address, or ws(s):// for a bot's stream.
     /// Without it the running sandbox is called (data/sandbox.json, written by `caly serve`)
@@ -82,6 +79,10 @@ pub struct CallArgs {
     pub threads: Option<usize>,
 }
 
+fn scenario_help() -> String {
+    format!("What the caller does: a TOML file or a built-in name ({})", scenario_names().join(", "))
+}
+
 fn frame_ms(text: &str) -> Result<u64, String> {
     match text {
         "20" => Ok(20),
@@ -120,7 +121,7 @@ pub async fn run(args: CallArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let of_sandbox = args.url.is_none() && args.count > 1 && !args.json;
     let reports = place(args, &config.data_dir).await?;
     if of_sandbox && let Err(error) = super::steps::print(config, &reports).await {
-        eprintln!("{error:#}");
+        let _ = writeln!(super::output::Hints, "{error:#}");
     }
     Ok(if reports.iter().all(|report| report.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -252,12 +253,12 @@ async fn one(args: &CallArgs, target: &Target, scenario: Scenario) -> CallReport
     let mut plan = plan(args, target, &scenario, 0);
     if !args.json {
         let colour = std::io::stdout().is_terminal();
-        println!("{} calls {} ({})", plan.from, plan.to, scenario.title);
+        say!("{} calls {} ({})", plan.from, plan.to, scenario.title);
         plan.listener = Some(Rc::new(move |live| print_live(live, colour)));
     }
     let report = place_call(plan).await;
     if args.json {
-        println!("{}", report.to_json());
+        say!("{}", report.to_json());
     } else {
         print_report(&report);
     }
@@ -266,9 +267,9 @@ async fn one(args: &CallArgs, target: &Target, scenario: Scenario) -> CallReport
 
 fn print_live(live: &Live, colour: bool) {
     let paint = |code: &str, text: &str| if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
-    let line = |at: Duration, who: &str, words: &str| println!("{:>7.2} s  {who}  {words}", at.as_secs_f64());
+    let line = |at: Duration, who: &str, words: &str| say!("{:>7.2} s  {who}  {words}", at.as_secs_f64());
     match live {
-        Live::Connected(took) => println!("connected after {:.0} ms", took.as_secs_f64() * 1000.0),
+        Live::Connected(took) => say!("connected after {:.0} ms", took.as_secs_f64() * 1000.0),
         Live::Caller(at, words) => line(*at, &paint("36", "caller"), words),
         Live::Key(at, key) => line(*at, &paint("36", "caller"), &format!("[presses {key}]")),
         Live::Agent(said) => {
@@ -281,21 +282,21 @@ fn print_live(live: &Live, colour: bool) {
         }
         Live::Cleared(at) => line(*at, "      ", "[interrupted]"),
         Live::StreamEnded(at, words) => line(*at, "      ", &format!("[{words}]")),
-        Live::Flow(words) => println!("           flow    {words}"),
+        Live::Flow(words) => say!("           flow    {words}"),
     }
 }
 
 fn print_report(report: &CallReport) {
-    println!();
+    say!("");
     let detail = report.outcome.detail().map(|text| format!(": {text}")).unwrap_or_default();
-    println!("{}  {}{detail}", if report.ok { "ok    " } else { "FAILED" }, report.outcome.word().replace('_', " "));
+    say!("{}  {}{detail}", if report.ok { "ok    " } else { "FAILED" }, report.outcome.word().replace('_', " "));
     if let Some(unexpected) = &report.unexpected {
-        println!("        {unexpected}");
+        say!("        {unexpected}");
     }
     let ms = |value: Duration| format!("{:.0} ms", value.as_secs_f64() * 1000.0);
     let show = |name: &str, value: Option<Duration>| {
         if let Some(value) = value {
-            println!("        {name:<28}{}", ms(value));
+            say!("        {name:<28}{}", ms(value));
         }
     };
     show("dynamic URL answered in", report.dynamic_url);
@@ -309,14 +310,14 @@ fn print_report(report: &CallReport) {
     show("connect answered in", report.connect);
     show("most audio waiting", Some(report.ahead_max));
     if !report.gaps.is_empty() {
-        println!("        {:<28}{}", "gaps in the agent's speech", report.gaps.len());
+        say!("        {:<28}{}", "gaps in the agent's speech", report.gaps.len());
     }
     for violation in &report.violations {
-        println!("        violation: {violation}");
+        say!("        violation: {violation}");
     }
     // What is allowed but unwise is worth reading only where something went wrong; --json always tells it.
     for note in report.notes.iter().filter(|_| !report.ok) {
-        println!("        note: {note}");
+        say!("        note: {note}");
     }
 }
 
@@ -347,7 +348,7 @@ async fn many(args: &CallArgs, target: &Target, scenario: &Scenario) -> anyhow::
     while let Some(report) = reports.recv().await {
         failed += usize::from(!report.ok);
         if args.json {
-            println!("{}", report.to_json());
+            say!("{}", report.to_json());
         }
         bar.inc(1);
         if failed > 0 {
@@ -390,15 +391,15 @@ pub(super) fn percentile(sorted: &[Duration], share: f64) -> Option<Duration> {
 
 fn print_summary(reports: &[CallReport]) {
     let failed: Vec<&CallReport> = reports.iter().filter(|report| !report.ok).collect();
-    println!("{} calls, {} ok, {} failed", reports.len(), reports.len() - failed.len(), failed.len());
+    say!("{} calls, {} ok, {} failed", reports.len(), reports.len() - failed.len(), failed.len());
     let mut outcomes: BTreeMap<&str, usize> = BTreeMap::new();
     for report in reports {
         *outcomes.entry(report.outcome.word()).or_default() += 1;
     }
     for (outcome, count) in outcomes {
-        println!("  {count:>6}  {}", outcome.replace('_', " "));
+        say!("  {count:>6}  {}", outcome.replace('_', " "));
     }
-    println!("{:<30}{:>8}{:>10}{:>10}{:>10}", "milliseconds", "n", "p50", "p99", "max");
+    say!("{:<30}{:>8}{:>10}{:>10}{:>10}", "milliseconds", "n", "p50", "p99", "max");
     let all = |pick: fn(&CallReport) -> Vec<Duration>| -> Vec<Duration> {
         let mut values: Vec<Duration> = reports.iter().flat_map(pick).collect();
         values.sort_unstable();
@@ -418,7 +419,7 @@ fn print_summary(reports: &[CallReport]) {
     for (name, values) in rows.iter().filter(|(_, values)| !values.is_empty()) {
         let ms = |value: Option<Duration>| value.map_or(String::new(), |v| format!("{:.1}", v.as_secs_f64() * 1000.0));
         let (p50, p99) = (percentile(values, 0.5), percentile(values, 0.99));
-        println!("{name:<30}{:>8}{:>10}{:>10}{:>10}", values.len(), ms(p50), ms(p99), ms(values.last().copied()));
+        say!("{name:<30}{:>8}{:>10}{:>10}{:>10}", values.len(), ms(p50), ms(p99), ms(values.last().copied()));
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for report in failed {
@@ -428,7 +429,7 @@ fn print_summary(reports: &[CallReport]) {
         *reasons.entry(reason.or(report.unexpected.clone()).unwrap_or_default()).or_default() += 1;
     }
     for (reason, count) in reasons.iter().take(20) {
-        println!("failed {count:>5} times  {reason}");
+        say!("failed {count:>5} times  {reason}");
     }
 }
 

@@ -4,6 +4,7 @@ pub mod call;
 pub mod check;
 pub mod client;
 pub mod key;
+pub mod output;
 pub mod sim;
 mod steps;
 pub mod understand;
@@ -15,6 +16,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use futures_util::FutureExt as _;
 
+use self::output::{Hints, Results, say};
 use crate::config::{Config, LoadArgs};
 use crate::store::{Store, StoreOptions};
 
@@ -88,6 +90,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             if let Some(port) = args.port {
                 load.overrides.push(("server.port".to_owned(), port.to_string()));
             }
+            output::stay();
             system.block_on(crate::app::serve(&load, args.demo))
         }
         Command::Call(args) => {
@@ -98,15 +101,15 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Check(args) => system.block_on(check_command(&load, args.json)),
         Command::Key(args) => {
             let config = Config::load(&load)?;
-            done(system.block_on(key::run(args, &config, &mut std::io::stdout(), &mut std::io::stderr())))
+            done(system.block_on(key::run(args, &config, &mut Results, &mut Hints)))
         }
         Command::Client(args) => {
             let (config, input) = (Config::load(&load)?, &mut std::io::stdin());
-            done(system.block_on(client::run(args, &config, input, &mut std::io::stdout(), &mut std::io::stderr())))
+            done(system.block_on(client::run(args, &config, input, &mut Results, &mut Hints)))
         }
         Command::Migrate => done(system.block_on(migrate(&Config::load(&load)?))),
         Command::Understand => {
-            understand::run(std::io::stdin().lock(), std::io::stdout().lock())?;
+            understand::run(std::io::stdin().lock(), Results)?;
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -145,15 +148,14 @@ pub async fn connect(config: &Config) -> anyhow::Result<Store> {
     Store::connect(url, options).await.context("the database cannot be opened: check DATABASE_URL")
 }
 
-#[allow(clippy::print_stdout, reason = "the result of the command")]
 async fn migrate(config: &Config) -> anyhow::Result<()> {
     let store = open_store(config).await?;
-    println!("the {} database is up to date", store.engine());
+    say!("the {} database is up to date", store.engine());
     Ok(())
 }
 
 async fn check_command(load: &LoadArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let mut out = std::io::stdout().lock();
+    let mut out = Results;
     let config = match Config::load(load) {
         Ok(config) => config,
         Err(errors) => {

@@ -1,5 +1,4 @@
 //! `caly sim carrier`, `caly sim engine`, `caly sim shopify` and `caly sim mcp`: the simulated vendors as servers of their own.
-#![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
 
 mod mcp;
 
@@ -11,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use super::output::say;
 use crate::sim::carrier::{self, CarrierOptions, Knobs, Scenario};
 use crate::sim::engine::{self, EngineOptions, Script};
 use crate::sim::shopify::{self, Faults, Seed, ShopOptions, ShopServer};
@@ -197,11 +197,11 @@ async fn run_engine(args: EngineArgs) -> anyhow::Result<ExitCode> {
     let server = engine::serve(options)
         .await
         .with_context(|| format!("cannot listen on {}: choose another address with --bind", args.bind))?;
-    println!("simulated Realtime service at {}  (any key; end with ctrl-c)", server.url);
-    println!("use it: OPENAI_BASE_URL=http://{}/v1", server.address);
+    say!("simulated Realtime service at {}  (any key; end with ctrl-c)", server.url);
+    say!("use it: OPENAI_BASE_URL=http://{}/v1", server.address);
     tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
     server.stop().await;
-    println!("{} sessions", server.sessions());
+    say!("{} sessions", server.sessions());
     Ok(told(&server.violations()))
 }
 
@@ -223,18 +223,18 @@ async fn run_carrier(args: CarrierArgs) -> anyhow::Result<ExitCode> {
     let server = carrier::serve(options)
         .await
         .with_context(|| format!("cannot listen on {}: choose another address with --bind", args.bind))?;
-    println!("simulated Exotel at {}  (any key and token; end with ctrl-c)", server.url);
-    println!("place a call: curl -u key:token -d From=09876543210 -d CallerId=08047112233 \\");
-    println!(
+    say!("simulated Exotel at {}  (any key and token; end with ctrl-c)", server.url);
+    say!("place a call: curl -u key:token -d From=09876543210 -d CallerId=08047112233 \\");
+    say!(
         "  -d Url=http://my.exotel.com/sandbox1/exoml/start_voice/1 {}/v1/Accounts/sandbox1/Calls/connect.json",
         server.url
     );
-    println!("reports: {}/sandbox/reports", server.url);
+    say!("reports: {}/sandbox/reports", server.url);
     tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
     server.stop().await;
     let reports = server.reports();
     for report in &reports {
-        println!("{}", report.to_json());
+        say!("{}", report.to_json());
     }
     let code = told(&server.violations());
     Ok(if reports.iter().all(|report| report.ok) { code } else { ExitCode::FAILURE })
@@ -247,14 +247,14 @@ async fn run_shopify(args: ShopifyArgs) -> anyhow::Result<ExitCode> {
     let server = shopify::serve(options)
         .await
         .with_context(|| format!("cannot open the shop at {bind}: choose another address with --port"))?;
-    println!("{}", if json { described(&server).to_string() } else { introduced(&server) });
+    say!("{}", if json { described(&server).to_string() } else { introduced(&server) });
     tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
     server.stop().await;
     if json {
-        println!("{}", server.state());
+        say!("{}", server.state());
         return Ok(if server.violations().is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
-    println!("{}", server.state()["counts"]);
+    say!("{}", server.state()["counts"]);
     Ok(told(&server.violations()))
 }
 
@@ -295,7 +295,7 @@ fn introduced(server: &ShopServer) -> String {
 /// Prints violations; any makes the exit code 1.
 fn told(violations: &[String]) -> ExitCode {
     for violation in violations {
-        println!("violation: {violation}");
+        say!("violation: {violation}");
     }
     if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

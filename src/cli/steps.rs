@@ -1,5 +1,4 @@
 //! How long the callers of `caly call` waited for their answers, step by step, as the sandbox's own record has it.
-#![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
 
 use std::time::{Duration, Instant};
 
@@ -7,6 +6,7 @@ use anyhow::Context as _;
 use caly_actors::domain::{CallId, Carrier, CarrierCallId};
 
 use super::call::percentile;
+use super::output::say;
 use crate::config::Config;
 use crate::sim::carrier::CallReport;
 use crate::store::Store;
@@ -39,13 +39,13 @@ pub async fn print(config: &Config, reports: &[CallReport]) -> anyhow::Result<()
     for report in reports {
         turns.extend(turns_of(&store, report, begun).await.context("the steps of answers are not on record")?);
     }
-    println!("{:<30}{:>8}{:>10}{:>10}{:>10}", "waits as on record", "n", "p50", "p95", "max");
+    say!("{:<30}{:>8}{:>10}{:>10}{:>10}", "waits as on record", "n", "p50", "p95", "max");
     for (name, of) in STEPS {
         let mut waits: Vec<Duration> = turns.iter().filter_map(|turn| duration(of(&turn.latency))).collect();
         waits.sort_unstable();
         let ms = |wait: Option<Duration>| wait.map_or(String::new(), |wait| wait.as_millis().to_string());
         let (p50, p95) = (percentile(&waits, 0.5), percentile(&waits, 0.95));
-        println!("{name:<30}{:>8}{:>10}{:>10}{:>10}", waits.len(), ms(p50), ms(p95), ms(waits.last().copied()));
+        say!("{name:<30}{:>8}{:>10}{:>10}{:>10}", waits.len(), ms(p50), ms(p95), ms(waits.last().copied()));
     }
     Ok(())
 }

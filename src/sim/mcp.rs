@@ -79,8 +79,8 @@ struct World {
     leads: Vec<Value>,
     /// First results by key.
     done: HashMap<String, Value>,
-    /// Tools called, in order, with their key.
-    calls: Vec<(String, String)>,
+    /// Tools called, in order, with what came beside the arguments.
+    calls: Vec<(String, Value)>,
     opened: u64,
     pings_answered: u64,
     cancelled: u64,
@@ -131,6 +131,13 @@ impl McpServer {
     #[must_use]
     pub fn calls(&self, tool: &str) -> usize {
         self.shared.world().calls.iter().filter(|(name, _)| name == tool).count()
+    }
+
+    /// Who asked, each time a tool was called: the number that rings or `withheld`; `None` where it was not told.
+    #[must_use]
+    pub fn callers(&self) -> Vec<Option<String>> {
+        let told = |(_, meta): &(String, Value)| meta["caly/caller"].as_str().map(str::to_owned);
+        self.shared.world().calls.iter().map(told).collect()
     }
 
     /// Sessions opened so far, and open now.
@@ -425,7 +432,11 @@ fn call(request: &HttpRequest, id: &Value, params: &Value, (shared, world): (&Sh
     if key.is_empty() || key != header(request, "idempotency-key") {
         shared.complaints.add("a call of a tool carries one key, in _meta and in Idempotency-Key");
     }
-    world.calls.push((name.to_owned(), key.clone()));
+    let call = params["_meta"]["caly/callId"].as_str().unwrap_or_default();
+    if call.is_empty() || call != header(request, "x-caly-call") {
+        shared.complaints.add("a call of a tool says in _meta and in X-Caly-Call which phone call it is of");
+    }
+    world.calls.push((name.to_owned(), params["_meta"].clone()));
     let result = match world.done.get(&key) {
         Some(first) => first.clone(),
         None => {

@@ -119,14 +119,14 @@ async fn a_repeated_key_changes_nothing_and_one_that_is_not_the_headers_is_compl
         request(
             id,
             "tools/call",
-            json!({ "name": "create_lead", "arguments": arguments, "_meta": { "caly/idempotencyKey": key } }),
+            json!({ "name": "create_lead", "arguments": arguments, "_meta": { "caly/idempotencyKey": key, "caly/callId": "c" } }),
         )
     };
-    let (_, _, first) = client.post(&[("idempotency-key", "k")], &call(2, "k")).await;
-    let (_, _, again) = client.post(&[("idempotency-key", "k")], &call(3, "k")).await;
+    let (_, _, first) = client.post(&[("idempotency-key", "k"), ("x-caly-call", "c")], &call(2, "k")).await;
+    let (_, _, again) = client.post(&[("idempotency-key", "k"), ("x-caly-call", "c")], &call(3, "k")).await;
     assert_eq!(first.replace("\"id\":2", "\"id\":3"), again);
     assert_eq!((client.server.leads().len(), client.server.calls("create_lead")), (2, 2));
     assert_eq!(client.server.violations(), Vec::<String>::new());
-    let (_, _, other) = client.post(&[("idempotency-key", "k")], &call(4, "other")).await;
+    let (_, _, other) = client.post(&[("idempotency-key", "k"), ("x-caly-call", "c")], &call(4, "other")).await;
     assert!(other.contains("\"isError\":true") && client.server.violations().len() == 1, "{other}");
 }

@@ -14,6 +14,7 @@ use super::rows::{AgentRow, Page};
 /// Also takes the client's row lock on PostgreSQL, so that two publishers follow one another.
 const TOUCH_CLIENT: &str = "UPDATE clients SET updated_at = $2 WHERE id = $1";
 const AGENT_BY_ID: &str = "SELECT * FROM agents WHERE id = $1";
+const IN_USE: &str = "SELECT * FROM agents WHERE client_id = $1 AND published LIMIT 1";
 const UNPUBLISH: &str = "UPDATE agents SET published = FALSE WHERE client_id = $1 AND published";
 const ADD: &str = "INSERT INTO agents (id, client_id, version, name, settings, published, created_at) \
     SELECT $1, $2, COALESCE(MAX(version), 0) + 1, $3, $4, $6, $5 FROM agents WHERE client_id = $2";
@@ -82,6 +83,39 @@ impl Store {
             }
         })
         .await
+    }
+
+    /// Adds a version made from the one in use, and uses it, unless another came into use since that one was read.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if it did; [`StoreError::NotFound`] without such a client.
+    pub async fn publish_instead(&self, former: &AgentRow, settings: Value) -> Result<AgentRow, StoreError> {
+        let (id, former) = (Uuid::now_v7(), former.clone());
+        self.run(move |db| {
+            let (former, settings) = (former.clone(), settings.clone());
+            async move {
+                let mut tx = db.begin().await?;
+                // Holds the client, so that who publishes meanwhile comes after.
+                tx.execute(TOUCH_CLIENT, args![former.client_id, Utc::now()]).await?;
+                let used: Option<AgentRow> = tx.fetch_optional(IN_USE, args![former.client_id]).await?;
+                if used.is_some_and(|used| used.id != former.id && used.id != id) {
+                    return Err(StoreError::Conflict("another version came into use".to_owned()));
+                }
+                let client = ClientId(former.client_id);
+                let row = publish_next(&mut tx, id, client, &former.name, settings, true).await?;
+                tx.commit().await?;
+                Ok(row)
+            }
+        })
+        .await
+    }
+
+    /// The version of a client's agent that new calls use.
+    ///
+    /// # Errors
+    /// As every query.
+    pub async fn agent_in_use(&self, client: ClientId) -> Result<Option<AgentRow>, StoreError> {
+        self.optional(IN_USE, args![client.0]).await
     }
 
     /// One version.

@@ -20,7 +20,7 @@ const DONE_BY: &str =
 const BETWEEN: &str = "SELECT * FROM appointments WHERE client_id = $1 AND state = 'booked' AND starts_at < $3 AND ends_at > $2 \
     ORDER BY starts_at, id LIMIT 5000";
 const OF_CALLER: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND state = 'booked' AND \
-    starts_at >= $3 ORDER BY starts_at, id LIMIT 20";
+    starts_at >= $3 ORDER BY starts_at, id LIMIT 60";
 const SAME: &str = "SELECT * FROM appointments WHERE client_id = $1 AND caller = $2 AND service = $3 AND starts_at = $4 AND \
     state = 'booked' ORDER BY id LIMIT 50";
 const INSERT: &str = "INSERT INTO appointments (id, client_id, call_id, service, person, starts_at, ends_at, caller, name, state, \
@@ -45,10 +45,34 @@ pub struct Booking {
     pub span: (DateTime<Utc>, DateTime<Utc>),
     /// E.164 of the caller.
     pub caller: Option<String>,
+    /// How many appointments to come the caller may have, this one included; at most 50.
+    pub open_max: u16,
     /// For whom.
     pub name: Option<String>,
     /// The same key is the same booking.
     pub key: String,
+}
+
+/// What became of a booking.
+#[derive(Clone, PartialEq, Debug)]
+pub enum BookingOutcome {
+    /// It stands.
+    Booked(Box<AppointmentRow>),
+    /// Nobody asked for is free then.
+    Taken,
+    /// The caller has as many to come as they may have.
+    TooMany,
+}
+
+impl BookingOutcome {
+    /// The appointment, if it stands.
+    #[must_use]
+    pub fn booked(self) -> Option<AppointmentRow> {
+        match self {
+            Self::Booked(row) => Some(*row),
+            Self::Taken | Self::TooMany => None,
+        }
+    }
 }
 
 /// Which appointments to list.
@@ -65,11 +89,11 @@ pub struct AppointmentFilter {
 }
 
 impl Store {
-    /// Books, once for a key however often it is asked. `None`: nobody asked for is free then.
+    /// Books, once for a key however often it is asked.
     ///
     /// # Errors
     /// As every query. After a lost answer it may have been booked: ask again with the key.
-    pub async fn book(&self, booking: Booking) -> Result<Option<AppointmentRow>, StoreError> {
+    pub async fn book(&self, booking: Booking) -> Result<BookingOutcome, StoreError> {
         let id = Uuid::now_v7();
         self.run(move |db| {
             let booking = booking.clone();
@@ -77,7 +101,7 @@ impl Store {
                 let mut tx = db.begin().await?;
                 tx.execute(LOCK, args![booking.client.0]).await?;
                 if let Some(row) = tx.fetch_optional(BY_KEY, args![booking.key.clone()]).await? {
-                    return Ok(Some(row));
+                    return Ok(BookingOutcome::Booked(Box::new(row)));
                 }
                 // The same caller's same wish under another key is not another one; for somebody else, or with somebody else, it is.
                 let mine = args![booking.client.0, booking.caller.clone(), booking.service.clone(), booking.span.0];
@@ -85,12 +109,17 @@ impl Store {
                     let rows: Vec<AppointmentRow> = tx.fetch_all(SAME, mine).await?;
                     let same = |row: &AppointmentRow| row.name == booking.name && booking.people.contains(&row.person);
                     if let Some(row) = rows.into_iter().find(same) {
-                        return Ok(Some(row));
+                        return Ok(BookingOutcome::Booked(Box::new(row)));
+                    }
+                    let open = args![booking.client.0, booking.caller.clone(), Utc::now()];
+                    let open: Vec<AppointmentRow> = tx.fetch_all(OF_CALLER, open).await?;
+                    if open.len() >= usize::from(booking.open_max) {
+                        return Ok(BookingOutcome::TooMany);
                     }
                 }
                 let Some(person) = first_free(&mut tx, booking.client, &booking.people, booking.span, None).await?
                 else {
-                    return Ok(None);
+                    return Ok(BookingOutcome::Taken);
                 };
                 let (starts_at, ends_at) = booking.span;
                 let call = booking.call.map(|call| call.0);
@@ -110,7 +139,7 @@ impl Store {
                 tx.execute(INSERT, values).await?;
                 let row = tx.fetch_optional(BY_ID, args![id]).await?.ok_or(StoreError::NotFound)?;
                 tx.commit().await?;
-                Ok(Some(row))
+                Ok(BookingOutcome::Booked(Box::new(row)))
             }
         })
         .await
@@ -189,7 +218,7 @@ impl Store {
         self.all(BETWEEN, args![client.0, from, to]).await
     }
 
-    /// Appointments of a caller that stand and begin from a time on, the next 20.
+    /// Appointments of a caller that stand and begin from a time on, the next 60.
     ///
     /// # Errors
     /// As every query.

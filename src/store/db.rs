@@ -342,17 +342,28 @@ fn many(head: &str, rows: &[Vec<Arg>], tail: &str) -> String {
 pub(super) struct Select {
     text: String,
     args: Vec<Arg>,
+    /// Whether a condition stands there already.
+    begun: bool,
 }
 
 impl Select {
     /// `head` is everything before `WHERE`.
     pub(super) fn new(head: &'static str) -> Self {
-        Self { text: head.to_owned(), args: Vec::new() }
+        Self { text: head.to_owned(), args: Vec::new(), begun: false }
+    }
+
+    /// `head` has conditions that hold in any case.
+    pub(super) fn more(head: &'static str) -> Self {
+        Self { begun: true, ..Self::new(head) }
+    }
+
+    fn begin(&mut self) {
+        self.text.push_str(if std::mem::replace(&mut self.begun, true) { " AND " } else { " WHERE " });
     }
 
     /// Adds a condition, written with `?` for each of its values.
     pub(super) fn and(mut self, condition: &'static str, args: Vec<Arg>) -> Self {
-        self.text.push_str(if self.args.is_empty() { " WHERE " } else { " AND " });
+        self.begin();
         let mut place = self.args.len();
         for (at, piece) in condition.split('?').enumerate() {
             if at > 0 {
@@ -375,7 +386,7 @@ impl Select {
 
     /// Adds `column IN (…)`; there must be a value.
     pub(super) fn and_in(mut self, column: &'static str, args: Vec<Arg>) -> Self {
-        self.text.push_str(if self.args.is_empty() { " WHERE " } else { " AND " });
+        self.begin();
         let first = self.args.len() + 1;
         let places: Vec<String> = (first..first + args.len()).map(|place| format!("${place}")).collect();
         self.text.push_str(&format!("{column} IN ({})", places.join(", ")));
@@ -410,6 +421,9 @@ mod tests {
             .finish("ORDER BY c DESC", 5);
         assert_eq!(sql.as_str(), "SELECT * FROM t WHERE a = $1 AND (c, d) < ($2, $3) ORDER BY c DESC LIMIT 5");
         assert_eq!(args.len(), 3);
+        let (sql, _) =
+            Select::more("SELECT * FROM t WHERE x").and("y", args![]).and_some("a = ?", Some("x")).finish("", 1);
+        assert_eq!(sql.as_str(), "SELECT * FROM t WHERE x AND y AND a = $1  LIMIT 1");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod agents;
 mod analytics;
 mod appointments;
 mod audit;
+mod callbacks;
 mod calls;
 mod clients;
 mod cursor;
@@ -20,6 +21,7 @@ mod feed;
 mod gate;
 mod io;
 mod keys;
+mod migrate;
 mod numbers;
 pub mod recorder;
 mod restart;
@@ -33,18 +35,18 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, SqlSafeStr, SqlStr};
 
 pub use self::agents::AgentFilter;
 pub use self::analytics::{Analytics, CallSums, Counted, CountedAction, Latency, Stretch};
-pub use self::appointments::{AppointmentFilter, Booking};
+pub use self::appointments::{AppointmentFilter, Booking, BookingOutcome};
+pub use self::callbacks::CallbackFilter;
 pub use self::calls::{ActionFilter, CallFilter};
 pub use self::clients::{Basic, ClientChange, CreatedClient, NewClient, WholeClient};
 pub use self::customers::{
@@ -56,14 +58,12 @@ pub use self::facts::{AuditEntry, CarrierFact, RecordingFact};
 pub use self::feed::{FEED_KINDS, FeedFilter, FeedLimits, FeedPage, FeedRow};
 pub use self::io::IoRuntime;
 pub use self::keys::{NewKey, Role};
+use self::migrate::{MigrateTarget, Migrated};
 pub use self::numbers::NumberChange;
 pub use self::rows::Page;
 pub use self::secrets::{hash_secret, same_hash};
 pub use self::shops::{Shop, is_shop_domain};
 pub use self::suppressions::SuppressionFilter;
-
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// How long SQLite waits for another process that holds the file's lock.
 const SQLITE_BUSY: Duration = Duration::from_secs(5);
@@ -126,17 +126,6 @@ struct Trouble {
     why: Option<Away>,
     diagnosed_at: Option<Instant>,
 }
-
-/// Migrations run on a connection of their own, without the statement limit.
-#[derive(Debug)]
-enum MigrateTarget {
-    Sqlite(Box<SqliteConnectOptions>, Migrated),
-    Postgres(Box<PgConnectOptions>),
-}
-
-/// When the migrations of an SQLite file were done. A connection opened before has read the schema as it was then: SQLite
-/// prepares its statements by that, and sqlx reads past the columns it counted.
-type Migrated = Arc<OnceLock<Instant>>;
 
 /// A panic elsewhere while the lock was held left the data whole: it is changed by single steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -339,27 +328,6 @@ impl Store {
             async move { db.execute(sql, args).await }
         })
         .await
-    }
-}
-
-impl MigrateTarget {
-    async fn run(&self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(options, migrated) => {
-                let mut connection = in_time(options.connect()).await?;
-                let outcome = SQLITE_MIGRATIONS.run_direct(None, &mut connection, false).await;
-                let _closed = connection.close().await;
-                outcome?;
-                migrated.get_or_init(Instant::now);
-                Ok(())
-            }
-            Self::Postgres(options) => {
-                let mut connection = in_time(options.connect()).await?;
-                let outcome = POSTGRES_MIGRATIONS.run_direct(None, &mut connection, false).await;
-                let _closed = connection.close().await;
-                Ok(outcome?)
-            }
-        }
     }
 }
 

@@ -354,6 +354,24 @@ pub struct ActionRow {
     pub changed_at: DateTime<Utc>,
 }
 
+/// A caller who asked to be rung back.
+#[derive(Clone, PartialEq, Debug, FromRow)]
+pub struct CallbackRow {
+    /// Of the action.
+    pub id: Uuid,
+    pub client_id: Uuid,
+    pub call_id: Uuid,
+    /// Who rang, as stored.
+    pub caller: Option<String>,
+    pub arguments: serde_json::Value,
+    pub output: Option<serde_json::Value>,
+    pub created_at: DateTime<Utc>,
+    pub done_at: Option<DateTime<Utc>>,
+    /// The key that said so.
+    pub done_by: Option<Uuid>,
+    pub note: Option<String>,
+}
+
 /// Anything else worth knowing of a call.
 #[derive(Clone, PartialEq, Debug, FromRow, Serialize, ToSchema)]
 pub struct EventRow {

@@ -95,6 +95,70 @@ async fn wrong_usage_is_exit_code_two_and_a_failure_one() {
     }
 }
 
+/// Runs a command whose output is read to the end of its first line, as `| head -1` does, or not at all.
+async fn left_alone(server: &Server, args: &[&str], input: &'static str, lines: usize) -> (Option<i32>, String) {
+    use std::io::{BufRead as _, BufReader, Read as _};
+    let mut command = server.command(args);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (out, mut to) = (child.stdout.take().unwrap(), child.stdin.take().unwrap());
+    tokio::task::spawn_blocking(move || {
+        let mut out = BufReader::with_capacity(1, out);
+        // The first line is asked for alone, so that the second is written when nobody reads any more.
+        let (first, rest) = input.split_at(input.find('\n').map_or(0, |at| at + 1));
+        to.write_all(first.as_bytes()).unwrap();
+        for _ in 0..lines {
+            out.read_line(&mut String::new()).unwrap();
+        }
+        drop(out);
+        // The command may be gone already.
+        let _ = to.write_all(rest.as_bytes());
+        drop(to);
+        let mut told = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        (child.wait().unwrap().code(), told)
+    })
+    .await
+    .unwrap()
+}
+
+#[actix_rt::test]
+async fn a_command_whose_output_nobody_reads_any_more_ends_without_a_word() {
+    let server = Server::start(Settings::default()).await;
+    for (args, input, lines) in [
+        (&["understand"][..], "haan\nnahi\nhaan\n", 1),
+        (&["call", "--scenario", "short"], "", 1),
+        (&["call", "--scenario", "short", "--count", "3", "--parallel", "3", "--json"], "", 0),
+        (&["client", "list"], "", 0),
+        (&["key", "list", "--json"], "", 0),
+        (&["check"], "", 0),
+        (&["migrate"], "", 0),
+    ] {
+        let (code, told) = left_alone(&server, args, input, lines).await;
+        assert!(!told.contains("panicked") && !told.contains("Broken pipe"), "{args:?}: {told}");
+        assert_eq!(code, Some(141), "{args:?}: {told}");
+    }
+    assert_eq!(server.api("/calls").await["items"].as_array().map(Vec::is_empty), Some(false), "it serves on");
+}
+
+#[actix_rt::test]
+async fn processes_that_migrate_one_new_file_at_the_same_moment_do_not_collide() {
+    let server = not_started(Settings::default()).await;
+    let migrate = ["migrate"];
+    for output in futures_util::future::join_all((0..5).map(|_| server.cli(&migrate))).await {
+        assert_eq!(output.status.code(), Some(0), "{:?}", shown(&output));
+    }
+    assert_eq!(server.cli(&["key", "list"]).await.status.code(), Some(0));
+}
+
+#[actix_rt::test]
+async fn help_names_every_scenario_in_the_program() {
+    let server = not_started(Settings::default()).await;
+    let (out, _) = shown(&server.cli(&["call", "--help"]).await);
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    let names = caly::sim::library::scenario_names();
+    assert!(names.len() >= 9 && out.contains(&names.join(", ")), "{names:?} in {out}");
+}
+
 #[actix_rt::test]
 async fn the_simulated_shop_tells_where_it_is_and_at_its_end_what_was_wrong() {
     use std::io::{BufRead as _, BufReader, Read as _};

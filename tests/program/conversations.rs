@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use awc::http::Method;
 use caly::sim::carrier::Outcome;
 use caly::sim::engine::{EngineOptions, serve};
 use futures_util::future::join_all;
@@ -98,6 +99,18 @@ async fn callback(database: Database) {
     assert_eq!(wishes[0]["call_id"], detail["call"]["id"]);
     let when = wishes[0]["arguments"]["when"].as_str().unwrap_or_else(|| panic!("{listed}"));
     assert!(when.contains("paanch baje"), "{when}");
+
+    let open = server.api("/callbacks?client=demo&state=open").await;
+    let one = open["items"][0].clone();
+    assert_eq!((&one["number"], &one["call_id"]), (&detail["call"]["caller"], &detail["call"]["id"]), "{open}");
+    assert!(one["at"].as_str().is_some_and(|at| at.ends_with("T17:00")), "{one}");
+    let key = format!("Bearer {}", server.admin_key().await);
+    let headers = [("authorization", key.as_str()), ("content-type", "application/json")];
+    let path = format!("/api/v1/callbacks/{}/done", one["id"].as_str().unwrap());
+    let done = web::request(Method::POST, &server.url(&path), &headers, json!({ "note": "rang" }).to_string()).await;
+    assert_eq!((done.status, &done.json()["state"]), (200, &json!("done")), "{}", done.text());
+    assert_eq!(server.api("/callbacks?state=open").await["items"], json!([]));
+    assert_eq!(server.api("/callbacks?state=done").await["items"], json!([done.json()]));
 }
 
 #[actix_rt::test]

@@ -52,7 +52,7 @@ fn saying(clips: &[&str]) -> String {
 fn settings(url: &str, headers: &Value) -> Value {
     let tools = json!({ "find_lead": { "writes": false }, "create_lead": { "writes": true, "repeatable": true, "deadline_s": 4 } });
     json!({ "instructions": "Be brief.", "greeting": "Namaste", "language": "hi-Latn", "tools": [],
-        "mcp_servers": [{ "name": "crm", "url": url, "headers": headers, "tools": tools }] })
+        "mcp_servers": [{ "name": "crm", "url": url, "headers": headers, "tools": tools, "tell_caller": true }] })
 }
 
 async fn publish(server: &Server, settings: &Value) -> Answer {
@@ -102,6 +102,9 @@ async fn created_after_a_yes(database: Database, stream: bool) {
     let created = action(&detail, "crm_create_lead");
     assert_eq!((&created["state"], &created["output"]["created"]), (&json!("done"), &json!("L-2")), "{created}");
     assert_eq!((crm.calls("create_lead"), crm.leads().len()), (1, 2), "once, and after the yes");
+    let caller = detail["call"]["caller"].as_str().unwrap().to_owned();
+    assert_eq!(crm.callers(), vec![Some(caller.clone()); 2], "each call of a tool says who asks");
+    assert!(!server.log().contains(&caller), "the number is in no log");
 
     // Without a yes nothing is created.
     let detail = call(&server, &["shop_hours"]).await;

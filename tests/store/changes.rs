@@ -22,6 +22,7 @@ on_both_engines!(
     a_former_webhook_secret_holds_until_it_may_no_longer,
     numbers_move_and_go,
     versions_are_published_one_at_a_time,
+    a_version_made_from_another_is_used_only_in_its_place,
     a_key_expires,
 );
 
@@ -196,4 +197,29 @@ async fn a_key_expires(world: &World) {
     assert_eq!(store.find_key(&good).await.unwrap().map(|row| row.id), Some(row.id));
     assert_eq!(store.find_key(&bad).await.unwrap(), None);
     assert_eq!(store.key(gone.id).await.unwrap().expires_at, gone.expires_at);
+}
+
+async fn a_version_made_from_another_is_used_only_in_its_place(world: &World) {
+    let client = world.client("one").await;
+    assert_eq!(world.store.agent_in_use(client).await, Ok(None));
+    let first = world.store.publish_agent(client, "a", json!({ "greeting": "1" })).await.unwrap();
+    let make = |at: usize| {
+        let (store, first) = (world.store.clone(), first.clone());
+        async move {
+            loop {
+                match store.publish_instead(&first, json!({ "greeting": at.to_string() })).await {
+                    Err(error) if error.is_unavailable() => {}
+                    outcome => return outcome,
+                }
+            }
+        }
+    };
+    let all = futures_util::future::join_all((0..8).map(make)).await;
+    let made: Vec<_> = all.iter().filter_map(|outcome| outcome.as_ref().ok()).collect();
+    assert_eq!((made.len(), made[0].version, made[0].name.as_str()), (1, 2, "a"), "{all:?}");
+    assert!(
+        all.iter().all(|outcome| !matches!(outcome, Err(error) if !matches!(error, StoreError::Conflict(_)))),
+        "{all:?}"
+    );
+    assert_eq!(world.store.agent_in_use(client).await.unwrap().as_ref(), Some(made[0]));
 }

@@ -3,9 +3,15 @@
 //!
 //! A yes counts when its turn began after the caller began to hear the read-back, and when it is not a listener's "haan"
 //! in the middle of it. A no withdraws. What is neither leaves the question open.
+//!
+//! A yes is one to what the caller was told: every number of the plan that can be heard (order, amount, day, time) must have
+//! been named, else it is to be read back again. Where several things wait for a yes, a plain one is for what the last read-back
+//! named; "haan, dono" is also for what was read back before it; a yes that names one of them is for that one.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
+use chrono::{DateTime, NaiveDateTime};
 use serde_json::{Value, json};
 
 use super::event::Effect;
@@ -49,6 +55,17 @@ pub enum Consent {
     },
 }
 
+/// What the caller answered.
+struct Answer<'a> {
+    /// When they began to.
+    started: CallTime,
+    said: Yes,
+    /// What they named beside it: numbers, days, times.
+    named: &'a str,
+    /// They counted: "the first one".
+    counts: bool,
+}
+
 /// A turn of the caller whose meaning is awaited.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Reply {
@@ -65,6 +82,14 @@ impl Consent {
         matches!(self, Self::Given { at, .. } if now.saturating_sub(*at) <= YES_HOLDS)
     }
 
+    /// When the caller began to hear what they have not answered yet.
+    fn since(&self) -> Option<CallTime> {
+        match self {
+            Self::Asked { since, .. } => Some(*since),
+            Self::Untold | Self::Telling(_) | Self::Given { .. } => None,
+        }
+    }
+
     /// Whether a turn of the caller that began then bears on it: as the answer, or as second thoughts.
     #[must_use]
     pub fn bears(&self, turn: CallTime) -> bool {
@@ -73,6 +98,14 @@ impl Consent {
             Self::Given { started, .. } => turn > *started,
             Self::Untold | Self::Telling(_) => false,
         }
+    }
+}
+
+impl Entry {
+    /// What would be done, as it is to be read back.
+    fn plan(&self) -> Value {
+        let output: Value = serde_json::from_str(self.action.output.as_deref().unwrap_or_default()).unwrap_or_default();
+        output["read_back"].clone()
     }
 }
 
@@ -119,33 +152,59 @@ impl Ledger {
         let mut withdrawn = Vec::new();
         for entry in self.proposed() {
             match said {
-                Yes::Said if entry.consent.bears(started) => entry.consent = Consent::Given { at: now, started },
+                Yes::Said | Yes::ToAll if entry.consent.bears(started) => {
+                    entry.consent = Consent::Given { at: now, started };
+                    entry.unsaid.clear();
+                }
                 Yes::Refused if entry.consent.bears(started) => {
                     entry.action.state = ActionState::Withdrawn;
                     entry.action.changed = now;
                     entry.consent = Consent::Untold;
                     withdrawn.push((entry.action.clone(), std::mem::take(&mut entry.waiting)));
                 }
-                Yes::Said | Yes::Refused | Yes::Neither => {}
+                Yes::Said | Yes::ToAll | Yes::Refused | Yes::Neither => {}
             }
         }
         withdrawn
     }
 
-    /// The caller says yes, in a turn that began then. What was asked of them without a word of what would be done is to be read
-    /// back again; gives the names of those. `words` is what the agent said since a time.
-    fn forget_unsaid(&mut self, started: CallTime, words: impl Fn(CallTime) -> String) -> Vec<Arc<str>> {
-        let mut unsaid = Vec::new();
-        for entry in self.proposed().filter(|entry| matches!(entry.consent, Consent::Asked { .. })) {
-            let plan = entry.action.output.as_deref().unwrap_or_default();
-            let plan: Value = serde_json::from_str(plan).unwrap_or_default();
-            let bears = entry.consent.bears(started);
-            if bears && !understand::tells_of(&words(entry.action.changed), &plan["read_back"]) {
+    /// The caller says yes. What it is no yes to, because the caller was not told all of it or meant something else, is to be read
+    /// back again; gives the names of those with what was not said. `words` is what the agent said since a time, `local` the
+    /// caller's time.
+    fn forget_unsaid(
+        &mut self,
+        answer: &Answer<'_>,
+        words: impl Fn(CallTime) -> String,
+        local: Option<NaiveDateTime>,
+    ) -> Vec<(Arc<str>, Vec<String>)> {
+        let bears = |entry: &&mut Entry| entry.consent.bears(answer.started) && entry.consent.since().is_some();
+        let asked: Vec<(Value, Option<CallTime>)> =
+            self.proposed().filter(bears).map(|entry| (entry.plan(), entry.consent.since())).collect();
+        let several = asked.len() > 1;
+        let last = asked.iter().filter_map(|(_, since)| *since).max().unwrap_or_default();
+        let chosen: Vec<bool> =
+            asked.iter().map(|(plan, _)| understand::points_at(answer.named, plan, local)).collect();
+        let choice = chosen.iter().any(|chosen| *chosen);
+        let mut forgotten = Vec::new();
+        for (entry, ((plan, _), chosen)) in self.proposed().filter(bears).zip(asked.iter().zip(chosen)) {
+            // Of what was asked before something else was, only a word of all can be meant.
+            let since = if several && answer.said != Yes::ToAll {
+                last.max(entry.action.changed)
+            } else {
+                entry.action.changed
+            };
+            let words = words(since);
+            let unsaid = understand::untold(&words, plan, local);
+            let nameless = several && answer.said != Yes::ToAll && understand::to_be_told(plan).is_empty();
+            let told = understand::tells_of(&words, plan) && (!nameless || understand::names_of(&words, plan));
+            let meant = !several || (!answer.counts && (chosen || !choice));
+            if !unsaid.is_empty() || !told || !meant {
                 entry.consent = Consent::Untold;
-                unsaid.push(Arc::clone(&entry.action.name));
+                entry.unsaid.clone_from(&unsaid);
+                forgotten.push((Arc::clone(&entry.action.name), unsaid));
             }
         }
-        unsaid
+        forgotten
     }
 
     /// What the caller said in a turn that began then is lost: whatever it bore on is to be read back again.
@@ -182,11 +241,13 @@ impl Ledger {
         withdrawn
     }
 
-    fn release(&mut self, id: ActionId) -> Vec<Arc<str>> {
-        self.entries_mut()
-            .find(|entry| entry.action.id == id)
-            .map(|entry| std::mem::take(&mut entry.waiting))
-            .unwrap_or_default()
+    /// The tool calls that waited for a yes, and what they are told.
+    fn release(&mut self, id: ActionId) -> (Vec<Arc<str>>, Arc<str>) {
+        let entry = self.entries_mut().find(|entry| entry.action.id == id);
+        entry.map_or_else(
+            || (Vec::new(), not_confirmed(&[])),
+            |entry| (std::mem::take(&mut entry.waiting), not_confirmed(&entry.unsaid)),
+        )
     }
 }
 
@@ -208,11 +269,14 @@ impl CallState {
     ) {
         let (yes, said) = (understanding.yes, Said::from(&understanding));
         self.remember_named(&understanding.entities);
+        // What a yes names beside it, in the caller's own words.
+        let named: Vec<&str> = understanding.entities.iter().map(|entity| &*entity.text).collect();
+        let (named, counts) = (named.join(", "), understanding.entities.iter().any(|entity| entity.kind == "ordinal"));
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
         let reply = self.replies.remove(at);
         if !reply.listening {
-            self.caller_answered(reply.started, yes, now, out);
+            self.caller_answered(&Answer { started: reply.started, said: yes, named: &named, counts }, now, out);
         }
         self.settle_held(false, now, out);
         if !reply.listening {
@@ -228,26 +292,34 @@ impl CallState {
             _ => return None,
         };
         self.ledger.entries().any(|entry| entry.consent.bears(now)).then_some(())?;
-        self.caller_answered(now, said, now, out);
+        self.caller_answered(&Answer { started: now, said, named: "", counts: false }, now, out);
         self.settle_held(false, now, out);
         Some(told)
     }
 
-    fn caller_answered(&mut self, started: CallTime, said: Yes, now: CallTime, out: &mut Vec<Effect>) {
-        if said == Yes::Said {
-            let turns = &self.turns;
-            let unsaid = self.ledger.forget_unsaid(started, |since| turns.agent_since(since));
-            for action in unsaid {
-                self.note("read_back_missing", &json!({ "action": &*action }), now, out);
+    fn caller_answered(&mut self, answer: &Answer<'_>, now: CallTime, out: &mut Vec<Effect>) {
+        if matches!(answer.said, Yes::Said | Yes::ToAll) {
+            let (turns, local) = (&self.turns, self.local_time(now));
+            let unsaid = self.ledger.forget_unsaid(answer, |since| turns.agent_since(since), local);
+            for (action, unsaid) in unsaid {
+                // How much, not what: numbers have no place in events.
+                self.note("read_back_missing", &json!({ "action": &*action, "unsaid": unsaid.len() }), now, out);
             }
         }
-        for (action, waiting) in self.ledger.answered(started, now, said) {
+        for (action, waiting) in self.ledger.answered(answer.started, now, answer.said) {
             self.note("action_withdrawn", &json!({ "action": &*action.name }), now, out);
             let (call, client) = (self.facts.call, self.facts.client);
             out.push(Effect::Record(JournalEntry::Action { call, client, action }));
             let output = json!({ "error": "the caller said no", "done": false }).to_string().into();
             self.answer_held(waiting, &output, now, out);
         }
+    }
+
+    /// What the caller's clock shows.
+    fn local_time(&self, now: CallTime) -> Option<NaiveDateTime> {
+        let since = self.facts.admitted_at.checked_add(now)?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let seconds = i64::try_from(since.as_secs()).ok()? + i64::from(self.facts.agent.utc_offset);
+        Some(DateTime::from_timestamp(seconds, 0)?.naive_utc())
     }
 
     /// When the latest turn of the caller began whose meaning is not known yet.
@@ -268,10 +340,10 @@ impl CallState {
                 continue;
             }
             pending.into_iter().for_each(|started| self.ledger.lose_answer(started));
-            let waiting = self.ledger.release(id);
+            let (waiting, told) = self.ledger.release(id);
             self.note("action_not_confirmed", &json!({ "heard": !patience_over }), now, out);
             metrics::counter!("caly_actions_not_confirmed_total").increment(1);
-            self.answer_held(waiting, &not_confirmed(), now, out);
+            self.answer_held(waiting, &told, now, out);
         }
         if self.ledger.held().is_empty() {
             self.timers.clear(Timer::Consent);
@@ -318,19 +390,32 @@ impl CallState {
     }
 }
 
-/// Told to the engine that asks for what was not agreed to.
-pub(super) fn not_confirmed() -> Arc<str> {
-    let error = "the caller has not clearly said yes to this";
-    let next = "read it back in one short sentence that names what it is, ask for a clear yes (or key 1), and call the tool again after it";
+/// Told to the engine that asks for what was not agreed to, and kept nowhere. `unsaid` is what the caller was not told of it when
+/// they said yes.
+pub(super) fn not_confirmed(unsaid: &[String]) -> Arc<str> {
+    let (error, what) = if unsaid.is_empty() {
+        ("the caller has not clearly said yes to this", "what it is".to_owned())
+    } else {
+        ("the caller said yes, but was not told all of this", unsaid.join(", "))
+    };
+    let next = format!(
+        "read it back in one short sentence that names {what}, ask for a clear yes (or key 1), and call the tool again after it"
+    );
     json!({ "error": error, "done": false, "next": next }).to_string().into()
 }
 
 /// What the engine is told of an action that waits for the caller's yes.
 pub(super) fn proposal(name: &str, plan: &str) -> Arc<str> {
-    let plan: serde_json::Value = serde_json::from_str(plan).unwrap_or_else(|_| plan.into());
+    let plan: Value = serde_json::from_str(plan).unwrap_or_else(|_| plan.into());
+    // Not which: what stands on record outside of the plan could not be known there for what it is.
+    let naming = if understand::to_be_told(&plan).is_empty() {
+        ""
+    } else {
+        " that names every order number, amount, day and time in it"
+    };
     let next = format!(
-        "Nothing is done yet. Read this back to the caller in one short sentence and ask for a clear yes. Call {name} again \
-         with the same arguments once they have said yes; if they want something else, do not."
+        "Nothing is done yet. Read this back to the caller in one short sentence{naming}, in their language, and ask for a clear \
+         yes. Call {name} again with the same arguments once they have said yes; if they want something else, do not."
     );
     json!({ "done": false, "read_back": plan, "next": next }).to_string().into()
 }

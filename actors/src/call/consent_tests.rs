@@ -48,11 +48,26 @@ impl Scene {
         (format!("r{}", self.answers), format!("a{}", self.answers).into())
     }
 
+    /// The agent makes an answer of these words, and the caller begins to hear it.
+    fn read(&mut self, words: &str) {
+        self.answers += 1;
+        let (response, item) = self.answer();
+        self.hear(created(&response, self.answers + 1));
+        let (response, delta) = (response.into(), words.into());
+        self.hear(engine(EngineEvent::AgentWords { response, item: Arc::clone(&item), delta }));
+        self.hear(began(&item));
+    }
+
     fn step(&mut self, step: &str) {
         let (response, item) = self.answer();
         let caller: Arc<str> = format!("u{}", self.answers).into();
         match step.split_once(' ').unwrap_or((step, "")) {
             ("call", tool_call) => self.hear(called("cancel", tool_call)),
+            // Of several: "want t1 {…}".
+            ("want", wish) => {
+                let (tool_call, arguments) = wish.split_once(' ').expect("a tool call and arguments");
+                self.hear(called_with("cancel", tool_call, arguments));
+            }
             ("planned", plan) => {
                 let output = if plan.is_empty() { "{}" } else { plan }.into();
                 let result = Ok(ActionOutput { output, change: None });
@@ -62,18 +77,7 @@ impl Scene {
                 let result = Err(ActionError::Refused("not yours".into()));
                 self.hear(CallEvent::ActionFinished { action: self.action.expect("planned"), attempts: 1, result });
             }
-            ("read", _) => {
-                self.answers += 1;
-                let (response, item) = self.answer();
-                self.hear(created(&response, self.answers + 1));
-                let words = EngineEvent::AgentWords {
-                    response: response.into(),
-                    item: Arc::clone(&item),
-                    delta: "Shall I cancel order 1042? ".into(),
-                };
-                self.hear(engine(words));
-                self.hear(began(&item));
-            }
+            ("read", said) => self.read(if said.is_empty() { "Shall I cancel order 1042? " } else { said }),
             ("made", _) => self.hear(done(&response, ResponseOutcome::Completed)),
             ("heard", _) => {
                 self.hear(done(&response, ResponseOutcome::Completed));
@@ -267,6 +271,91 @@ fn neither_the_wish_again_nor_a_yes_to_something_else_is_a_yes() {
         let (done, states, _) = played(BargeIn::Normal, script);
         assert_eq!(done, runs, "{name}: {states:?}");
     }
+}
+
+const TWO: &str = r#"want t1 {"order":"1042"}; planned {"order":"EN1042","total":"₹1,299"}; want t2 {"order":"1043"}; planned {"order":"EN1043","total":"₹500"}; "#;
+const BOTH: &str = "read Order 1042, 1299 rupaye aur order 1043, 500 rupaye, dono cancel kar doon?; heard; ";
+const AGAIN: &str = r#"; want t3 {"order":"1042"}; want t4 {"order":"1043"}"#;
+
+/// The order numbers that were cancelled.
+fn cancelled(script: &str) -> (Vec<&'static str>, Scene) {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.play(script);
+    let ran = |order: &&str| {
+        let arguments = format!(r#"{{"order":"{order}"}}"#);
+        let ran = |effect: &Effect| matches!(effect, Effect::RunAction { arguments: ran, .. } if ran.to_string() == arguments);
+        scene.effects.iter().any(ran)
+    };
+    (["1042", "1043"].into_iter().filter(ran).collect(), scene)
+}
+
+#[test]
+fn of_several_things_a_yes_is_to_those_that_were_named() {
+    let each = r#"want t1 {"order":"1042"}; planned {"order":"EN1042"}; read Order 1042 cancel kar doon?; heard; want t2 {"order":"1043"}; planned {"order":"EN1043"}; read Order 1043 cancel kar doon?; heard; "#;
+    for (name, script, done) in [
+        ("both were named", format!("{TWO}{BOTH}says haan kar do{AGAIN}"), vec!["1042", "1043"]),
+        ("both, and said so", format!("{TWO}{BOTH}says haan dono{AGAIN}"), vec!["1042", "1043"]),
+        ("the key 1", format!("{TWO}{BOTH}key 1{AGAIN}"), vec!["1042", "1043"]),
+        (
+            "only one was named",
+            format!("{TWO}read Order 1043, 500 rupaye, cancel kar doon?; heard; says haan kar do{AGAIN}"),
+            vec!["1043"],
+        ),
+        (
+            "only one was named, whatever they say",
+            format!("{TWO}read Order 1043, 500 rupaye, cancel kar doon?; heard; says haan dono{AGAIN}"),
+            vec!["1043"],
+        ),
+        (
+            "of one the amount was not named",
+            format!(
+                "{TWO}read Order 1042 aur order 1043, 500 rupaye, cancel kar doon?; heard; says haan kar do{AGAIN}"
+            ),
+            vec!["1043"],
+        ),
+        (
+            "neither was named",
+            format!("{TWO}read Dono order cancel kar doon?; heard; says haan dono kar do{AGAIN}"),
+            vec![],
+        ),
+        ("they chose one", format!("{TWO}{BOTH}says haan order 1042 kar do{AGAIN}"), vec!["1042"]),
+        (
+            "they chose one as it is spoken",
+            format!("{TWO}{BOTH}says haan ek hazaar tetalis kar do{AGAIN}"),
+            vec!["1043"],
+        ),
+        ("they counted", format!("{TWO}{BOTH}says haan the first one please{AGAIN}"), vec![]),
+        ("a no is to both", format!("{TWO}{BOTH}says nahi{AGAIN}"), vec![]),
+        ("one after the other, and the last was meant", format!("{each}says haan kar do{AGAIN}"), vec!["1043"]),
+        (
+            "one after the other, and both were meant",
+            format!("{each}says haan dono kar do{AGAIN}"),
+            vec!["1042", "1043"],
+        ),
+        (
+            "a question between, and both read back anew",
+            format!("{TWO}{BOTH}says kitna paisa katega; {BOTH}says haan{AGAIN}"),
+            vec!["1042", "1043"],
+        ),
+    ] {
+        assert_eq!(cancelled(&script).0, done, "{name}");
+    }
+}
+
+#[test]
+fn what_was_not_said_is_told_to_the_engine_and_agreed_to_once_it_was() {
+    let part = r#"want t1 {"order":"1042"}; planned {"order":"EN1042","total":"₹1,299"}; read Order 1042 cancel kar doon?; heard; says haan; want t2 {"order":"1042"}"#;
+    let (done, scene) = cancelled(part);
+    assert_eq!(done, Vec::<&str>::new());
+    assert_eq!(scene.told("that names every order number, amount, day and time in it"), 1);
+    assert_eq!(scene.told("was not told all of this"), 1);
+    // What is kept names the numbers in the plan alone, where it is seen what they are.
+    let kept =
+        |effect: &Effect| matches!(effect, Effect::Record(entry) if format!("{entry:?}").matches("1,299").count() > 1);
+    assert!(!scene.effects.iter().any(kept));
+    assert_eq!(scene.told("one short sentence that names 1299, ask"), 1);
+    let whole = format!(r#"{part}; read 1299 rupaye, cancel kar doon?; heard; says haan; want t3 {{"order":"1042"}}"#);
+    assert_eq!(cancelled(&whole).0, ["1042"], "in two sentences");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub struct Entry {
     pub waiting: Vec<Arc<str>>,
     /// Where the caller's yes stands, if it needs one.
     pub consent: Consent,
+    /// What they had not been told of it when they last said yes.
+    pub unsaid: Vec<String>,
 }
 
 /// What to do about a tool call.
@@ -95,6 +97,7 @@ impl Ledger {
             arguments: Arc::new(arguments),
             waiting: vec![Arc::clone(tool_call)],
             consent: Consent::default(),
+            unsaid: Vec::new(),
         });
         Asked::Run(id)
     }
@@ -187,7 +190,7 @@ impl Ledger {
                 action.output = Some(unknown_output("the line broke before its answer came"));
             }
             let (spec, waiting, consent) = (Arc::clone(spec), Vec::new(), Consent::default());
-            self.entries.push(Entry { action, spec, arguments, waiting, consent });
+            self.entries.push(Entry { action, spec, arguments, waiting, consent, unsaid: Vec::new() });
         }
     }
 
@@ -274,7 +277,7 @@ impl Entry {
             (ActionState::Proposed, _) if self.consent.holds(now) => self.again(ActionState::Confirmed, now, tool_call),
             (ActionState::Proposed, _) => {
                 metrics::counter!("caly_actions_not_confirmed_total").increment(1);
-                Asked::Answer(not_confirmed())
+                Asked::Answer(not_confirmed(&self.unsaid))
             }
             // Nothing happened the first time, so the same action may be tried again under the same key; with the yes it
             // had, if that still holds.

@@ -172,11 +172,15 @@ pub(super) fn committed() -> CallEvent {
 }
 
 pub(super) fn called(name: &str, tool_call: &str) -> CallEvent {
+    called_with(name, tool_call, "{}")
+}
+
+pub(super) fn called_with(name: &str, tool_call: &str, arguments: &str) -> CallEvent {
     engine(EngineEvent::ToolCalled {
         response: "r1".into(),
         tool_call: tool_call.into(),
         name: name.into(),
-        arguments: "{}".into(),
+        arguments: arguments.into(),
     })
 }
 

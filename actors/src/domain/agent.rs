@@ -320,6 +320,16 @@ pub struct HttpTool {
     pub confirm: bool,
     /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
     pub repeatable: bool,
+    /// Whether it is told the number that rings; `None`: nothing was said about it.
+    pub tell_caller: Option<bool>,
+}
+
+impl HttpTool {
+    /// Whether each request says who asks: over `https` unless it is said not to, in the clear only where it is said.
+    #[must_use]
+    pub fn tells_caller(&self) -> bool {
+        self.tell_caller.unwrap_or_else(|| self.url.starts_with("https://"))
+    }
 }
 
 /// A text that does not print.
@@ -355,6 +365,8 @@ pub struct McpServer {
     pub url: Arc<str>,
     /// Sent with each request.
     pub headers: Vec<(Arc<str>, Hidden)>,
+    /// Whether each call of a tool says who asks.
+    pub tell_caller: bool,
     /// The tools that are offered, whatever else it lists.
     pub tools: Vec<McpTool>,
 }

@@ -33,6 +33,8 @@ pub struct Calendar {
     pub notice: u16,
     /// How many days ahead.
     pub days_ahead: u16,
+    /// How many appointments to come one number may have, 1 to 50.
+    pub max_open: u16,
 }
 
 /// A time that somebody is taken.
@@ -177,6 +179,7 @@ mod tests {
             step: 30,
             notice: 60,
             days_ahead: 30,
+            max_open: 5,
         }
     }
 

@@ -154,6 +154,8 @@ pub struct Understanding {
 pub enum Yes {
     /// A clear yes.
     Said,
+    /// A clear yes to all that was asked: "haan, dono".
+    ToAll,
     /// A no.
     Refused,
     /// Neither, or not clearly.

@@ -38,6 +38,14 @@ static DOUBT: LazyLock<Words> = LazyLock::new(|| {
     )
 });
 
+/// All that was asked, where it was more than one thing.
+static ALL: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact("dono donon both all sab sabhi saare sare teeno teenon everything दोनों दोनो सब सभी सारे तीनों")
+});
+/// Behind such a word these make another meaning of it: "sab theek hai", "all right".
+static WELL: LazyLock<Words> =
+    LazyLock::new(|| Words::exact("theek thik sahi right good ok okay badhiya ठीक सही अच्छा"));
+
 /// What a turn is as an answer, given what it was taken to want.
 pub(super) fn answer(tokens: &[Token], intent: IntentKind) -> Yes {
     let Some(first) = tokens.first() else { return Yes::Neither };
@@ -50,11 +58,20 @@ pub(super) fn answer(tokens: &[Token], intent: IntentKind) -> Yes {
     }
     let agreed = plainly_done || intent == IntentKind::Affirm || YES.has(first);
     let clear = !refused && !DOUBT.any(tokens) && tokens.len() <= YES_WORDS_MAX;
-    if agreed && clear { Yes::Said } else { Yes::Neither }
+    match (agreed && clear, to_all(tokens)) {
+        (true, true) => Yes::ToAll,
+        (true, false) => Yes::Said,
+        (false, _) => Yes::Neither,
+    }
 }
 
 fn all_do(tokens: &[Token]) -> bool {
-    tokens.iter().all(|token| DO.has(token) || YES.has(token))
+    tokens.iter().all(|token| DO.has(token) || YES.has(token) || ALL.has(token))
+}
+
+fn to_all(tokens: &[Token]) -> bool {
+    let well = |at: usize| tokens.get(at + 1).is_some_and(|next| WELL.has(next));
+    tokens.iter().enumerate().any(|(at, token)| ALL.has(token) && !well(at))
 }
 
 #[cfg(test)]
@@ -112,6 +129,7 @@ mod tests {
             "don't",
             "haan nahi",
             "ruko",
+            "nahi dono mat karo",
         ] {
             assert_eq!(said(text), Yes::Refused, "{text}");
         }
@@ -131,6 +149,25 @@ mod tests {
             "theek hai lekin abhi mat karna kal bataunga main aapko",
         ] {
             assert_eq!(said(text), Yes::Neither, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_yes_may_be_one_to_all_that_was_asked() {
+        for text in [
+            "haan dono",
+            "dono kar do",
+            "haan ji dono kar dijiye",
+            "both please",
+            "yes both",
+            "yes all of them",
+            "हाँ दोनों",
+            "haan sab cancel kar do",
+        ] {
+            assert_eq!(said(text), Yes::ToAll, "{text}");
+        }
+        for text in ["haan sab theek hai", "all right"] {
+            assert_ne!(said(text), Yes::ToAll, "{text}");
         }
     }
 }

@@ -20,6 +20,7 @@ mod lex;
 pub mod model;
 mod named;
 pub mod own;
+mod particulars;
 mod quantity;
 mod vocabulary;
 mod when;
@@ -28,7 +29,7 @@ mod words;
 
 use chrono::NaiveDateTime;
 
-pub use telling::tells_of;
+pub use telling::{names_of, points_at, tells_of, to_be_told, untold};
 
 use crate::domain::{IntentKind, Understanding};
 use model::Model;

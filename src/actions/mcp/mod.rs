@@ -148,8 +148,7 @@ impl Mcp {
         let until = Instant::now() + tool.deadline;
         let arguments = &*request.arguments;
         let idempotency = &*request.idempotency_key;
-        let meta = json!({ "caly/idempotencyKey": idempotency });
-        let params = json!({ "name": &*tool.listed_as, "arguments": arguments, "_meta": meta });
+        let params = json!({ "name": &*tool.listed_as, "arguments": arguments, "_meta": meta(server, request) });
         let headers = [("idempotency-key", idempotency.to_owned()), ("x-caly-call", request.facts.call.to_string())];
         let whose = (request.facts.client, key(server));
         let mut lost = false;
@@ -326,6 +325,16 @@ pub fn tool_of(request: &ActionRequest) -> Option<(McpServer, McpTool)> {
 
 fn wanted(server: &McpServer) -> BTreeSet<Arc<str>> {
     server.tools.iter().map(|tool| Arc::clone(&tool.listed_as)).collect()
+}
+
+/// Beside what is asked for: the key under which it is done once, and who asks.
+fn meta(server: &McpServer, request: &ActionRequest) -> Value {
+    let (key, call) = (&*request.idempotency_key, request.facts.call.to_string());
+    let mut meta = json!({ "caly/idempotencyKey": key, "caly/callId": call });
+    if server.tell_caller {
+        meta["caly/caller"] = json!(super::signing::caller(&request.facts.caller));
+    }
+    meta
 }
 
 /// What writes and does not heed its key is sent once.

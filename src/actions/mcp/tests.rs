@@ -139,6 +139,20 @@ async fn a_tool_answers_in_either_form_and_revision_in_one_session() {
 }
 
 #[actix_rt::test]
+async fn a_server_is_told_who_asks_and_of_which_call_unless_it_shall_not_be() {
+    let mut desk = Desk::open(strict(), both()).await;
+    for (told, caller) in [(true, Some("+919876543210".to_owned())), (false, None)] {
+        let mut agent = Agent::clone(&desk.agent);
+        agent.mcp_servers[0].tell_caller = told;
+        desk.agent = Arc::new(agent);
+        assert!(desk.find().await.is_ok());
+        // The simulated server complains where the call is told in one place and not in the other.
+        assert_eq!(desk.simulated.callers().last(), Some(&caller));
+    }
+    desk.is_content();
+}
+
+#[actix_rt::test]
 async fn a_session_that_is_lost_is_opened_anew_and_what_was_asked_is_done_once() {
     for lost_is_400 in [false, true] {
         let desk = Desk::open(strict(), both()).await;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Shopify;
 use super::answer::Fault;
-use super::authorise::{Barred, Claim, Proven, Purpose, judge};
+use super::authorise::{Barred, Claim, Guess, Proven, Purpose, judge};
 use super::client::Door;
 use super::order::Order;
 use super::wire;
@@ -147,16 +147,16 @@ impl Asked<'_> {
         if let Some(order) = self.known(&number) {
             return Ok(order);
         }
-        let key = (self.door.client, number.clone());
-        let call = self.request.facts.call;
+        let (call, client) = (self.request.facts.call, self.door.client);
+        let guess = Guess { call, client, caller: self.claim.number.as_ref(), order: &number };
         let facts = self.claim.has_facts();
         // Counted before it is known to be wrong: several may be tried at once.
-        let open = self.shop.guesses().begin(call, &key, facts, Instant::now());
+        let open = self.shop.guesses().begin(guess, facts, Instant::now());
         let data = self.read(wire::ORDERS, json!({ "query": format!("name:\"{number}\"") })).await;
         let orders = data.and_then(|data| wire::orders(&data).map_err(misread));
         let found = orders.map(|orders| self.theirs(&orders, &number, open));
         if facts && open && !matches!(found, Ok(None)) {
-            self.shop.guesses().forgive(call, &key);
+            self.shop.guesses().forgive(guess);
         }
         match found? {
             Some(order) => Ok(order),

@@ -16,8 +16,14 @@ use super::order::Order;
 const WRONG_PER_CALL: u32 = 3;
 /// Wrong facts about one order number in an hour, over all calls: who hangs up and rings again is not given new tries.
 const WRONG_PER_ORDER: u32 = 10;
-const ORDER_WINDOW: Duration = Duration::from_secs(3600);
-/// Calls and order numbers remembered of each; the oldest is forgotten first.
+/// Wrong facts from one number in an hour, over all calls and order numbers of a client; all callers who withhold theirs count
+/// as one, for they cannot be told apart.
+const WRONG_PER_NUMBER: u32 = 6;
+const WRONG_WITHHELD: u32 = 30;
+/// Wrong facts at one client in an hour, whoever rings: many numbers that try one fact each are one who tries many.
+const WRONG_PER_CLIENT: u32 = 300;
+const WINDOW: Duration = Duration::from_secs(3600);
+/// Calls, order numbers, calling numbers and clients remembered of each; the oldest is forgotten first.
 const REMEMBERED: usize = 10_000;
 
 /// What the caller is known by.
@@ -126,29 +132,58 @@ fn same_code(one: &str, other: &str) -> bool {
     fold(one).len() >= 4 && fold(one) == fold(other)
 }
 
-/// Wrong facts, by call and by order number. Plain data with the time as an argument.
+/// What wrong facts are counted by.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guess<'a> {
+    pub call: CallId,
+    pub client: ClientId,
+    /// The number that rings.
+    pub caller: Option<&'a PhoneNumber>,
+    /// The order number asked for, whether there is such an order or not.
+    pub order: &'a str,
+}
+
+/// Wrong facts, by call, by order number, by calling number and by client. Plain data with the time as an argument.
 #[derive(Default, Debug)]
 pub(super) struct Guesses {
     calls: Tally<CallId>,
     orders: Tally<(ClientId, String)>,
+    callers: Tally<(ClientId, Option<PhoneNumber>)>,
+    clients: Tally<ClientId>,
 }
 
 impl Guesses {
-    /// An order number is asked for, with facts or without. Tells whether facts still count in this call and for this number;
-    /// if so, they are taken for wrong until they are forgiven. Whether there is such an order makes no difference.
-    pub(super) fn begin(&mut self, call: CallId, order: &(ClientId, String), facts: bool, now: Instant) -> bool {
-        let open = self.calls.count(&call, now) < WRONG_PER_CALL && self.orders.count(order, now) < WRONG_PER_ORDER;
+    /// An order number is asked for, with facts or without. Tells whether facts still count in this call, for this number, from
+    /// this caller and at this client; if so, they are taken for wrong until they are forgiven.
+    pub(super) fn begin(&mut self, guess: Guess<'_>, facts: bool, now: Instant) -> bool {
+        let (order, caller) = guess.keys();
+        let of_caller = if guess.caller.is_some() { WRONG_PER_NUMBER } else { WRONG_WITHHELD };
+        let open = self.calls.count(&guess.call, now) < WRONG_PER_CALL
+            && self.orders.count(&order, now) < WRONG_PER_ORDER
+            && self.callers.count(&caller, now) < of_caller
+            && self.clients.count(&guess.client, now) < WRONG_PER_CLIENT;
         if facts && open {
-            self.calls.add(call, now);
-            self.orders.add(order.clone(), now);
+            self.calls.add(guess.call, now);
+            self.orders.add(order, now);
+            self.callers.add(caller, now);
+            self.clients.add(guess.client, now);
         }
         open
     }
 
     /// They were right after all, or could not be looked up.
-    pub(super) fn forgive(&mut self, call: CallId, order: &(ClientId, String)) {
-        self.calls.take_back(&call);
-        self.orders.take_back(order);
+    pub(super) fn forgive(&mut self, guess: Guess<'_>) {
+        let (order, caller) = guess.keys();
+        self.calls.take_back(&guess.call);
+        self.orders.take_back(&order);
+        self.callers.take_back(&caller);
+        self.clients.take_back(&guess.client);
+    }
+}
+
+impl Guess<'_> {
+    fn keys(&self) -> ((ClientId, String), (ClientId, Option<PhoneNumber>)) {
+        ((self.client, self.order.to_owned()), (self.client, self.caller.cloned()))
     }
 }
 
@@ -163,7 +198,7 @@ impl<K> Default for Tally<K> {
 
 impl<K: Hash + Eq + Clone> Tally<K> {
     fn count(&self, key: &K, now: Instant) -> u32 {
-        let recent = |(_, since): &&(u32, Instant)| now.saturating_duration_since(*since) < ORDER_WINDOW;
+        let recent = |(_, since): &&(u32, Instant)| now.saturating_duration_since(*since) < WINDOW;
         self.0.get(key).filter(recent).map_or(0, |(count, _)| *count)
     }
 
@@ -176,7 +211,7 @@ impl<K: Hash + Eq + Clone> Tally<K> {
     fn add(&mut self, key: K, now: Instant) {
         let count = self.count(&key, now);
         if self.0.len() >= REMEMBERED && !self.0.contains_key(&key) {
-            self.0.retain(|_, (_, since)| now.saturating_duration_since(*since) < ORDER_WINDOW);
+            self.0.retain(|_, (_, since)| now.saturating_duration_since(*since) < WINDOW);
             let oldest = self.0.iter().min_by_key(|(_, (_, since))| *since).map(|(key, _)| key.clone());
             if let Some(oldest) = oldest.filter(|_| self.0.len() >= REMEMBERED) {
                 self.0.remove(&oldest);

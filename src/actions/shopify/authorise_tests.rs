@@ -108,23 +108,53 @@ fn what_is_worth_more_than_the_limit_is_read_but_not_changed() {
 fn wrong_facts_count_in_a_call_and_for_an_order() {
     let (start, mut guesses) = (Instant::now(), Guesses::default());
     let client = ClientId(Uuid::nil());
-    let order = |number: &str| (client, number.to_owned());
+    let guess = |call, order| Guess { call, client, caller: None, order };
     let call = CallId::new();
     for wrong in 0..WRONG_PER_CALL {
         // One that was right in between changes nothing.
-        assert!(guesses.begin(call, &order("7"), true, start), "after {wrong}");
-        guesses.forgive(call, &order("7"));
-        assert!(guesses.begin(call, &order("1042"), true, start), "after {wrong}");
-        assert!(guesses.begin(call, &order("1042"), false, start) == (wrong + 1 < WRONG_PER_CALL), "nothing was told");
+        assert!(guesses.begin(guess(call, "7"), true, start), "after {wrong}");
+        guesses.forgive(guess(call, "7"));
+        assert!(guesses.begin(guess(call, "1042"), true, start), "after {wrong}");
+        assert!(guesses.begin(guess(call, "1042"), false, start) == (wrong + 1 < WRONG_PER_CALL), "nothing was told");
     }
-    assert!(!guesses.begin(call, &order("1042"), true, start) && !guesses.begin(call, &order("7"), true, start));
-    assert!(guesses.begin(CallId::new(), &order("1042"), false, start), "another call has its own");
+    assert!(!guesses.begin(guess(call, "1042"), true, start) && !guesses.begin(guess(call, "7"), true, start));
+    assert!(guesses.begin(guess(CallId::new(), "1042"), false, start), "another call has its own");
     for _ in WRONG_PER_CALL..WRONG_PER_ORDER {
-        assert!(guesses.begin(CallId::new(), &order("1042"), true, start));
+        assert!(guesses.begin(guess(CallId::new(), "1042"), true, start));
     }
-    assert!(!guesses.begin(CallId::new(), &order("1042"), true, start), "over all calls");
-    assert!(guesses.begin(CallId::new(), &order("1043"), true, start));
-    assert!(guesses.begin(CallId::new(), &order("1042"), true, start + ORDER_WINDOW));
+    assert!(!guesses.begin(guess(CallId::new(), "1042"), true, start), "over all calls");
+    assert!(guesses.begin(guess(CallId::new(), "1043"), true, start));
+    assert!(guesses.begin(guess(CallId::new(), "1042"), true, start + WINDOW));
+}
+
+#[test]
+fn wrong_facts_count_for_the_number_that_rings_over_all_its_calls_and_orders() {
+    let (start, client, other) = (Instant::now(), ClientId(Uuid::nil()), ClientId::new());
+    let (meera, arjun) = (PhoneNumber::parse(MEERA).unwrap(), PhoneNumber::parse(ARJUN).unwrap());
+    for (caller, limit) in [(Some(&meera), WRONG_PER_NUMBER), (None, WRONG_WITHHELD)] {
+        let mut guesses = Guesses::default();
+        let orders: Vec<String> = (0..=limit).map(|order| order.to_string()).collect();
+        let guess = |client, caller, order| Guess { call: CallId::new(), client, caller, order };
+        for order in &orders[1..] {
+            assert!(guesses.begin(guess(client, caller, order), true, start), "{caller:?} {order}");
+        }
+        assert!(!guesses.begin(guess(client, caller, &orders[0]), true, start), "{caller:?}: in a call of its own");
+        assert!(guesses.begin(guess(other, caller, &orders[0]), true, start), "{caller:?}: another client");
+        assert!(guesses.begin(guess(client, Some(&arjun), &orders[0]), true, start), "{caller:?}: another number");
+        assert!(guesses.begin(guess(client, caller, &orders[0]), true, start + WINDOW), "{caller:?}: an hour later");
+    }
+}
+
+#[test]
+fn wrong_facts_of_many_numbers_count_for_their_client() {
+    let (start, client, mut guesses) = (Instant::now(), ClientId(Uuid::nil()), Guesses::default());
+    let number = |last: u32| PhoneNumber::parse(&format!("+9198000{last:05}")).unwrap();
+    let mut ask = |client, last: u32| {
+        let (caller, order) = (number(last), last.to_string());
+        guesses.begin(Guess { call: CallId::new(), client, caller: Some(&caller), order: &order }, true, start)
+    };
+    assert!((0..WRONG_PER_CLIENT).all(|last| ask(client, last)));
+    assert!(!ask(client, WRONG_PER_CLIENT) && ask(ClientId::new(), WRONG_PER_CLIENT));
 }
 
 #[test]

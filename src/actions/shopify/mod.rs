@@ -8,6 +8,7 @@
 //! | `authorise` | who may see and who may change an order |
 //! | `reading`, `cancel`, `address`, `returns`, `goods` | one thing each that callers want |
 //! | `telling`, `order` | orders in words that can be said |
+//! | `states` | which state a PIN code lies in |
 //! | `client` | asking a shop within a deadline; `limiter`, `breaker`, `cache`, `answer` are its parts |
 //! | `wire` | Shopify's documents and shapes, seen by nobody else |
 
@@ -24,6 +25,7 @@ mod limiter;
 mod order;
 mod reading;
 mod returns;
+mod states;
 mod telling;
 mod tools;
 mod wire;
@@ -152,6 +154,7 @@ impl Asked<'_> {
         Some(match (&*self.request.name, self.request.step) {
             ("find_orders", _) => self.find_orders().await,
             ("order_status", _) => self.order_status().await,
+            ("refund_status", _) => self.refund_status().await,
             ("find_products", _) => self.find_products().await,
             ("cancel_order", Step::Plan) => self.plan_cancel().await,
             ("change_address", Step::Plan) => self.plan_address().await,

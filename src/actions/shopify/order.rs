@@ -81,6 +81,18 @@ pub(super) struct Order {
     pub parcels: Vec<Parcel>,
 }
 
+/// Money that went back, or is to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Refund {
+    pub at: Option<DateTime<Utc>>,
+    pub amount: Money,
+    /// `SUCCESS`, `PENDING`, `FAILURE` …; empty where no money moves.
+    pub status: String,
+    /// What it was paid with and goes back to.
+    pub way: String,
+    pub lines: Vec<Line>,
+}
+
 /// Something that is sold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Product {

@@ -3,9 +3,10 @@
 use caly_actors::ports::ActionError;
 use serde_json::{Value, json};
 
-use super::asked::Asked;
+use super::asked::{Asked, misread};
 use super::order::Order;
 use super::telling::plain;
+use super::wire;
 
 impl Asked<'_> {
     pub(super) async fn find_orders(&self) -> Result<Value, ActionError> {
@@ -29,6 +30,21 @@ impl Asked<'_> {
             told["other_orders"] = json!(others.iter().map(|order| plain(&order.name)).collect::<Vec<_>>());
         }
         Ok(told)
+    }
+
+    /// Money that went back. What goes back is decided by the shop's people: nothing here moves any.
+    pub(super) async fn refund_status(&self) -> Result<Value, ActionError> {
+        let order = match self.text("order_number") {
+            Some(number) => self.named(number).await?,
+            None => {
+                let orders = self.own().await?;
+                let refunded = |order: &&Order| matches!(order.payment.as_str(), "REFUNDED" | "PARTIALLY_REFUNDED");
+                let meant = orders.iter().find(refunded).or_else(|| orders.first());
+                meant.cloned().ok_or_else(|| super::asked::refused("which order?"))?
+            }
+        };
+        let data = self.read(wire::REFUNDS, json!({ "id": order.id })).await?;
+        Ok(self.refunds(&order, &wire::refunds(&data).map_err(misread)?))
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, FixedOffset};
 use serde_json::{Value, json};
 
 use super::asked::Asked;
-use super::order::{Order, Parcel, Step};
+use super::order::{Line, Order, Parcel, Refund, Step};
 
 /// Longest text of the shop's that is told: a courier's name, a city, a title.
 const TEXT_MAX: usize = 80;
@@ -48,7 +48,41 @@ fn step_words(status: &str) -> &'static str {
     }
 }
 
+/// How far the money of a refund has come, in words.
+fn money_back(refund: &Refund) -> &'static str {
+    match refund.status.as_str() {
+        _ if refund.amount.hundredths <= 0 => "no money was to go back",
+        "SUCCESS" => "the shop has sent it; the bank may take some days to show it",
+        "PENDING" | "AWAITING_RESPONSE" | "" => "it is being sent",
+        _ => "it did not go through: offer a person",
+    }
+}
+
 impl Asked<'_> {
+    /// What went back of an order.
+    pub(super) fn refunds(&self, order: &Order, refunds: &[Refund]) -> Value {
+        let one = |refund: &Refund| {
+            let mut told = json!({ "amount": refund.amount.said(), "state": money_back(refund) });
+            if let Some(at) = refund.at {
+                told["on"] = json!(day(self.local(at)));
+            }
+            if !refund.way.is_empty() && refund.amount.hundredths > 0 {
+                told["how"] = json!(format!("back the way it was paid: {}", plain(&refund.way)));
+            }
+            if !refund.lines.is_empty() {
+                told["for"] = json!(refund.lines.iter().map(Line::said).map(|line| plain(&line)).collect::<Vec<_>>());
+            }
+            told
+        };
+        let mut told = json!({ "order": plain(&order.name), "payment": payment(order),
+            "refunds": refunds.iter().map(one).collect::<Vec<_>>() });
+        if refunds.is_empty() {
+            told["then"] =
+                json!("nothing was refunded; whether anything will be is for the shop's people: offer a person");
+        }
+        told
+    }
+
     /// For a list.
     pub(super) fn brief(&self, order: &Order) -> Value {
         let mut told = json!({

@@ -9,8 +9,16 @@ use serde_json::{Value, json};
 use crate::actions::ONCE;
 
 /// The tools of this room, in the order they are offered.
-pub const TOOLS: [&str; 7] =
-    ["find_orders", "order_status", "cancel_order", "change_address", "start_return", "find_products", "draft_order"];
+pub const TOOLS: [&str; 8] = [
+    "find_orders",
+    "order_status",
+    "refund_status",
+    "cancel_order",
+    "change_address",
+    "start_return",
+    "find_products",
+    "draft_order",
+];
 /// What reads is told within this time, or not at all.
 const READ: Duration = Duration::from_secs(8);
 /// What changes something may have to wait for the shop to carry it out.
@@ -61,23 +69,30 @@ fn described(name: &str) -> Option<(&'static str, Value, Vec<&'static str>)> {
             with_facts(json!({ "order_number": number() })),
             vec![],
         ),
+        "refund_status" => (
+            "What was refunded of an order, when and how. Refunds are made by the shop's people: for one that is wished for offer a \
+             person. Without a number: the caller's latest order with a refund.",
+            with_facts(json!({ "order_number": number() })),
+            vec![],
+        ),
         "cancel_order" => (
             "Cancel an order of the caller that has not been sent. It answers what to read back before anything is changed.",
             with_facts(json!({ "order_number": number(), "reason": text("in a few words") })),
             vec!["order_number"],
         ),
         "change_address" => (
-            "Send an order that has not been sent to another address. It answers what to read back before anything is changed.",
+            "Send an order that has not been sent to another address, or to another person at the same one (then the name alone). \
+             It answers what to read back before anything is changed.",
             with_facts(json!({
                 "order_number": number(),
                 "address1": text("house and street"),
                 "address2": text("area or landmark"),
                 "city": text("city"),
-                "province_code": text("state, as MH"),
+                "province_code": text("state, as MH, if the caller tells it or is asked for it"),
                 "zip": text("PIN code of the new address"),
                 "name": text("for whom, if for somebody else"),
             })),
-            vec!["order_number", "address1", "city", "zip"],
+            vec!["order_number"],
         ),
         "start_return" => (
             "Ask the shop to take an order back, or some of it. It answers what to read back before anything is changed.",

@@ -2,12 +2,16 @@
 //!
 //! Words that may be new with any version (states, stages) are read as texts; what is absent or `null` is empty.
 
+mod refunds;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::cache::About;
 use super::order::{self, Draft, Money, Order, Parcel, Product, Returnable, Step, Variant};
+
+pub(super) use refunds::{REFUNDS, refunds};
 
 /// A document with what is known of it.
 #[derive(Clone, Copy, Debug)]

@@ -91,6 +91,7 @@ mod tests {
             name: "crm".into(),
             url: simulated.url.as_str().into(),
             headers: vec![("authorization".into(), Hidden::new(&format!("Bearer {token}")))],
+            tell_caller: false,
             tools: tools.iter().map(tool).collect(),
         }
     }

@@ -41,7 +41,9 @@ pub(super) async fn action_key(store: &Store, slug: &str, as_json: bool, voice: 
     }
     writeln!(
         voice.hints,
-        "Check X-Caly-Signature: t=…,v1=hex(HMAC-SHA256(key, \"t.METHOD.path?query.body\")); refuse a t over 5 minutes old."
+        "Check X-Caly-Signature: t=…,v1=…,v2=…: v2 is hex(HMAC-SHA256(key, text)) of the lines v2, t, METHOD, path?query, \
+         X-Caly-Caller, X-Caly-Call, Idempotency-Key and the body; refuse a t over 5 minutes old. v1, of \
+         \"t.METHOD.path?query.body\", does not cover who asks."
     )?;
     audit(store, "action_key_shown", Some(ClientId(id)), json!({}), voice.hints).await
 }

@@ -1,5 +1,4 @@
 //! `caly sim mcp`: the simulated MCP server as a server of its own.
-#![allow(clippy::print_stdout, reason = "results of a command go to stdout")]
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -9,6 +8,7 @@ use anyhow::Context as _;
 use clap::builder::PossibleValuesParser;
 use serde_json::json;
 
+use super::super::output::say;
 use super::told;
 use crate::sim::mcp::{McpFaults, McpOptions, serve};
 
@@ -65,12 +65,12 @@ pub(super) async fn run(args: McpArgs) -> anyhow::Result<ExitCode> {
     let server =
         serve(options).await.with_context(|| format!("cannot listen on {bind}: choose another address with --port"))?;
     if args.json {
-        println!("{}", json!({ "url": server.url, "token": args.token, "tools": ["find_lead", "create_lead"] }));
+        say!("{}", json!({ "url": server.url, "token": args.token, "tools": ["find_lead", "create_lead"] }));
     } else {
         let headers = args.token.map(|token| format!("\"headers\": {{\"authorization\": \"Bearer {token}\"}}, "));
-        println!("simulated MCP server at {}  (end with ctrl-c)", server.url);
-        println!("let Caly use it: CALY__ACTIONS__TRUSTED_HOSTS={}", server.address);
-        println!(
+        say!("simulated MCP server at {}  (end with ctrl-c)", server.url);
+        say!("let Caly use it: CALY__ACTIONS__TRUSTED_HOSTS={}", server.address);
+        say!(
             "in an agent's settings: \"mcp_servers\": [{{\"name\": \"crm\", \"url\": \"{}\", {}\"tools\": \
              {{\"find_lead\": {{\"writes\": false}}, \"create_lead\": {{\"writes\": true, \"repeatable\": true}}}}}}]",
             server.url,
@@ -79,6 +79,6 @@ pub(super) async fn run(args: McpArgs) -> anyhow::Result<ExitCode> {
     }
     tokio::signal::ctrl_c().await.context("cannot wait for ctrl-c")?;
     server.stop().await;
-    println!("{}", json!({ "leads": server.leads(), "sessions": server.sessions().0 }));
+    say!("{}", json!({ "leads": server.leads(), "sessions": server.sessions().0 }));
     Ok(told(&server.violations()))
 }

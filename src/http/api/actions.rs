@@ -16,7 +16,7 @@ use crate::store::rows::{ActionRow, Page};
 
 const STATES: [&str; 7] = ["proposed", "confirmed", "withdrawn", "running", "done", "failed", "unknown"];
 
-/// What was done because of calls, newest first; wishes to be called back are those named `request_callback`.
+/// What was done because of calls, newest first; wishes to be called back have a list of their own, `/api/v1/callbacks`.
 #[utoipa::path(get, path = "/api/v1/actions", tag = "actions", security(("key" = [])),
     params(
         ("name" = Option<String>, Query, description = "Name in the catalogue, as `request_callback`"),

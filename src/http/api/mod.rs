@@ -10,6 +10,8 @@ mod appointments;
 mod audit;
 pub mod auth;
 mod body;
+mod calendar;
+mod callbacks;
 mod calls;
 mod clients;
 mod customers;
@@ -84,6 +86,7 @@ pub fn configure(routes: &mut web::ServiceConfig) {
 fn resources() -> Vec<(&'static str, Resource)> {
     let at = |path, methods| only(web::resource(path), methods);
     let mut resources = of_callers();
+    resources.extend(of_clients());
     resources.extend([
         ("/calls", at("/calls", "GET").route(web::get().to(calls::list_calls))),
         ("/calls/{id}", at("/calls/{id}", "GET").route(web::get().to(calls::get_call))),
@@ -93,22 +96,6 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("/actions/{id}/approve", at("/actions/{id}/approve", "POST").route(web::post().to(actions::approve_action))),
         ("/actions/{id}/retry", at("/actions/{id}/retry", "POST").route(web::post().to(actions::retry_action))),
         ("/actions/{id}/cancel", at("/actions/{id}/cancel", "POST").route(web::post().to(actions::cancel_action))),
-        (
-            "/clients",
-            at("/clients", "GET, POST")
-                .route(web::get().to(clients::list_clients))
-                .route(web::post().to(clients::create_client)),
-        ),
-        (
-            "/clients/{id}",
-            at("/clients/{id}", "GET, PATCH")
-                .route(web::get().to(clients::get_client))
-                .route(web::patch().to(clients::change_client)),
-        ),
-        (
-            "/clients/{id}/webhook-key",
-            at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
-        ),
         (
             "/numbers",
             at("/numbers", "GET, POST")
@@ -147,6 +134,41 @@ fn resources() -> Vec<(&'static str, Resource)> {
     resources
 }
 
+/// Clients, and parts of how they are served.
+fn of_clients() -> Vec<(&'static str, Resource)> {
+    let at = |path, methods| only(web::resource(path), methods);
+    vec![
+        (
+            "/clients",
+            at("/clients", "GET, POST")
+                .route(web::get().to(clients::list_clients))
+                .route(web::post().to(clients::create_client)),
+        ),
+        (
+            "/clients/{id}",
+            at("/clients/{id}", "GET, PATCH")
+                .route(web::get().to(clients::get_client))
+                .route(web::patch().to(clients::change_client)),
+        ),
+        (
+            "/clients/{id}/webhook-key",
+            at("/clients/{id}/webhook-key", "POST").route(web::post().to(clients::rotate_webhook_key)),
+        ),
+        (
+            "/clients/{id}/services",
+            at("/clients/{id}/services", "GET, PUT")
+                .route(web::get().to(calendar::get_services))
+                .route(web::put().to(calendar::put_services)),
+        ),
+        (
+            "/clients/{id}/hours",
+            at("/clients/{id}/hours", "GET, PUT")
+                .route(web::get().to(calendar::get_hours))
+                .route(web::put().to(calendar::put_hours)),
+        ),
+    ]
+}
+
 /// What callers left behind.
 fn of_callers() -> Vec<(&'static str, Resource)> {
     let at = |path, methods| only(web::resource(path), methods);
@@ -159,6 +181,9 @@ fn of_callers() -> Vec<(&'static str, Resource)> {
             "/appointments/{id}/cancel",
             at("/appointments/{id}/cancel", "POST").route(web::post().to(appointments::cancel_appointment)),
         ),
+        ("/callbacks", at("/callbacks", "GET").route(web::get().to(callbacks::list_callbacks))),
+        ("/callbacks/{id}", at("/callbacks/{id}", "GET").route(web::get().to(callbacks::get_callback))),
+        ("/callbacks/{id}/done", at("/callbacks/{id}/done", "POST").route(web::post().to(callbacks::callback_done))),
         ("/customers", at("/customers", "GET").route(web::get().to(customers::list_customers))),
         (
             "/customers/{id}",

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 
 use super::super::problem::Problem;
 use super::{
-    actions, agents, analytics, appointments, audit, calls, clients, customers, events, ics, keys, numbers,
-    suppressions,
+    actions, agents, analytics, appointments, audit, calendar, callbacks, calls, clients, customers, events, ics, keys,
+    numbers, suppressions,
 };
 use crate::http::health;
 
@@ -48,6 +48,10 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         clients::create_client,
         clients::change_client,
         clients::rotate_webhook_key,
+        calendar::get_services,
+        calendar::put_services,
+        calendar::get_hours,
+        calendar::put_hours,
         numbers::list_numbers,
         numbers::get_number,
         numbers::add_number,
@@ -63,6 +67,9 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         appointments::cancel_appointment,
         ics::list_appointments_ics,
         ics::get_appointment_ics,
+        callbacks::list_callbacks,
+        callbacks::get_callback,
+        callbacks::callback_done,
         customers::list_customers,
         customers::get_customer,
         customers::change_customer,
@@ -95,7 +102,8 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
                 "A key made by `caly key create` or `POST /api/v1/keys`. Its role: `viewer` reads, `operator` also \
-                 steers calls and looks after appointments, customers and numbers that are not rung, `admin` does everything. \
+                 steers calls and looks after appointments, call-backs, customers and numbers that are not rung, \
+                 `admin` does everything. \
                  A key of one client sees and changes only that client; what \
                  belongs to others answers 404.",
             ))

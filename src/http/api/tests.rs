@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod acting;
+mod calendar;
+mod callbacks;
 mod changes;
 mod customers;
 mod described;

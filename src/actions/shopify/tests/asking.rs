@@ -176,6 +176,48 @@ async fn a_client_without_a_shop_is_told_to_nobody_but_its_operator() {
     assert!(refusal(desk.ask(MEERA, "order_status", json!({})).await).contains("offer a person"));
 }
 
+#[actix_rt::test]
+async fn what_was_refunded_is_told_with_when_how_and_whether_it_went_through() {
+    let money = |amount: &str| json!({ "shopMoney": { "amount": amount, "currencyCode": "INR" } });
+    let refund = |amount: &str, status: Option<&str>| {
+        let ways: Vec<Value> = status
+            .map(|status| json!({ "status": status, "formattedGateway": "Razorpay", "processedAt": "2026-11-27T20:00:00Z" }))
+            .into_iter()
+            .collect();
+        let line = json!({ "quantity": 1, "lineItem": { "title": "Kurta", "variantTitle": "M" } });
+        json!({ "createdAt": "2026-11-26T06:30:00Z", "totalRefundedSet": money(amount),
+            "refundLineItems": { "nodes": [line] }, "transactions": { "nodes": ways } })
+    };
+    let paid_back = json!({ "displayFinancialStatus": "PARTIALLY_REFUNDED", "refunds": [
+        refund("500.00", Some("SUCCESS")), refund("99.50", Some("PENDING")), refund("1.00", Some("FAILURE")), refund("0.00", None)] });
+    let server = library(vec![
+        order("#1050", MEERA.unwrap(), json!({ "refunds": [] })),
+        order("#1042", MEERA.unwrap(), paid_back),
+    ]);
+    let desk = Desk::at(&server);
+    let told = desk.ask(MEERA, "refund_status", json!({})).await.unwrap();
+    assert_eq!(
+        (&told["order"], &told["payment"]),
+        (&json!("#1042"), &json!("refunded in part")),
+        "the one with a refund"
+    );
+    let first = json!({ "amount": "₹500", "on": "Saturday 28 November", "how": "back the way it was paid: Razorpay",
+        "for": ["1 × Kurta (M)"], "state": "the shop has sent it; the bank may take some days to show it" });
+    assert_eq!(told["refunds"][0], first);
+    for (at, amount, state) in [
+        (1, "₹99.50", "it is being sent"),
+        (2, "₹1", "it did not go through: offer a person"),
+        (3, "₹0", "no money was to go back"),
+    ] {
+        let one = &told["refunds"][at];
+        assert_eq!((&one["amount"], &one["state"]), (&json!(amount), &json!(state)));
+    }
+    assert_eq!((&told["refunds"][3]["on"], &told["refunds"][3]["how"]), (&json!("Thursday 26 November"), &Value::Null));
+    let none = desk.ask(MEERA, "refund_status", json!({ "order_number": "1050" })).await.unwrap();
+    assert_eq!((&none["refunds"], server.writes()), (&json!([]), 0));
+    assert!(none["then"].as_str().unwrap().contains("for the shop's people"), "{none}");
+}
+
 #[test]
 fn tools_are_offered_only_with_a_shop_and_changes_need_a_yes() {
     let with = agent();
@@ -211,6 +253,7 @@ async fn nothing_is_looked_up_that_will_not_be_asked_for() {
         writes: false,
         repeatable: false,
         confirm: false,
+        tell_caller: None,
     };
     for (name, agent, looks) in [
         ("as it is", agent(), true),

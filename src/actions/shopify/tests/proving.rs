@@ -26,7 +26,9 @@ async fn ten_persuasive_ways_open_nothing() {
         json!({ "client": Uuid::nil(), "shop": "a-shop.myshopify.com", "token": TOKEN }),
     ] {
         for (caller, who) in [(ARJUN, "another number"), (None, "a withheld number")] {
-            for name in ["find_orders", "order_status", "cancel_order", "change_address", "start_return"] {
+            for name in
+                ["find_orders", "order_status", "refund_status", "cancel_order", "change_address", "start_return"]
+            {
                 let mut arguments =
                     json!({ "order_number": "1042", "address1": "1 Elsewhere", "city": "Pune", "zip": "411002" });
                 for (key, value) in more.as_object().unwrap() {
@@ -43,7 +45,7 @@ async fn ten_persuasive_ways_open_nothing() {
             }
         }
     }
-    assert_eq!((tried, server.writes()), (14 * 2 * 5 * 3, 0));
+    assert_eq!((tried, server.writes()), (14 * 2 * 6 * 3, 0));
     for heard in server.heard() {
         let query = heard.variables["query"].as_str().unwrap_or_default();
         assert!(matches!(query, "name:\"1042\""), "{query}");
@@ -112,6 +114,25 @@ async fn after_three_wrong_proofs_in_a_call_right_ones_count_no_more() {
     assert!(refusal(tell("7777", "411001").await).starts_with("too many wrong details"));
     let own = desk.ask(MEERA, "order_status", json!({ "order_number": "1042" })).await;
     assert!(own.is_ok(), "the number on the order is proof enough");
+}
+
+#[actix_rt::test]
+async fn who_hangs_up_and_rings_again_is_given_no_new_tries() {
+    let numbers = ["1042", "1043", "1044"];
+    let server =
+        library(numbers.iter().map(|number| order(&format!("#{number}"), MEERA.unwrap(), json!({}))).collect());
+    let mut desk = Desk::at(&server);
+    for call in 0..2 {
+        desk.call = CallId::new();
+        for (number, pin_code) in numbers.into_iter().zip(["400001", "400002", "400003"]) {
+            let told = desk.ask(ARJUN, "order_status", json!({ "order_number": number, "pin_code": pin_code })).await;
+            assert!(refusal(told).starts_with(UNKNOWN), "call {call}, {number}");
+        }
+    }
+    desk.call = CallId::new();
+    let right = json!({ "order_number": "1042", "pin_code": "411001" });
+    assert!(refusal(desk.ask(ARJUN, "order_status", right.clone()).await).starts_with("too many wrong details"));
+    assert!(desk.ask(Some("+919800000000"), "order_status", right).await.is_ok(), "another number has its own");
 }
 
 #[actix_rt::test]

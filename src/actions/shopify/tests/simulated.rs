@@ -133,6 +133,21 @@ async fn what_cannot_be_cancelled_stays_as_it_is() {
     assert_eq!((attempts(&sim, "orderCancel"), sim.effects_of("orderCancel")), (0, 0));
 }
 
+#[actix_rt::test]
+async fn what_was_refunded_is_told_to_whose_order_it_is() {
+    let sim = open(Faults::default()).await;
+    let desk = desk_at(&sim, 5000);
+    let one = json!({ "order_number": "1001" });
+    assert_eq!(desk.ask(ASHA, "refund_status", one.clone()).await.unwrap()["refunds"], json!([]));
+    desk.ask(ASHA, "cancel_order", one.clone()).await.unwrap();
+    desk.shop.changed(ClientId(Uuid::nil()), About::Orders);
+    let told = desk.ask(ASHA, "refund_status", one.clone()).await.unwrap();
+    assert_eq!((&told["payment"], &told["refunds"][0]["amount"]), (&json!("refunded"), &json!("₹2,077")), "{told}");
+    assert!(told["refunds"][0]["state"].as_str().unwrap().starts_with("the shop has sent it"), "{told}");
+    assert!(refusal(desk.ask(RAVI, "refund_status", one).await).starts_with("no such order"));
+    assert_eq!((sim.effects_of("refundCreate"), sim.violations()), (0, vec![]));
+}
+
 /// A change, who asks for it, its mutation and what says that it was done.
 fn changes() -> [(&'static str, Option<&'static str>, Value, &'static str, &'static str); 4] {
     let to = json!({ "order_number": "1001", "address1": "9 Khan Market", "city": "New Delhi", "zip": "110003" });
@@ -214,9 +229,19 @@ async fn an_order_is_sent_elsewhere_and_nothing_of_its_address_is_forgotten() {
         ["address1", "city", "zip", "provinceCode", "firstName", "lastName", "phone"].map(|field| after[field].clone());
     assert_eq!(told, ["9 Khan Market", "New Delhi", "110003", "DL", "Asha", "Verma", ASHA.unwrap()].map(Value::from));
     assert!(refusal(desk.plan(ASHA, "change_address", to).await).contains("already"));
+    let other = json!({ "order_number": "1001", "name": "Rohan Verma" });
+    let plan = desk.plan(ASHA, "change_address", other.clone()).await.unwrap();
+    assert_eq!(plan["change_address"]["name"], "Rohan Verma", "{plan}");
+    desk.ask(ASHA, "change_address", other.clone()).await.unwrap();
+    let last = sim.order("#1001").unwrap()["shippingAddress"].clone();
+    assert_eq!(
+        (&last["firstName"], &last["address1"], &last["zip"]),
+        (&json!("Rohan"), &after["address1"], &after["zip"])
+    );
+    assert!(refusal(desk.plan(ASHA, "change_address", other).await).contains("already"));
     let sent = json!({ "order_number": "1002", "address1": "1 Road", "city": "Hyderabad", "zip": "500001" });
     assert!(refusal(desk.plan(RAVI, "change_address", sent).await).contains("on its way"));
-    assert_eq!((sim.effects_of("orderUpdate"), sim.violations()), (1, vec![]));
+    assert_eq!((sim.effects_of("orderUpdate"), sim.violations()), (2, vec![]));
 }
 
 #[actix_rt::test]

@@ -41,10 +41,11 @@ async fn a_customer_is_found_by_number_put_right_and_forgotten() {
         people: vec!["Asha".to_owned()],
         span: (from, from + TimeDelta::hours(1)),
         caller: Some(number.as_e164().to_owned()),
+        open_max: 5,
         name: Some("Meera Rao".to_owned()),
         key: "b".to_owned(),
     };
-    let booked = world.app.store.book(booking).await.unwrap().unwrap();
+    let booked = world.app.store.book(booking).await.unwrap().booked().unwrap();
     assert_eq!(delete(&door, &path, &operator).await.status, 204);
     assert_eq!(delete(&door, &path, &operator).await.status, 404);
     assert_eq!(get(&door, &list, &operator).await.json()["items"], json!([]));

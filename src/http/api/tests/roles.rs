@@ -50,6 +50,14 @@ const TABLE: &[Row] = &[
     Row("PATCH", "/clients/{id}", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
     Row("POST", "/clients/{id}/webhook-key", Shop, [401, 401, 403, 403, 200, 403, 403, 200]),
     Row("POST", "/clients/{id}/webhook-key", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
+    Row("GET", "/clients/{id}/services", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/clients/{id}/services", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("PUT", "/clients/{id}/services", Shop, [401, 401, 403, 403, 200, 403, 403, 200]),
+    Row("PUT", "/clients/{id}/services", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
+    Row("GET", "/clients/{id}/hours", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/clients/{id}/hours", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("PUT", "/clients/{id}/hours", Shop, [401, 401, 403, 403, 200, 403, 403, 200]),
+    Row("PUT", "/clients/{id}/hours", Other, [401, 401, 403, 403, 200, 403, 403, 404]),
     Row("GET", "/numbers", All, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("POST", "/numbers", Shop, [401, 401, 403, 403, 201, 403, 403, 201]),
     Row("POST", "/numbers", Other, [401, 401, 403, 403, 201, 403, 403, 404]),
@@ -75,6 +83,11 @@ const TABLE: &[Row] = &[
     Row("GET", "/appointments/{id}/ics", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
     Row("POST", "/appointments/{id}/cancel", Shop, [401, 401, 403, 200, 200, 403, 200, 200]),
     Row("POST", "/appointments/{id}/cancel", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
+    Row("GET", "/callbacks", All, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/callbacks/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
+    Row("GET", "/callbacks/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
+    Row("POST", "/callbacks/{id}/done", Shop, [401, 401, 403, 200, 200, 403, 200, 200]),
+    Row("POST", "/callbacks/{id}/done", Other, [401, 401, 403, 200, 200, 403, 404, 404]),
     Row("GET", "/customers", All, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("GET", "/customers/{id}", Shop, [401, 401, 200, 200, 200, 200, 200, 200]),
     Row("GET", "/customers/{id}", Other, [401, 401, 200, 200, 200, 404, 404, 404]),
@@ -102,9 +115,10 @@ const TABLE: &[Row] = &[
 ];
 
 /// Lists that are asked for one client.
-const BY_CLIENT: [(&str, bool); 11] = [
+const BY_CLIENT: [(&str, bool); 12] = [
     ("analytics", false),
     ("appointments", false),
+    ("callbacks", false),
     ("calls", false),
     ("customers", false),
     ("suppressions", false),
@@ -156,6 +170,9 @@ impl Things {
             ("POST", "/clients") => json!({ "slug": format!("c-{}", Uuid::now_v7().simple()), "name": "New" }),
             ("PATCH", "/clients/{id}") => json!({ "name": "Renamed" }),
             ("POST", "/clients/{id}/webhook-key") => json!({}),
+            ("PUT", "/clients/{id}/services") => json!({ "services": [{ "name": "Haircut", "minutes": 30 }] }),
+            ("PUT", "/clients/{id}/hours") => json!({ "hours": { "tue": ["09:00-17:00"] } }),
+            ("POST", "/callbacks/{id}/done") => json!({ "note": "rang, all is well" }),
             ("POST", "/numbers") => json!({ "client": client, "e164": fresh_number().as_e164() }),
             ("PATCH", "/numbers/{id}") => json!({ "label": "front desk" }),
             ("PATCH", "/customers/{id}") => json!({ "name": "Meera", "facts": { "stylist": "Asha" } }),
@@ -231,7 +248,7 @@ async fn a_key_of_one_client_lists_nothing_of_another() {
     let things = Things::new().await;
     let (world, shop, other) = (&things.world, things.world.shop, things.world.other);
     for client in [shop, other] {
-        for path in ["/calls", "/numbers", "/agents", "/customers", "/suppressions"] {
+        for path in ["/calls", "/numbers", "/agents", "/customers", "/suppressions", "/callbacks"] {
             things.thing(path, if client == shop { Shop } else { Other }).await;
         }
     }

@@ -174,6 +174,31 @@ impl World {
         id
     }
 
+    /// A caller who asked to be rung back in a call that is over.
+    pub async fn callback(&self, client: ClientId, caller: &str, arguments: Value) -> uuid::Uuid {
+        let number = caller.is_empty().then_some(Party::Withheld);
+        let caller = number.unwrap_or_else(|| Party::Number(PhoneNumber::parse(caller).unwrap()));
+        let facts = CallFacts { caller, ..facts(client, "shop") };
+        let (call, action) = (facts.call, ActionId::new());
+        let action = Action {
+            id: action,
+            name: "request_callback".into(),
+            idempotency_key: uuid::Uuid::now_v7().to_string().into(),
+            arguments: arguments.to_string().into(),
+            state: ActionState::Done,
+            output: Some(json!({ "noted": true, "at": "2026-11-29T17:00" }).to_string().into()),
+            attempts: 1,
+            started: CallTime::ZERO,
+            changed: CallTime::ZERO,
+        };
+        let id = action.id.0;
+        for entry in [JournalEntry::Admitted(Arc::new(facts)), JournalEntry::Action { call, client, action }] {
+            self.app.recorder.record(SystemTime::now(), entry);
+        }
+        assert!(self.app.recorder.flush(SOON).await);
+        id
+    }
+
     /// A fresh thing of the kind a path is about, so that a request that removes it takes it from no other test row.
     pub async fn thing(&self, path: &str, client: Option<ClientId>) -> uuid::Uuid {
         let (store, owner) = (&self.app.store, client.unwrap_or(self.shop));
@@ -181,7 +206,12 @@ impl World {
             "calls" => self.stored_call(owner).await.0,
             "actions" if path.ends_with("/retry") => self.action(owner, ActionState::Unknown, true).await,
             "actions" => self.action(owner, ActionState::Proposed, true).await,
+            "clients" if path.ends_with("/services") || path.ends_with("/hours") => {
+                store.publish_agent(owner, "test", with_calendar()).await.unwrap();
+                owner.0
+            }
             "clients" => owner.0,
+            "callbacks" => self.callback(owner, "+919876543210", json!({ "when": "kal shaam" })).await,
             "numbers" => store.add_number(owner, &fresh_number(), None).await.unwrap().id,
             "agents" => store.add_agent(owner, "test", json!({}), false).await.unwrap().id,
             "appointments" => {
@@ -194,10 +224,11 @@ impl World {
                     people: vec![uuid::Uuid::now_v7().to_string()],
                     span: (now, now + chrono::TimeDelta::minutes(30)),
                     caller: None,
+                    open_max: 5,
                     name: None,
                     key: uuid::Uuid::now_v7().to_string(),
                 };
-                store.book(booking).await.unwrap().unwrap().id
+                store.book(booking).await.unwrap().booked().unwrap().id
             }
             "customers" => self.customer(owner, &fresh_number()).await,
             "suppressions" => self.suppression(owner, &fresh_number()).await,
@@ -296,6 +327,13 @@ fn app(
         api: api::State::default(),
     };
     (web::Data::new(app), arbiter)
+}
+
+/// Settings with a calendar.
+pub fn with_calendar() -> Value {
+    let services = json!([{ "name": "Facial", "minutes": 60 }]);
+    json!({ "greeting": "Namaste", "calendar": { "services": services, "people": ["Asha", "Ravi"],
+        "hours": { "mon": ["10:00-13:00"] }, "holidays": ["2026-12-25"], "max_open": 3 } })
 }
 
 /// A number nobody has.
