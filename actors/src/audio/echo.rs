@@ -16,6 +16,10 @@ const RATE: u32 = 4_000;
 const SENT_MAX: usize = (RATE * 14 / 10) as usize;
 /// The sound that is laid over it: 100 ms.
 const HEARD: usize = (RATE / 10) as usize;
+/// An engine tells late that it heard somebody: between two syllables, what it means is what sounded this long before at most.
+const BEFORE: usize = (RATE * 3 / 10) as usize;
+/// … looked for in steps of a frame.
+const FRAME: usize = (RATE / 50) as usize;
 /// How well it must fit, 0 to 1, …
 const FITS: f32 = 0.8;
 /// … and at most so loud against its place: an echo is quieter than what caused it (-9 dB).
@@ -59,7 +63,7 @@ impl Pass {
     }
 }
 
-/// What the last tenth of a second was.
+/// What a tenth of a second was.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Sound {
     /// Nothing to speak of.
@@ -89,7 +93,7 @@ impl EchoWatch {
         let mut watch = Self {
             step: (rate / RATE).max(1) as usize,
             sent: Recent::new(SENT_MAX),
-            heard: Recent::new(HEARD),
+            heard: Recent::new(HEARD + BEFORE),
             place: None,
             echoing: None,
         };
@@ -113,7 +117,7 @@ impl EchoWatch {
         self.heard.push(pcm, self.step);
         let Some(Echoing { echoes, others }) = self.echoing else { return Pass::As };
         let patience = if echoes < SURE_FRAMES { CALLER_FRAMES_UNSURE } else { CALLER_FRAMES };
-        let (pass, echoing) = match self.look() {
+        let (pass, echoing) = match self.look(0) {
             Sound::Echo => (Pass::Silence, Some(Echoing { echoes: echoes.saturating_add(1), others: 0 })),
             Sound::Quiet => (Pass::As, self.echoing),
             Sound::Caller if others + 1 < patience => (Pass::As, Some(Echoing { echoes, others: others + 1 })),
@@ -126,18 +130,22 @@ impl EchoWatch {
     /// Whether what is heard now is the agent itself. If so, frames are looked at from now on.
     #[must_use]
     pub fn is_echo(&mut self) -> bool {
-        let echo = self.look() == Sound::Echo;
+        let sounds = (0..=BEFORE).step_by(FRAME).map(|before| self.look(before));
+        let echo = { sounds }.find(|sound| *sound != Sound::Quiet) == Some(Sound::Echo);
         if echo && self.echoing.is_none() {
             self.echoing = Some(Echoing::default());
         }
         echo
     }
 
-    fn look(&mut self) -> Sound {
+    /// What the tenth of a second was that ended so many samples ago.
+    fn look(&mut self, before: usize) -> Sound {
         let heard = self.heard.samples.make_contiguous();
+        let Some(end) = heard.len().checked_sub(before).filter(|end| *end >= HEARD) else { return Sound::Quiet };
+        let (heard, ended) = (&heard[end - HEARD..end], self.heard.count_all - before as i64);
         let sent = self.sent.samples.make_contiguous();
         let power = product(heard, heard);
-        if heard.len() < HEARD || power < QUIET * HEARD as f32 {
+        if power < QUIET * HEARD as f32 {
             return Sound::Quiet;
         }
         let fits = |at: usize, under: f32| {
@@ -148,7 +156,7 @@ impl EchoWatch {
         let places = (sent.len() + 1).saturating_sub(HEARD);
         // While the agent speaks without a pause, what comes back moves along what was sent at the pace of time.
         let first = self.sent.count_all - sent.len() as i64;
-        let expected = self.place.map(|place| usize::try_from(self.heard.count_all + place - first).unwrap_or(0));
+        let expected = self.place.map(|place| usize::try_from(ended + place - first).unwrap_or(0));
         let near = expected.map_or(0..0, |at| at.saturating_sub(NEAR).min(places)..(at + NEAR).min(places));
         let mut found = near.into_iter().find(|&at| fits(at, product(&sent[at..at + HEARD], &sent[at..at + HEARD])));
         let mut under = product(&sent[..HEARD.min(sent.len())], &sent[..HEARD.min(sent.len())]);
@@ -162,7 +170,7 @@ impl EchoWatch {
             }
         }
         let Some(at) = found else { return Sound::Caller };
-        self.place = Some(first + at as i64 - self.heard.count_all);
+        self.place = Some(first + at as i64 - ended);
         Sound::Echo
     }
 }

@@ -76,6 +76,21 @@ fn an_echo_is_known_at_any_level_and_delay_and_kept_from_the_engine() {
 }
 
 #[test]
+fn an_echo_is_known_between_two_syllables_as_well() {
+    for (late, db) in [(4, -12), (4, -24), (12, -24)] {
+        let mut line = Line::new();
+        line.run(30, Some((late, db)));
+        let mut quiet = 0;
+        for frame in 0..120 {
+            line.tick(Some((late, db)), &[]);
+            quiet += usize::from(line.watch.look(0) == Sound::Quiet);
+            assert!(line.watch.is_echo(), "{db} dB, {late} frames late, frame {frame}");
+        }
+        assert!(quiet > 0, "{db} dB, {late} frames late: there was no pause");
+    }
+}
+
+#[test]
 fn a_caller_on_a_clean_line_is_no_echo() {
     for voice in 1..6 {
         let mut line = Line::new();
