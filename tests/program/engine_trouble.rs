@@ -7,6 +7,7 @@ use caly::sim::engine::{EngineOptions, EngineServer, Faults, serve};
 use serde_json::Value;
 
 use crate::line::Line;
+use crate::proxy::Proxy;
 use crate::server::{PERSON, SOON, Server, Settings};
 use crate::web::until;
 
@@ -148,4 +149,28 @@ async fn a_session_at_its_end_is_renewed_and_an_empty_account_hands_over() {
 
 async fn engine_with_short_sessions() -> (EngineServer, String) {
     engine(Faults { max_session: Some(Duration::from_secs(5)), sessions: Some(1), ..Faults::default() }).await
+}
+
+#[actix_rt::test]
+async fn a_question_that_falls_into_a_broken_session_is_answered_without_being_asked_again() {
+    let (engine, _) = engine(Faults::default()).await;
+    let proxy = Proxy::start(engine.address).unwrap();
+    let server = Server::start(Settings::default().engine(&format!("ws://{}/v1", proxy.address()))).await;
+    let line = Line::call(&server, "askedonce").await;
+    line.agent_said(300, 0).await;
+    line.ask("shop_hours").await;
+    let before = line.sound_ms();
+    line.say_until("shop_hours", 600).await;
+    proxy.cut();
+    line.agent_said(300, before).await;
+    line.say("thanks_bye");
+    assert_eq!(line.closed(SOON).await, Some(1000));
+    let detail = server.ended_call(&line.sid).await;
+    let said: Vec<_> = detail["turns"].as_array().unwrap().iter().map(|turn| (&turn["speaker"], &turn["text"])).collect();
+    let asked = said.iter().filter(|(_, text)| **text == "dukaan kab khulti hai").count();
+    let answered = said.iter().filter(|(_, text)| text.as_str().unwrap().starts_with("Samay ki jaankari")).count();
+    assert_eq!((asked, answered), (2, 2), "{said:#?}");
+    let again = detail["events"].as_array().unwrap().iter().find(|event| event["kind"] == "caller_heard_again");
+    assert!(again.is_some_and(|event| event["detail"]["ms"].as_u64() > Some(500)), "{:#}", detail["events"]);
+    assert_eq!((engine.sessions(), engine.violations()), (2, Vec::new()));
 }

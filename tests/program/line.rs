@@ -41,6 +41,8 @@ struct Seen {
     close: Option<u16>,
     over: bool,
     saying: bool,
+    /// Milliseconds of the caller's clips that are not said yet.
+    left_ms: usize,
 }
 
 /// One stream, kept up by a task of the test's own thread.
@@ -114,6 +116,16 @@ impl Line {
     pub fn say(&self, clip: &'static str) {
         self.seen.borrow_mut().saying = true;
         self.order(Order::Say(clip));
+    }
+
+    /// Says a clip and waits until only so much of it is left.
+    pub async fn say_until(&self, clip: &'static str, left_ms: usize) {
+        self.say(clip);
+        let part = || async {
+            let seen = self.seen.borrow();
+            (seen.left_ms > 0 && seen.left_ms <= left_ms).then_some(())
+        };
+        until("a part of the clip is said", Duration::from_secs(10), part).await;
     }
 
     /// No more frames by itself.
@@ -253,7 +265,10 @@ impl Keeper {
                 let quiet = if self.noise & 0x1_0000 == 0 { 8 } else { -8 };
                 pcm.extend(self.speech.pop_front().unwrap_or(quiet).to_le_bytes());
             }
-            self.seen.borrow_mut().saying = !self.speech.is_empty();
+            let mut seen = self.seen.borrow_mut();
+            seen.saying = !self.speech.is_empty();
+            seen.left_ms = self.speech.len() / 8;
+            drop(seen);
             self.number += 1;
             messages.push(text(&media_message(&self.stream, self.number, &pcm)));
         }
