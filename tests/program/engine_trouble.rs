@@ -166,7 +166,8 @@ async fn a_question_that_falls_into_a_broken_session_is_answered_without_being_a
     line.say("thanks_bye");
     assert_eq!(line.closed(SOON).await, Some(1000));
     let detail = server.ended_call(&line.sid).await;
-    let said: Vec<_> = detail["turns"].as_array().unwrap().iter().map(|turn| (&turn["speaker"], &turn["text"])).collect();
+    let said: Vec<_> =
+        detail["turns"].as_array().unwrap().iter().map(|turn| (&turn["speaker"], &turn["text"])).collect();
     let asked = said.iter().filter(|(_, text)| **text == "dukaan kab khulti hai").count();
     let answered = said.iter().filter(|(_, text)| text.as_str().unwrap().starts_with("Samay ki jaankari")).count();
     assert_eq!((asked, answered), (2, 2), "{said:#?}");

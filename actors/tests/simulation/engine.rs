@@ -114,6 +114,7 @@ impl Engine {
             }
             EngineCommand::ToolOutput { tool_call, output } => {
                 let call = self.called.iter().find(|call| call.0 == tool_call).filter(|_| output.contains("read_back"));
+                truth.proposing |= call.is_some();
                 self.proposed =
                     call.map(|(_, name, arguments)| (*name, Arc::clone(arguments))).or(self.proposed.take());
                 if !truth.asked.contains(&tool_call) {

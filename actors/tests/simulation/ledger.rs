@@ -34,6 +34,8 @@ pub struct Truth {
     pub began: BTreeMap<Arc<str>, Instant>,
     /// What the caller said: when they began, when their words were known, and these.
     pub said: Vec<(Instant, Instant, &'static str)>,
+    /// The engine was told to read something back.
+    pub proposing: bool,
     /// What the caller said to a session and it did not write down: the item, when they began, and their words.
     pub unwritten: Vec<(Arc<str>, Instant, &'static str)>,
     /// Items that each session holds, and their tokens.
