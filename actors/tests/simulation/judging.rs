@@ -1,0 +1,168 @@
+//! The questions that are asked of a call once it is over.
+
+use caly_actors::domain::*;
+use caly_actors::ports::*;
+
+use super::ledger::{self, Truth, WORD_MS};
+use super::support::*;
+use super::{HEARD_SLACK_MS, REPLACED_SLACK_MS, SECOND, Script};
+
+impl Script {
+    pub(super) async fn judge_after(&self) -> Vec<String> {
+        match self.wait().await {
+            Ok(()) => self.judge(),
+            Err(problem) => vec![problem],
+        }
+    }
+
+    fn judge(&self) -> Vec<String> {
+        let mut truth = self.truth.borrow_mut();
+        let entries = self.world.entries();
+        let ends = entries.iter().filter(|entry| matches!(entry, JournalEntry::Ended { .. })).count();
+        if ends != 1 || !matches!(entries.last(), Some(JournalEntry::Ended { .. })) {
+            truth.violations.push(format!("{ends} ends are on record, the last entry is {:?}", entries.last()));
+        }
+        let slack = HEARD_SLACK_MS + if self.sockets > 1 { REPLACED_SLACK_MS } else { 0 };
+        for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent) {
+            let stored = turn.text.split_whitespace().filter_map(ledger::place);
+            for (item, n) in stored {
+                let heard = truth.heard_ms(item);
+                if (n + 1) * WORD_MS > heard + slack {
+                    truth.violations.push(format!("{item}: word {n} is stored, {heard} ms were heard"));
+                    break;
+                }
+            }
+        }
+        let twice: Vec<String> = truth
+            .heard
+            .iter()
+            .filter(|(item, samples)| {
+                let made = truth.made.get(*item).copied().unwrap_or(0);
+                **samples / 8 > made + ledger::REPEATED_MS_MAX * truth.clears
+            })
+            .map(|(item, samples)| format!("{item}: {} ms heard of {:?} made", samples / 8, truth.made.get(item)))
+            .collect();
+        truth.violations.extend(twice);
+        let runs = self.world.actions.runs.lock().expect("not poisoned");
+        for entry in &entries {
+            if let JournalEntry::Action { action, .. } = entry
+                && &*action.name == "book"
+                && runs.get(&action.idempotency_key).is_some_and(|runs| *runs > 3)
+            {
+                truth.violations.push(format!(
+                    "{} was tried {:?} times",
+                    action.name,
+                    runs.get(&action.idempotency_key)
+                ));
+            }
+        }
+        drop(runs);
+        self.judge_confirmed(&entries, &mut truth);
+        self.judge_contexts(&entries, &mut truth);
+        self.judge_steered(&entries, &mut truth);
+        std::mem::take(&mut truth.violations)
+    }
+
+    /// Every session was told no more than it can hold, and of everything that was done before it.
+    fn judge_contexts(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let noted = |kind: &str| self.world.events(kind) as u64;
+        SHORTENED.with(|count| count.set(count.get() + noted("context_shortened")));
+        let window = WINDOW.with(std::cell::Cell::get) as usize;
+        let mut wrong = Vec::new();
+        for (at, context) in &truth.opened {
+            let bytes: usize = context.iter().map(ContextItem::bytes).sum();
+            if bytes / 4 > window {
+                wrong.push(format!("a session that holds {window} tokens was told {bytes} bytes"));
+            }
+            // What ended while it was being opened is told to it as a note.
+            let before = at.duration_since(self.world.epoch).saturating_sub(SECOND * 3);
+            for entry in entries {
+                let JournalEntry::Action { action, .. } = entry else { continue };
+                let done = action.state == ActionState::Done && matches!(&*action.name, "book" | "confirmed");
+                if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) {
+                    wrong.push(format!("the session opened at {at:?} was not told of {action:?}: {context:?}"));
+                }
+            }
+        }
+        truth.violations.extend(wrong);
+    }
+
+    /// What needs the caller's yes was begun only after one, once.
+    fn judge_confirmed(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let planned = self.world.actions.planned.lock().expect("not poisoned");
+        let begun = self.world.actions.begun.lock().expect("not poisoned");
+        let runs = self.world.actions.runs.lock().expect("not poisoned");
+        for (key, planned) in planned.iter() {
+            let Some(at) = begun.get(key) else { continue };
+            CONFIRMED.with(|count| count.set(count.get() + 1));
+            if !truth.agreed(*planned, *at) {
+                truth.violations.push(format!("{key} was begun and nobody had agreed to it"));
+            }
+            if runs.get(key) != Some(&1) {
+                truth.violations.push(format!("{key} was agreed to once and begun {:?} times", runs.get(key)));
+            }
+            let on_record = |entry: &&JournalEntry| {
+                matches!(entry, JournalEntry::Action { action, .. }
+                    if action.idempotency_key == *key && action.state == ActionState::Confirmed)
+            };
+            if entries.iter().filter(on_record).count() != 1 {
+                truth.violations.push(format!("{key} is not on record as confirmed once"));
+            }
+        }
+    }
+}
+
+/// Whether an item of a context tells what became of an action.
+fn tells_of(item: &ContextItem, action: &Action) -> bool {
+    match item {
+        ContextItem::Tool { name, arguments, .. } => *name == action.name && *arguments == action.arguments,
+        ContextItem::Note(text) => {
+            let arguments = action.arguments.replace('"', "\\\"");
+            text.contains(&format!(r#""action":"{}""#, action.name)) && text.contains(&arguments)
+        }
+        ContextItem::Caller(_) | ContextItem::Agent(_) => false,
+    }
+}
+
+impl Script {
+    /// What the call did by itself: once, never while a write ran, and as its agent's policies say.
+    fn judge_steered(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let policies = self.world.call.facts.agent.policies;
+        let (mut running, mut closed, mut decided, mut suppressed) = (Vec::new(), 0, Vec::new(), 0);
+        for entry in entries {
+            match entry {
+                JournalEntry::Action { action, .. } if matches!(&*action.name, "book" | "confirmed") => {
+                    running.retain(|id| *id != action.id);
+                    running.extend((action.state == ActionState::Running).then_some(action.id));
+                }
+                JournalEntry::Event { kind: "steered", detail, .. }
+                    if detail.contains("handed_over") || detail.contains("ended") =>
+                {
+                    closed += 1;
+                    STEERED.with(|count| count.set(count.get() + 1));
+                    if !running.is_empty() {
+                        truth.violations.push(format!("{detail} while a write ran"));
+                    }
+                    if detail.contains("person") && policies.person == PersonPolicy::Engine {
+                        truth.violations.push(format!("{detail}, which is the engine's to do"));
+                    }
+                }
+                JournalEntry::Decided { after, .. } => decided.push((closed, *after)),
+                JournalEntry::DoNotCall { .. } => suppressed += 1,
+                _ => {}
+            }
+        }
+        if decided.len() != 1 || closed > 1 || suppressed > 1 {
+            truth.violations.push(format!("{} decisions, {closed} steered ends, {suppressed} numbers", decided.len()));
+        }
+    }
+}
+
+thread_local! {
+    /// Times that older turns made way, in all calls.
+    pub static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// Calls that were ended or handed over for what the caller asked, in all.
+    pub static STEERED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// Actions that were agreed to and begun, in all calls.
+    pub static CONFIRMED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
