@@ -12,8 +12,10 @@ use super::rows::{CallbackRow, Page};
 
 /// What was withdrawn or failed was promised to nobody.
 const WISHES: &str = "SELECT actions.id, actions.client_id, actions.call_id, calls.caller, actions.arguments, actions.output, \
-    actions.created_at, callbacks_done.done_at, callbacks_done.done_by, callbacks_done.note FROM actions \
+    actions.created_at, callbacks_done.done_at, callbacks_done.done_by, callbacks_done.note, \
+    suppressions.created_at AS do_not_call_since FROM actions \
     JOIN calls ON calls.id = actions.call_id LEFT JOIN callbacks_done ON callbacks_done.action_id = actions.id \
+    LEFT JOIN suppressions ON suppressions.client_id = actions.client_id AND suppressions.e164 = calls.caller \
     WHERE actions.name = 'request_callback' AND actions.state <> 'withdrawn' AND actions.state <> 'failed'";
 const DONE: &str = "INSERT INTO callbacks_done (action_id, client_id, done_at, done_by, note) VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (action_id) DO NOTHING";

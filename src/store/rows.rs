@@ -370,6 +370,8 @@ pub struct CallbackRow {
     /// The key that said so.
     pub done_by: Option<Uuid>,
     pub note: Option<String>,
+    /// Who rang does not want to be rung any more.
+    pub do_not_call_since: Option<DateTime<Utc>>,
 }
 
 /// Anything else worth knowing of a call.

@@ -46,6 +46,8 @@ pub struct Callback {
     /// The key that said so.
     done_by: Option<Uuid>,
     note: Option<String>,
+    /// Since when the number they rang from is not to be rung any more (see `suppressions`), whatever was asked before.
+    do_not_call_since: Option<DateTime<Utc>>,
 }
 
 impl From<CallbackRow> for Callback {
@@ -65,6 +67,7 @@ impl From<CallbackRow> for Callback {
             done_at: row.done_at,
             done_by: row.done_by,
             note: row.note,
+            do_not_call_since: row.do_not_call_since,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::world::{SOON, World, get, write};
+use super::world::{SOON, World, fresh_number, get, write};
 use crate::store::Role;
 
 fn ids(answer: &super::world::Answer) -> Vec<String> {
@@ -38,6 +38,19 @@ async fn a_wish_is_listed_with_whom_to_ring_when_and_about_what() {
         assert!(one["call_id"].is_string() && one["asked_at"].is_string(), "{one}");
         assert_eq!(get(&door, "/api/v1/callbacks?limit=1", &viewer).await.json()["items"][0], one, "the newest first");
     }
+}
+
+#[actix_rt::test]
+async fn a_wish_of_somebody_who_said_later_not_to_be_rung_tells_it() {
+    let world = World::new().await;
+    let (door, viewer, number) = (world.door().await, world.key(Role::Viewer, None).await, fresh_number());
+    let id = world.callback(world.shop, number.as_e164(), json!({ "when": "kal shaam" })).await;
+    let path = format!("/api/v1/callbacks/{id}");
+    world.suppression(world.other, &number).await;
+    assert_eq!(get(&door, &path, &viewer).await.json()["do_not_call_since"], Value::Null, "said to another client");
+    world.suppression(world.shop, &number).await;
+    let one = get(&door, &path, &viewer).await.json();
+    assert!(one["do_not_call_since"].is_string() && one["state"] == "open", "{one}");
 }
 
 #[actix_rt::test]
