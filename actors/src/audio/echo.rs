@@ -20,8 +20,9 @@ const HEARD: usize = (RATE / 10) as usize;
 const BEFORE: usize = (RATE * 3 / 10) as usize;
 /// … looked for in steps of a frame.
 const FRAME: usize = (RATE / 50) as usize;
-/// How well it must fit, 0 to 1, …
-const FITS: f32 = 0.8;
+/// How well it must fit, 0 to 1: a hybrid that smears over two milliseconds leaves 0.78 of a hiss, while of 9,906 frames of
+/// other voices and noises (`tests/fixtures/ears`) none comes to 0.72; …
+const FITS: f32 = 0.74;
 /// … and at most so loud against its place: an echo is quieter than what caused it (-9 dB).
 const GAIN_MAX: f32 = 0.35;
 /// Samples around the place where it is expected that are tried first.
