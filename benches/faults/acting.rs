@@ -217,7 +217,7 @@ async fn caller(server: Rc<Server>, order: usize, way: Way, random: u64) -> Resu
 }
 
 /// Numbers that look random and are the same in each run.
-fn random(order: usize) -> u64 {
+pub fn random(order: usize) -> u64 {
     let mut x = (order as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 16

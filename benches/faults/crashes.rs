@@ -19,6 +19,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant as Tick, sleep, sleep_until};
 
 use crate::Size;
+use crate::acting::random;
 use crate::proxy::Proxy;
 use crate::stream::sid;
 use crate::world::{Server, Settings, Table, client, lost, request, until};
@@ -153,23 +154,16 @@ enum Harm {
     },
 }
 
-/// Numbers that look random and are the same in each run.
-fn random(number: usize) -> u64 {
-    let mut x = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB) >> 16
-}
-
 /// Rounds of calls; in each of them all are cut from the engine at once, or each is panicked on its own.
 async fn calls(server: &Rc<Server>, proxy: &Proxy, what: &'static str, count: usize) -> Result<Vec<Harmed>> {
     let mut all = Vec::new();
     while all.len() < count {
         let first = all.len();
         let round = AT_ONCE.min(count - first);
-        let moment = Tick::now() + Duration::from_millis(7000 + random(first) % 9000);
+        let moment = Tick::now() + Duration::from_millis(7000 + random(first + 1) % 9000);
         let mut placed = JoinSet::new();
         for number in first..first + round {
-            let after = Duration::from_millis(random(number) % 4000);
+            let after = Duration::from_millis(random(number + 1) % 4000);
             let harm = if what == "engine" { Harm::At(moment) } else { Harm::Panic { part: what, after } };
             let server = Rc::clone(server);
             placed.spawn_local(async move {
@@ -260,8 +254,7 @@ fn told(report: &CallReport) -> String {
 fn quantile(times: &[Duration], fraction: f64) -> Duration {
     let mut sorted = times.to_vec();
     sorted.sort();
-    let at = (sorted.len() as f64 * fraction).ceil() as usize;
-    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+    crate::ears::quantile(&sorted, fraction)
 }
 
 /// Calls whose last wish was noted with what they had told at the beginning.
