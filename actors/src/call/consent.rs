@@ -137,10 +137,20 @@ impl Ledger {
         }
     }
 
+    /// What was made of a read-back will not be heard any more: it is to be read back again.
+    pub(super) fn read_back_unheard(&mut self) {
+        for entry in self.proposed().filter(|entry| matches!(entry.consent, Consent::Telling(_))) {
+            entry.consent = Consent::Untold;
+        }
+    }
+
     /// Less than half of a read-back was heard: it is to be read back again.
     pub(super) fn read_back_cut(&mut self, cuts: &[Cut]) {
         for entry in self.proposed() {
-            let in_it = |cut: &&Cut| matches!(&entry.consent, Consent::Asked { item, .. } if *item == cut.item);
+            let in_it = |cut: &&Cut| match &entry.consent {
+                Consent::Asked { item, .. } | Consent::Telling(Some(item)) => *item == cut.item,
+                _ => false,
+            };
             if cuts.iter().find(in_it).is_some_and(|cut| cut.heard_ms * 2 < cut.total_ms) {
                 entry.consent = Consent::Untold;
             }

@@ -200,6 +200,16 @@ const ANSWERS: Consents = &[
 ];
 
 const LOST_ANSWERS: Consents = &[
+    (
+        "a read-back that was made and never heard is made again",
+        "call t1; planned; read; lost; read; heard; says haan; call t2; planned; read; heard; says haan; call t3",
+        1,
+    ),
+    (
+        "… and one that was cut before its first sound",
+        "call t1; planned; read; caller; stops; cut 0; words hello; meant; read; heard; says haan; call t2",
+        1,
+    ),
     ("the session is replaced after the yes", "call t1; planned; read; heard; says haan; lost; call t2", 1),
     (
         "second thoughts that are being said",

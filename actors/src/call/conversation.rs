@@ -270,8 +270,6 @@ impl CallState {
             return;
         }
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
-        // What was made is heard; nobody will tell what the caller said.
-        self.agent_goes_on("engine lost", now, out);
         let was_ready = self.engine == EngineStage::Ready;
         let owed = self.responses.lost();
         let speaking = std::mem::take(&mut self.caller_speaking);
@@ -280,7 +278,14 @@ impl CallState {
         self.engine_failures += 1;
         let given_up = self.is_given_up(&error);
         if matches!(self.phase, Phase::Live) && (!given_up || self.fallback_left) {
-            self.hear_again(now, out);
+            self.hear_again(owed, now, out);
+        }
+        if !self.is_decided_by_what_is_heard_again() {
+            // What was made is heard; nobody will tell what the caller said.
+            self.agent_goes_on("engine lost", now, out);
+        }
+        if !self.playing {
+            self.ledger.read_back_unheard();
         }
         self.lose_answers();
         self.ledger.session_lost();
@@ -304,6 +309,7 @@ impl CallState {
         }
         // Taken before the bridge phrase, which means nothing to the engine.
         let context = self.next_context(now);
+        self.answer_owed |= !self.untold.is_empty();
         self.untold.clear();
         self.known_untold = false;
         if first_failure {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::event::{Effect, MediaWish};
-use super::state::{CallState, Phase};
+use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::silence_window;
 use crate::domain::CallTime;
@@ -123,6 +123,16 @@ impl CallState {
         }
     }
 
+    /// The line fell quiet then, and there is no engine that could tell so.
+    pub(super) fn fell_silent_unheard(&mut self, since: CallTime, now: CallTime) {
+        let silence = self.silence();
+        if let Some(contested) = self.contested.as_mut().filter(|contested| contested.stopped.is_none()) {
+            // As an engine would have told it.
+            contested.stopped = Some(since + silence);
+            self.timers.set(Timer::Floor, now + silence + WORDS);
+        }
+    }
+
     /// The words of a short sound are there, or could not be made out. More may be being said: then only words that are more
     /// than a listener's decide.
     pub(super) fn words_decide(&mut self, words: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
@@ -151,6 +161,8 @@ impl CallState {
         let short = contested.speech(self.silence()) < NOISE;
         match contested.stopped {
             _ if contested.echo => self.agent_goes_on("echo", now, out),
+            // Nobody can tell whether they still speak.
+            None if self.engine != EngineStage::Ready => self.agent_goes_on("engine lost", now, out),
             Some(_) if short => self.agent_goes_on("noise", now, out),
             _ => self.caller_goes_on(now, out),
         }
@@ -190,6 +202,12 @@ impl CallState {
         if self.is_tail(contested) {
             self.spoken_over.clear();
         }
+    }
+
+    /// Whoever held what the agent had left to say is gone.
+    pub(super) fn lose_what_was_held(&mut self) {
+        let held = self.contested.as_ref().filter(|contested| !contested.echo);
+        held.map(|contested| contested.since).into_iter().for_each(|since| self.turns.silenced(since));
     }
 
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {

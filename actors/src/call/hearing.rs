@@ -42,6 +42,9 @@ impl CallState {
         self.turns.heard_all(now);
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
+        if self.responses.is_idle() && self.contested.is_none() {
+            self.ledger.read_back_unheard();
+        }
         // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
         let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();
         if awaited && !(self.playing_phrase && self.timers.is_set(Timer::EngineProgress)) {

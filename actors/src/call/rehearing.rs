@@ -36,14 +36,20 @@ pub(super) struct Again {
 
 impl CallState {
     /// The session is gone: what it heard and did not have written down is set aside, to be heard again.
-    pub(super) fn hear_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    /// `owed`: an answer was asked for or being made, so what it answers is heard again as well.
+    pub(super) fn hear_again(&mut self, owed: bool, now: CallTime, out: &mut Vec<Effect>) {
         self.timers.clear(Timer::Reheard);
-        self.again = self.turns.set_aside().map(|began| {
+        self.again = self.turns.set_aside(owed).map(|began| {
             self.ledger.doubt_yes(began);
             let from = began.saturating_sub(BEFORE).max(now.saturating_sub(AGAIN_MAX));
             self.note("caller_heard_again", &json!({ "ms": (now - from).as_millis() as u64 }), now, out);
             Again { from, until: now }
         });
+    }
+
+    /// The caller spoke into the agent's words when the session went: the agent stays silent, for what they said will show.
+    pub(super) fn is_decided_by_what_is_heard_again(&self) -> bool {
+        self.again.is_some() && self.contested.as_ref().is_some_and(|contested| !contested.echo)
     }
 
     /// How much of the caller's last sound the next session is to hear again.
@@ -68,6 +74,9 @@ impl CallState {
             return false;
         }
         self.caller_speaking = true;
+        if self.contested.is_some() {
+            self.begins_over_agent(item);
+        }
         self.turns.heard_again();
         // As the session before had told it.
         let began = began.max(again.from + BEFORE);
@@ -109,8 +118,12 @@ impl CallState {
         }
     }
 
-    /// The line fell quiet: somebody said something, and there is no session that could tell so.
-    pub(super) fn quiet_without_engine(&mut self, since: CallTime) {
+    /// The line fell quiet: somebody said something, and perhaps there is no session that could tell so.
+    pub(super) fn on_line_quiet(&mut self, since: CallTime, now: CallTime) {
+        self.turns.line_quiet(since);
+        if self.engine == EngineStage::Opening {
+            self.fell_silent_unheard(since, now);
+        }
         if self.bridge_when_quiet && self.engine == EngineStage::Opening {
             self.timers.set(Timer::Filler, since + FINISHED);
         }

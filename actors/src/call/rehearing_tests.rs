@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::event::{CallEvent, Effect};
 use super::super::state::CallState;
 use super::super::table::*;
-use crate::domain::CallTime;
+use crate::domain::{Agent, BargeIn, CallTime};
 use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
 
 fn ready() -> CallEvent {
@@ -27,6 +27,10 @@ fn asked() -> CallState {
     state
 }
 
+fn of_u2_stopped() -> CallEvent {
+    engine(EngineEvent::SpeechStopped { item: "u2".into(), at_ms: 0, behind: Duration::ZERO })
+}
+
 fn again(effects: &[Effect]) -> Option<u64> {
     effects.iter().find_map(|effect| match effect {
         Effect::OpenEngine { again, .. } => Some(again.as_millis() as u64),
@@ -44,13 +48,26 @@ type Lost = (&'static str, CallState, Vec<(u64, CallEvent)>, u64);
 #[test]
 fn what_nobody_wrote_down_or_answered_is_heard_again() {
     let late = |seconds: u64| Duration::from_millis(seconds * 1000 + 700).as_millis() as u64;
-    let rows: [Lost; 9] = [
+    let second = || engine(EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 });
+    let rows: [Lost; 11] = [
         ("a silence", quiet(true), vec![], 0),
         ("in the middle of speech", quiet(true), vec![(4, spoke())], late(4)),
         ("a question whose words are not there", asked(), vec![], late(4)),
         ("… although its answer is being made", asked(), vec![(7, created("r1", 2)), (7, agent_words())], late(4)),
         ("a question that was written down", asked(), vec![(7, written_down("when are you open"))], 0),
-        ("a question that is being answered", asked(), vec![(7, created("r1", 2)), (7, began("a1"))], 0),
+        (
+            "a question whose answer has just begun to be heard",
+            asked(),
+            vec![(7, created("r1", 2)), (7, agent_words()), (7, began("a1"))],
+            late(4),
+        ),
+        (
+            "a question that was answered",
+            asked(),
+            vec![(7, created("r1", 2)), (7, began("a1")), (7, done("r1", ResponseOutcome::Completed))],
+            0,
+        ),
+        ("two questions", asked(), vec![(7, second()), (7, of_u2_stopped())], late(4)),
         ("speech after a question that was answered", asked(), vec![(7, began("a1")), (7, noticed(0))], late(1)),
         ("the session after it failed as well", asked(), vec![(7, lost())], late(4)),
         ("… and before it had noticed anything", asked(), vec![(6, lost()), (7, ready())], late(4)),
@@ -109,6 +126,53 @@ fn speech_after_the_loss_is_new() {
     let _ = hear(&mut state, [(7, lost()), (8, ready()), (8, created("r9", 2)), (8, began("a9"))]);
     // The session's sound began at 3.3 s; at 7 s the one before was lost.
     assert_eq!(words(&state.on(noticed(3_800), at(9))), ["interrupt", "cancel"]);
+}
+
+#[test]
+fn an_interruption_that_falls_into_a_broken_session_is_decided_by_the_next() {
+    let into_an_answer = || {
+        let mut state = quiet_of(Agent { barge_in: BargeIn::Normal, ..agent(true) });
+        let script = [(3, spoke()), (3, stopped()), (3, committed()), (3, written_down("when are you open"))];
+        let _ = hear(&mut state, script);
+        let _ = hear(&mut state, [(4, created("r1", 2)), (4, agent_words()), (4, began("a1"))]);
+        assert_eq!(words(&state.on(noticed(0), at(5))), ["hold"]);
+        assert!(!words(&state.on(lost(), at(6))).contains(&"resume".to_owned()), "the agent does not talk over them");
+        let _ = state.on(ready(), at(6));
+        for event in [noticed(400), of_u9(|item| EngineEvent::SpeechStopped { item, at_ms: 0, behind: Duration::ZERO })]
+        {
+            let _ = state.on(event, at(6));
+        }
+        let _ = state.on(of_u9(|item| EngineEvent::TurnCommitted { item }), at(6));
+        state
+    };
+    let said = |text: &str| engine(EngineEvent::CallerTranscript { item: "u9".into(), text: text.into() });
+    let effects = words(&into_an_answer().on(said("no stop I want to cancel everything"), at(7)));
+    assert!(effects.contains(&"interrupt".to_owned()), "{effects:?}");
+    let effects = words(&into_an_answer().on(said("haan"), at(7)));
+    assert!(effects.contains(&"resume".to_owned()), "{effects:?}");
+}
+
+#[test]
+fn without_a_next_session_the_line_tells_whether_it_was_a_noise() {
+    for (length, expected) in [(200, "resume"), (900, "interrupt")] {
+        let mut state = quiet_of(Agent { barge_in: BargeIn::Normal, ..agent(true) });
+        let _ = hear(
+            &mut state,
+            [(4, created("r1", 2)), (4, agent_words()), (4, began("a1")), (5, noticed(0)), (5, lost())],
+        );
+        let since = at(5) + Duration::from_millis(length);
+        let _ = state.on(CallEvent::LineQuiet { since }, since + Duration::from_millis(150));
+        let effects = words(&state.on(CallEvent::TimePassed, at(8)));
+        assert!(effects.contains(&expected.to_owned()), "{length} ms: {effects:?}");
+    }
+}
+
+#[test]
+fn keys_and_notes_are_told_although_one_opening_fails() {
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, lost()), (5, CallEvent::DtmfPressed('5')), (7, CallEvent::TimePassed)]);
+    let _ = hear(&mut state, [(8, failed_session())]);
+    assert_eq!(words(&state.on(ready(), at(9))), ["ask"], "what they pressed is in the context of this session");
 }
 
 #[test]

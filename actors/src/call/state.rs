@@ -322,10 +322,7 @@ impl CallState {
             }
             CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
             CallEvent::MediaResumed => self.on_media_resumed(),
-            CallEvent::LineQuiet { since } => {
-                self.turns.line_quiet(since);
-                self.quiet_without_engine(since);
-            }
+            CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
@@ -440,7 +437,10 @@ impl CallState {
                 self.on_engine_lost(EngineError::Connection("its actor crashed".to_owned()), now, out);
             }
             Child::Action => self.reconcile(now, out),
-            Child::Media => self.answer_what_was_cut(now, out),
+            Child::Media => {
+                self.lose_what_was_held();
+                self.answer_what_was_cut(now, out);
+            }
             Child::Intent => self.lose_meanings(now, out),
             Child::Supervisor | Child::Call => {}
         }

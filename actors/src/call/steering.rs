@@ -302,7 +302,7 @@ impl CallState {
                 Step::Suppress => self.suppress(now, out),
                 Step::Warn => {
                     self.steered("abuse", "warned", "said once", now, out);
-                    self.tell(ABUSED, out);
+                    self.tell(ABUSED, now, out);
                 }
             }
         }
@@ -345,7 +345,7 @@ impl CallState {
         let why = if again { "said again" } else { "nobody can be reached" };
         self.steered("person", "offered_callback", why, now, out);
         let can_note = self.catalogue.iter().any(|spec| &*spec.tool.name == "request_callback");
-        self.tell(if can_note { OFFER } else { NOBODY }, out);
+        self.tell(if can_note { OFFER } else { NOBODY }, now, out);
         if again {
             self.want_answer(None, now, out);
         }
@@ -355,17 +355,18 @@ impl CallState {
         let (call, client) = (self.facts.call, self.facts.client);
         let Some(number) = self.facts.caller.number().cloned() else {
             self.steered("do_not_call", "not_recorded", "the number is withheld", now, out);
-            self.tell(NOT_SUPPRESSED, out);
+            self.tell(NOT_SUPPRESSED, now, out);
             return;
         };
         out.push(Effect::Record(JournalEntry::DoNotCall { call, client, number }));
         self.steered("do_not_call", "recorded", "said so", now, out);
-        self.tell(SUPPRESSED, out);
+        self.tell(SUPPRESSED, now, out);
     }
 
-    /// A note to the session that listens, or to the next one.
-    fn tell(&mut self, note: &str, out: &mut Vec<Effect>) {
+    /// A note to the session that listens, or to the next one; and to those after it.
+    fn tell(&mut self, note: &str, now: CallTime, out: &mut Vec<Effect>) {
         let note: Arc<str> = note.into();
+        self.turns.noted(now, &note);
         match (self.engine, &self.phase) {
             (EngineStage::Ready, Phase::Live) => out.push(Effect::Engine(EngineCommand::Note(note))),
             (EngineStage::Opening, Phase::Live) => self.untold.push(note),

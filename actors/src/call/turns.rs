@@ -39,6 +39,8 @@ struct Draft {
     lost: bool,
     /// The session that heard it is gone: see `rehearing.rs`.
     aside: bool,
+    /// The agent has answered it, or it wants no answer.
+    answered: bool,
 }
 
 /// See the module's text.
@@ -49,6 +51,8 @@ pub struct Turns {
     history: Arc<VecDeque<(CallTime, ContextItem)>>,
     /// What the caller said last, until it is answered.
     unanswered: Option<Asked>,
+    /// … and once its answer has begun to be heard.
+    answering: Option<Arc<str>>,
     quiets: Quiets,
     /// How fast this agent speaks, in letters a minute; 0 until something was heard whole.
     pace: u64,
@@ -105,6 +109,14 @@ impl Turns {
     /// What the caller said last wants no answer.
     pub fn no_answer_owed(&mut self) {
         self.unanswered = None;
+        self.answered();
+    }
+
+    /// What the caller has said to its end.
+    fn answered(&mut self) {
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller) {
+            draft.answered |= draft.ended.is_some();
+        }
     }
 
     /// All the words of an agent item.
@@ -116,6 +128,10 @@ impl Turns {
 
     /// The first audio of an agent item went out, or the first after a silence. Returns the latency if it answers the caller.
     pub fn agent_began(&mut self, now: CallTime, item: &Arc<str>, first: Option<FirstSound>) -> Option<Latency> {
+        self.answered();
+        if let Some(asked) = &self.unanswered {
+            self.answering = Some(Arc::clone(&asked.item));
+        }
         let sound = first.unwrap_or(FirstSound { made: now, sent: now, heard: now });
         let latency = self.unanswered.take().map(|asked| Latency {
             spoken: self.quiets.end_of_speech(asked.began, asked.stopped),
@@ -160,6 +176,14 @@ impl Turns {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
             draft.lost |= !draft.complete;
             draft.complete = true;
+        }
+    }
+
+    /// The agent has been silent since then, and whoever knew how much of its words was heard is gone.
+    pub fn silenced(&mut self, since: CallTime) {
+        let speaking = |draft: &&mut Draft| draft.speaker == Speaker::Agent && draft.started.is_some();
+        for draft in self.open.iter_mut().filter(speaking).filter(|draft| draft.ended.is_none()) {
+            (draft.ended, draft.lost) = (Some(since), true);
         }
     }
 
@@ -256,12 +280,13 @@ impl Turns {
     }
 
     /// Sets the caller turns aside that nobody wrote down and nobody answered: another session hears them again. When the
-    /// first of them began.
+    /// first of them began. `owed`: the answer to those that were being answered is lost.
     #[must_use]
-    pub fn set_aside(&mut self) -> Option<CallTime> {
-        let unanswered = self.unanswered.take().map(|asked| asked.item);
+    pub fn set_aside(&mut self, owed: bool) -> Option<CallTime> {
+        self.unanswered = None;
+        let lost = self.answering.take().filter(|_| owed);
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller) {
-            draft.aside |= draft.ended.is_none() || unanswered.as_ref() == Some(&draft.item);
+            draft.aside |= !draft.answered || lost.as_ref() == Some(&draft.item);
         }
         self.open.iter().filter(|draft| draft.aside).filter_map(|draft| draft.started).min()
     }
@@ -371,6 +396,7 @@ impl Turns {
                 latency: None,
                 lost: false,
                 aside: false,
+                answered: false,
             });
             self.open.len() - 1
         });

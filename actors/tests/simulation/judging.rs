@@ -152,7 +152,10 @@ impl Script {
                 _ => {}
             }
         }
-        if decided.len() != 1 || closed > 1 || suppressed > 1 {
+        // A call whose own actor is given up decides nothing any more.
+        let gave_up =
+            entries.iter().any(|entry| matches!(entry, JournalEntry::Ended { reason: EndReason::CallPanicked, .. }));
+        if decided.len() != usize::from(!gave_up) || closed > 1 || suppressed > 1 {
             truth.violations.push(format!("{} decisions, {closed} steered ends, {suppressed} numbers", decided.len()));
         }
     }
