@@ -116,6 +116,8 @@ impl Scene {
                 self.hear(lost());
                 self.hear(engine(EngineEvent::Ready));
             }
+            ("opening", _) => self.hear(lost()),
+            ("ready", _) => self.hear(engine(EngineEvent::Ready)),
             ("deaf", _) => self.hear(CallEvent::ChildCrashed(Child::Intent)),
             ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),
             ("hangup", _) => self.hear(hung_up()),
@@ -205,8 +207,10 @@ const LOST_ANSWERS: Consents = &[
         "call t1; planned; read; lost; read; heard; says haan; call t2; planned; read; heard; says haan; call t3",
         1,
     ),
+    ("the key 1 while the next session opens", "call t1; planned; read; heard; opening; key 1; ready; call t2", 1),
+    ("the key 2 while the next session opens", "call t1; planned; read; heard; opening; key 2; ready; call t2", 0),
     (
-        "… and one that was cut before its first sound",
+        "a read-back that was cut before its first sound is made again",
         "call t1; planned; read; caller; stops; cut 0; words hello; meant; read; heard; says haan; call t2",
         1,
     ),

@@ -186,8 +186,7 @@ impl CallState {
         if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
             self.choose(&choice, now, out);
         } else {
-            let ready = self.engine == EngineStage::Ready;
-            let answer = if ready { self.keys_answer(pressed, now, out) } else { None };
+            let answer = self.keys_answer(pressed, now, out);
             let meaning = answer.map(|told| format!(": {told}")).unwrap_or_default();
             self.remember_keyed(pressed);
             self.tell_of_keys(format!("[the caller pressed the keys {keys} on the phone{meaning}]").into(), now, out);
