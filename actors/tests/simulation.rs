@@ -126,6 +126,7 @@ impl Script {
         WINDOW.with(|window| window.set([3_000, 5_000, WINDOW_LEAST][dice.between(0, 2) as usize]));
         let world = World::with(agent, actions(), if dice.percent(20) { failures } else { vec![] }).await;
         let truth: Shared = Rc::new(RefCell::new(Truth::default()));
+        truth.borrow_mut().journal = Some(Arc::clone(&world.journal));
         let current = Current::default();
         actix::spawn(engines(dice.split(), Rc::clone(&truth), Rc::clone(&current)));
         Self { world, dice, truth, current, socket: None, sockets: 0, turns: 0 }

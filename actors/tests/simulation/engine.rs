@@ -44,7 +44,8 @@ impl Engine {
         truth.borrow_mut().note(format!("session {number} listens"));
         session.say(EngineEvent::Ready);
         current.replace(Some((number, session.clone())));
-        if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| dice.percent(80)) {
+        let again = truth.borrow().hears_again() && dice.percent(80);
+        if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| again) {
             actix::spawn(Self::hear_again(session.clone(), last, dice.split(), Rc::clone(&truth)));
         }
         replay(&session, number, &truth);

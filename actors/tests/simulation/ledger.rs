@@ -6,8 +6,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use caly_actors::ports::ContextItem;
+use caly_actors::ports::{ContextItem, JournalEntry};
 use tokio::time::Instant;
+
+use super::support::MemoryJournal;
 
 /// Length of a word and of the pieces its sound comes in.
 pub const WORD_MS: u64 = 200;
@@ -42,6 +44,8 @@ pub struct Truth {
     pub held: BTreeMap<usize, Vec<(Arc<str>, u64)>>,
     /// When each session was opened, and with what.
     pub opened: Vec<(Instant, Vec<ContextItem>)>,
+    /// The call's journal.
+    pub journal: Option<Arc<MemoryJournal>>,
     /// How often the ear was told to forget what it had not heard.
     pub clears: u64,
     pub violations: Vec<String>,
@@ -73,6 +77,18 @@ impl Truth {
     /// Tokens of all that a session holds.
     pub fn tokens(&self, session: usize) -> u64 {
         self.held.get(&session).into_iter().flatten().map(|(_, tokens)| tokens).sum()
+    }
+
+    /// Whether the session that was opened last is given what the one before had heard.
+    pub fn hears_again(&self) -> bool {
+        let entries = self.journal.as_ref().map(|journal| journal.0.lock().unwrap().clone()).unwrap_or_default();
+        let told = |entry: &JournalEntry| match entry {
+            JournalEntry::Event { kind: kind @ ("engine_lost" | "engine_renewed" | "caller_heard_again"), .. } => {
+                Some(*kind)
+            }
+            _ => None,
+        };
+        entries.iter().rev().find_map(told) == Some("caller_heard_again")
     }
 
     /// The value of a new piece: never that of silence.
