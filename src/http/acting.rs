@@ -29,9 +29,12 @@ const ASK_WITHIN: chrono::Duration = chrono::Duration::hours(24);
 const LEFT_AFTER: chrono::Duration = chrono::Duration::seconds(90);
 /// How often it is looked for what to ask.
 const ROUND: Duration = Duration::from_secs(2);
-/// Times one action is asked about in the life of a process, with a wait that doubles up to [`WAIT_MAX`].
-const TRIES_MAX: u32 = 14;
+/// Times one action is asked about in the life of a process, with a wait that doubles up to [`WAIT_EARLY`] for the first ten
+/// minutes (another system that fails half of the time answers then), and up to [`WAIT_MAX`] after them.
+const TRIES_MAX: u32 = 24;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
+const WAIT_EARLY: Duration = Duration::from_secs(60);
+const TRIES_EARLY: u32 = 14;
 const WAIT_MAX: Duration = Duration::from_secs(3600);
 /// Actions that are asked about at the same time.
 const ASKED_AT_ONCE: usize = 16;
@@ -80,7 +83,10 @@ impl Book {
         if now < next || tries >= TRIES_MAX || (tries == 0 && self.0.len() >= BOOK_MAX) {
             return false;
         }
-        let wait = FIRST_WAIT.saturating_mul(1 << tries).min(WAIT_MAX);
+        let wait = match tries.checked_sub(TRIES_EARLY) {
+            None => FIRST_WAIT.saturating_mul(1 << tries).min(WAIT_EARLY),
+            Some(late) => WAIT_EARLY.saturating_mul(2 << late).min(WAIT_MAX),
+        };
         self.0.insert(action, (tries + 1, now + wait));
         true
     }
@@ -348,7 +354,9 @@ mod tests {
                 asked.push(second);
             }
         }
-        assert_eq!(asked[..5], [0, 2, 6, 14, 30]);
+        assert_eq!(asked[..8], [0, 2, 6, 14, 30, 62, 122, 182]);
+        assert!(asked.iter().filter(|second| **second <= 600).count() >= 14, "{asked:?}");
+        assert!(asked.windows(2).all(|two| two[1] - two[0] <= 3600), "{asked:?}");
         assert_eq!(asked.len(), TRIES_MAX as usize);
         book.keep(&[]);
         assert!(book.0.is_empty());

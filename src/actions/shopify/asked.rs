@@ -20,7 +20,7 @@ const NUMBER_MAX: usize = 20;
 const EMAIL_MAX: usize = 254;
 /// From this attempt on, four minutes and more after the first, what the shop shows no sign of was not done: a request whose
 /// answer was lost may be carried out late.
-const SURE: u32 = 8;
+const SURE: u32 = 11;
 /// Left of a deadline for the answer itself.
 const MARGIN: Duration = Duration::from_millis(500);
 

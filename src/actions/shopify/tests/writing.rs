@@ -215,7 +215,7 @@ async fn what_may_have_happened_is_unknown_and_never_repeated() {
                 desk.attempt(attempt, MEERA, name, arguments).await
             }
         };
-        let (told, again, at_last) = tokio::join!(desk.ask(MEERA, name, arguments.clone()), later(2), later(8));
+        let (told, again, at_last) = tokio::join!(desk.ask(MEERA, name, arguments.clone()), later(2), later(11));
         assert!(matches!(told, Err(ActionError::Unknown(_))), "{name}: {told:?}");
         // It may still come: minutes later it will not.
         assert!(matches!(again, Err(ActionError::Unknown(_))), "{name}: {again:?}");
