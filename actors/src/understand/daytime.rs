@@ -3,12 +3,12 @@
 
 use chrono::{NaiveDateTime, Timelike as _};
 
+use super::clock;
 use super::fold::{self, Token};
 use super::lex::{self, Lex, What};
 use super::telling::runs;
 use super::vocabulary::{Part, Word};
 use super::when::{self, Reading, Told};
-use super::clock;
 
 /// Before a part of the day these wish somebody well, and tell no time.
 const GREETINGS: [&str; 2] = ["good", "shubh"];
@@ -134,7 +134,8 @@ fn has_numbers(words: &str, pieces: &[Lex], tokens: &[Token], times: &[Told], ho
     }
     let tokens = fold::tokens(&rest);
     let pieces = lex::pieces(&rest, &tokens);
-    let spoken = (0..pieces.len()).filter_map(|at| clock::whole(&pieces, at, 59.0)).map(|(number, _)| number.to_string());
+    let spoken =
+        (0..pieces.len()).filter_map(|at| clock::whole(&pieces, at, 59.0)).map(|(number, _)| number.to_string());
     let numbers: Vec<String> = runs(&rest).into_iter().chain(spoken).collect();
     let has = |number: u32| numbers.contains(&number.to_string());
     (has(hour) || has((hour + 11) % 12 + 1)) && (minute == 0 || has(minute))
