@@ -246,7 +246,8 @@ async fn a_plan_tells_what_would_be_done_and_does_nothing() {
     let noon = json!({"service": "facial", "at": at(12, 0), "name": "Meera"});
     let booking = json!({"at": at(12, 0), "day": day().format("%A").to_string(), "with": ["Asha"], "service": "Facial",
         "minutes": 60, "name": "Meera"});
-    assert_eq!(desk.plan(MEERA, "book_appointment", noon.clone()).await.unwrap(), json!({"book_appointment": booking}));
+    let plan = desk.plan(MEERA, "book_appointment", noon.clone()).await.unwrap();
+    assert_eq!(plan, json!({"book_appointment": booking, PLANNED: {"person": "Asha"}}));
     assert!(desk.diary.all().is_empty());
     desk.ask(MEERA, "book_appointment", noon.clone()).await.unwrap();
     let other = desk.plan(ARJUN, "book_appointment", noon).await.unwrap();
