@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{Agent, Busy, Calendar, ClientId, Service, Slot};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, SameAction, Step, ToolSpec};
+use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, PLANNED, SameAction, Step, ToolSpec};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -160,6 +160,11 @@ impl Asked<'_> {
         })
     }
 
+    /// For whom, if that was told.
+    fn name(&self) -> Option<String> {
+        self.text("name").map(|name| name.chars().take(100).collect())
+    }
+
     /// Whoever is asked for, or everybody.
     fn people(&self) -> Result<Vec<String>, ActionError> {
         let Some(name) = self.text("person") else {
@@ -167,6 +172,30 @@ impl Asked<'_> {
         };
         let person = self.calendar.person(name).ok_or_else(|| refused(format!("nobody here is called {name}")))?;
         Ok(vec![person.to_string()])
+    }
+
+    /// Whoever the plan chose and the caller was told of, if the caller named nobody; else as the tool would have it.
+    fn people_agreed(&self, otherwise: Vec<String>) -> Vec<String> {
+        let chosen = self.request.arguments[PLANNED]["person"].as_str().filter(|_| self.text("person").is_none());
+        chosen.map_or(otherwise, |person| vec![person.to_owned()])
+    }
+
+    /// The time went to somebody else between the plan and the yes: who or what else could be had.
+    async fn taken(
+        &self,
+        service: &Service,
+        (agreed, all): (&[String], &[String]),
+        at: NaiveDateTime,
+        own: Option<&Appointment>,
+    ) -> ActionError {
+        let others = match self.free_at(service, all, at, own).await {
+            Ok(others) if agreed != all => others,
+            Ok(_) | Err(_) => return self.instead("that time is taken", service, all, at).await,
+        };
+        let (taken, free) = (agreed.join(", "), others.join(", "));
+        refused(format!(
+            "that time with {taken} was taken meanwhile, and nothing was changed; free at that time is: {free}. Offer this, and              ask with the same arguments, and `person` if they choose one, to have it read back again"
+        ))
     }
 
     /// A time of day, or a day alone; an offset, if one is told, is of no account.
@@ -296,17 +325,26 @@ impl Asked<'_> {
         let caller = self.booker()?;
         let (service, people) = (self.service()?, self.people()?);
         let at = self.hour("at")?;
-        let free = self.free_at(service, &people, at, None).await?;
-        if self.own(&caller).await?.len() >= usize::from(self.calendar.max_open) {
+        let own = self.own(&caller).await?;
+        let name = self.name();
+        // Booked already, it is the same wish once more: whoever else is free would make another one of it.
+        let same = |one: &&Appointment| {
+            one.service == *service.name && one.from == self.utc(at) && one.name == name && people.contains(&one.person)
+        };
+        let person: Arc<str> = match own.iter().find(same) {
+            Some(one) => one.person.as_str().into(),
+            None => Arc::clone(&self.free_at(service, &people, at, None).await?[0]),
+        };
+        if own.len() >= usize::from(self.calendar.max_open) {
             return Err(self.too_many());
         }
-        let mut booking = told(at, &free[..1]);
+        let mut booking = told(at, &[Arc::clone(&person)]);
         booking["service"] = Value::from(&*service.name);
         booking["minutes"] = Value::from(service.minutes);
-        if let Some(name) = self.text("name") {
-            booking["name"] = Value::from(name.chars().take(100).collect::<String>());
+        if let Some(name) = name {
+            booking["name"] = Value::from(name);
         }
-        Ok(json!({ "book_appointment": booking }))
+        Ok(json!({ "book_appointment": booking, PLANNED: { "person": &*person } }))
     }
 
     async fn plan_shift(&self) -> Result<Value, ActionError> {
@@ -315,12 +353,14 @@ impl Asked<'_> {
         let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
         let people = self.people_like(&appointment)?;
         let free = self.free_at(service, &people, to, Some(&appointment)).await?;
-        Ok(json!({ "move_appointment": { "from": self.shown(&appointment), "to": told(to, &free[..1]) } }))
+        let change = json!({ "from": self.shown(&appointment), "to": told(to, &free[..1]) });
+        Ok(json!({ "move_appointment": change, PLANNED: { "person": &*free[0] } }))
     }
 
     async fn book(&self) -> Result<Value, ActionError> {
         let caller = self.booker()?;
-        let (service, people) = (self.service()?, self.people()?);
+        let (service, all) = (self.service()?, self.people()?);
+        let people = self.people_agreed(all.clone());
         let at = self.hour("at")?;
         let span = self.span(service, &people, at).await?;
         let wish = Wish {
@@ -331,12 +371,12 @@ impl Asked<'_> {
             span,
             caller,
             open_max: self.calendar.max_open,
-            name: self.text("name").map(|name| name.chars().take(100).collect()),
+            name: self.name(),
             key: self.request.idempotency_key.to_string(),
         };
         match self.diary.book(wish).await.map_err(Fault::undone)? {
             Booked::Made(booked) => Ok(json!({ "booked": true, "appointment": self.shown(&booked) })),
-            Booked::Taken => Err(self.instead("that time is taken", service, &people, at).await),
+            Booked::Taken => Err(self.taken(service, (&people, &all), at, None).await),
             Booked::TooMany => Err(self.too_many()),
         }
     }
@@ -376,12 +416,13 @@ impl Asked<'_> {
         let to = self.hour("to")?;
         let appointment = self.one().await?;
         let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
-        let people = self.people_like(&appointment)?;
+        let all = self.people_like(&appointment)?;
+        let people = self.people_agreed(all.clone());
         let span = self.span(service, &people, to).await?;
         let key = &*self.request.idempotency_key;
         match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(Fault::undone)? {
             Some(moved) => Ok(json!({ "moved": true, "appointment": self.shown(&moved) })),
-            None => Err(self.instead("that time is taken", service, &people, to).await),
+            None => Err(self.taken(service, (&people, &all), to, Some(&appointment)).await),
         }
     }
 

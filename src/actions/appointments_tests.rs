@@ -58,6 +58,7 @@ impl Diary for Memory {
             id: Uuid::now_v7(),
             service: wish.service.clone(),
             person,
+            name: wish.name.clone(),
             from: wish.span.0,
             to: wish.span.1,
         };
@@ -245,7 +246,8 @@ async fn a_plan_tells_what_would_be_done_and_does_nothing() {
     let noon = json!({"service": "facial", "at": at(12, 0), "name": "Meera"});
     let booking = json!({"at": at(12, 0), "day": day().format("%A").to_string(), "with": ["Asha"], "service": "Facial",
         "minutes": 60, "name": "Meera"});
-    assert_eq!(desk.plan(MEERA, "book_appointment", noon.clone()).await.unwrap(), json!({"book_appointment": booking}));
+    let plan = desk.plan(MEERA, "book_appointment", noon.clone()).await.unwrap();
+    assert_eq!(plan, json!({"book_appointment": booking, PLANNED: {"person": "Asha"}}));
     assert!(desk.diary.all().is_empty());
     desk.ask(MEERA, "book_appointment", noon.clone()).await.unwrap();
     let other = desk.plan(ARJUN, "book_appointment", noon).await.unwrap();
@@ -292,6 +294,63 @@ async fn what_cannot_be_had_is_refused_with_what_can() {
         let told = desk.refusal(MEERA, "book_appointment", arguments.clone()).await;
         assert!(told.contains(why), "{arguments}: {told}");
     }
+}
+
+/// What was planned, as it is carried out.
+fn agreed(mut arguments: Value, plan: &Value) -> Value {
+    arguments[PLANNED] = plan[PLANNED].clone();
+    arguments
+}
+
+#[actix_rt::test]
+async fn of_two_who_were_told_the_same_person_one_is_booked_and_the_other_hears_that_they_are_taken() {
+    let desk = Desk::new();
+    let wish = json!({"service": "Haircut", "at": at(12, 0)});
+    let first = desk.plan(MEERA, "book_appointment", wish.clone()).await.unwrap();
+    let second = desk.plan(ARJUN, "book_appointment", wish.clone()).await.unwrap();
+    assert_eq!((&first, &first[PLANNED]), (&second, &json!({"person": "Asha"})));
+    let booked = desk.ask(MEERA, "book_appointment", agreed(wish.clone(), &first)).await.unwrap();
+    assert_eq!(booked["appointment"]["with"], first["book_appointment"]["with"]);
+    let told = desk.refusal(ARJUN, "book_appointment", agreed(wish.clone(), &second)).await;
+    assert!(told.contains("with Asha was taken meanwhile") && told.contains("free at that time is: Ravi"), "{told}");
+    assert_eq!(desk.diary.all().len(), 1, "nobody who was not read back is booked");
+    // Asked again, the plan is with whoever is free, and that is booked.
+    let third = desk.plan(ARJUN, "book_appointment", wish.clone()).await.unwrap();
+    assert_eq!(third["book_appointment"]["with"], json!(["Ravi"]));
+    desk.ask(ARJUN, "book_appointment", agreed(wish.clone(), &third)).await.unwrap();
+    // The same wish once more is what stands, not the next one who is free.
+    let same = desk.plan(MEERA, "book_appointment", wish.clone()).await.unwrap();
+    assert_eq!(same["book_appointment"]["with"], json!(["Asha"]));
+    // Nobody is left: other times are told.
+    desk.diary.cancel(desk.diary.all()[0].1.id, "off").await.unwrap();
+    desk.ask(ARJUN, "book_appointment", json!({"service": "Haircut", "at": at(12, 0), "person": "Asha"}))
+        .await
+        .unwrap();
+    let none = desk.refusal(MEERA, "book_appointment", agreed(wish, &first)).await;
+    assert!(none.starts_with("that time is taken; free are:"), "{none}");
+}
+
+#[actix_rt::test]
+async fn an_appointment_is_moved_to_the_person_that_was_read_back_or_not_at_all() {
+    let desk = Desk::new();
+    let booked = |hour, person| json!({"service": "Haircut", "at": at(hour, 0), "person": person});
+    desk.ask(MEERA, "book_appointment", booked(12, "Asha")).await.unwrap();
+    desk.ask(ARJUN, "book_appointment", booked(15, "Asha")).await.unwrap();
+    let shift = json!({"to": at(15, 0)});
+    let plan = desk.plan(MEERA, "move_appointment", shift.clone()).await.unwrap();
+    assert_eq!(plan["move_appointment"]["to"]["with"], json!(["Ravi"]));
+    // Asha is free again by now; it was Ravi that was read back.
+    let taken = desk.diary.all()[1].1.id;
+    desk.diary.cancel(taken, "off").await.unwrap();
+    let moved = desk.ask(MEERA, "move_appointment", agreed(shift, &plan)).await.unwrap();
+    assert_eq!(moved["appointment"]["with"], json!(["Ravi"]));
+
+    let back = json!({"to": at(16, 0)});
+    let plan = desk.plan(MEERA, "move_appointment", back.clone()).await.unwrap();
+    desk.ask(ARJUN, "book_appointment", booked(16, "Ravi")).await.unwrap();
+    let told = desk.refusal(MEERA, "move_appointment", agreed(back, &plan)).await;
+    assert!(told.contains("with Ravi was taken meanwhile") && told.contains("free at that time is: Asha"), "{told}");
+    assert_eq!(desk.diary.all()[0].1.from, (day().and_hms_opt(9, 30, 0).unwrap()).and_utc(), "still at three in India");
 }
 
 /// Whatever the model is persuaded to ask: appointments are found by the number that rings, and by nothing else.

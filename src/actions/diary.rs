@@ -15,6 +15,8 @@ pub struct Appointment {
     pub service: String,
     /// With whom; empty where people have no names.
     pub person: String,
+    /// For whom, if that was told.
+    pub name: Option<String>,
     /// From when.
     pub from: DateTime<Utc>,
     /// Until when.

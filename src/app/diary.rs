@@ -12,7 +12,8 @@ use crate::store::{Booking, BookingOutcome, Store, StoreError};
 pub(super) struct StoredDiary(pub(super) Store);
 
 fn appointment(row: AppointmentRow) -> Appointment {
-    Appointment { id: row.id, service: row.service, person: row.person, from: row.starts_at, to: row.ends_at }
+    let AppointmentRow { id, service, person, name, starts_at: from, ends_at: to, .. } = row;
+    Appointment { id, service, person, name, from, to }
 }
 
 /// What the database said in so many words is told; only where it said nothing may the change have been made.

@@ -9,6 +9,7 @@ use crate::database::World;
 on_both_engines!(
     a_time_is_booked_once_for_each_person,
     two_hundred_who_want_one_time_make_one_booking,
+    two_who_agreed_to_one_person_are_never_booked_with_another,
     an_appointment_moves_and_is_called_off_once,
     one_number_has_only_so_many_appointments_to_come,
 );
@@ -67,6 +68,28 @@ async fn two_hundred_who_want_one_time_make_one_booking(world: &World) {
     let outcomes = futures_util::future::join_all(wishes).await;
     assert_eq!(outcomes.into_iter().filter_map(BookingOutcome::booked).count(), 1);
     assert_eq!(world.store.appointments_between(client, at(0), at(24)).await.unwrap().len(), 1);
+}
+
+async fn two_who_agreed_to_one_person_are_never_booked_with_another(world: &World) {
+    let client = world.client("shop").await;
+    let with = |who: &str, person: &str| Booking {
+        people: vec![person.to_owned()],
+        caller: Some(format!("caller {who}")),
+        ..booking(client, &format!("{who} with {person}"), 10)
+    };
+    let (one, other) = tokio::join!(world.store.book(with("a", "Asha")), world.store.book(with("b", "Asha")));
+    let outcomes = [one.unwrap(), other.unwrap()];
+    let taken = outcomes.iter().position(|outcome| *outcome == BookingOutcome::Taken).expect("one of them");
+    let stands = outcomes[1 - taken].clone().booked().expect("the other");
+    assert_eq!(stands.person, "Asha");
+    let late = ["a", "b"][taken];
+    assert_eq!(world.store.book(with(late, "Asha")).await.unwrap(), BookingOutcome::Taken, "under its key as well");
+    let again = world.store.book(with(["b", "a"][taken], "Asha")).await.unwrap().booked();
+    assert_eq!(again.as_ref(), Some(&stands), "asked again after a lost answer");
+    assert_eq!(world.store.book(with(late, "Ravi")).await.unwrap().booked().unwrap().person, "Ravi", "agreed to anew");
+    let to = (at(12), at(13));
+    let moved = world.store.move_appointment(stands.id, "m", vec!["Ravi".to_owned()], to).await.unwrap().unwrap();
+    assert_eq!(moved.person, "Ravi", "as it was agreed to");
 }
 
 async fn an_appointment_moves_and_is_called_off_once(world: &World) {

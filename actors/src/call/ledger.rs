@@ -9,6 +9,7 @@ use crate::domain::{Action, ActionId, ActionState, CallId, CallTime};
 use crate::ports::{ActionError, ActionOutput, ActionSpec, ContextItem, SameAction, Step};
 
 use super::consent::{Consent, not_confirmed, proposal};
+use super::planned;
 
 /// More different actions than any honest call needs.
 const ENTRIES_MAX: usize = 64;
@@ -67,7 +68,7 @@ impl Ledger {
             return refusal(json!({ "error": "there is no such tool", "tools": names }));
         };
         let arguments = match parse_arguments(spec, arguments) {
-            Ok(arguments) => arguments,
+            Ok(arguments) => planned::asked(&arguments),
             Err(why) => return refusal(json!({ "error": why })),
         };
         let canonical = canonical(&arguments);
@@ -104,11 +105,11 @@ impl Ledger {
 
     /// How much else was done, or may have been, in this call.
     fn changes_beside(&self, spec: &ActionSpec, canonical: &str) -> usize {
-        let other = |action: &Action| action.name != spec.tool.name || &*action.arguments != canonical;
+        let other = |entry: &Entry| {
+            entry.action.name != spec.tool.name || self::canonical(&planned::asked(&entry.arguments)) != canonical
+        };
         let done = |entry: &&Entry| {
-            entry.spec.writes
-                && matches!(entry.action.state, ActionState::Done | ActionState::Unknown)
-                && other(&entry.action)
+            entry.spec.writes && matches!(entry.action.state, ActionState::Done | ActionState::Unknown) && other(entry)
         };
         self.entries.iter().filter(done).count()
     }
@@ -123,10 +124,18 @@ impl Ledger {
     ) -> Option<(Action, Vec<Arc<str>>)> {
         let entry = self.entries.iter_mut().find(|entry| entry.action.id == id)?;
         let (state, output) = match (entry.action.state, result) {
-            (ActionState::Running, _) => outcome(result),
+            (ActionState::Running, _) => {
+                // The yes was to what was chosen, which cannot be had: what is chosen next is to be read back as well.
+                if matches!(result, Err(ActionError::Refused(_))) && planned::is_in(&entry.arguments) {
+                    entry.consent = Consent::default();
+                }
+                outcome(result)
+            }
             (ActionState::Planning, Ok(plan)) => {
                 entry.consent = Consent::default();
-                (ActionState::Proposed, proposal(&entry.action.name, &plan.output))
+                let (plan, choice) = planned::chosen(&plan.output);
+                entry.choose(choice);
+                (ActionState::Proposed, proposal(&entry.action.name, &plan))
             }
             // A plan changes nothing, whatever became of it.
             (ActionState::Planning, Err(ActionError::Unknown(why))) => {
@@ -263,6 +272,13 @@ impl Entry {
         }
     }
 
+    /// What a plan chose is part of what is done.
+    fn choose(&mut self, choice: Option<Value>) {
+        let arguments = planned::with(&self.arguments, choice);
+        self.action.arguments = canonical(&arguments).into();
+        self.arguments = Arc::new(arguments);
+    }
+
     fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>, answer_pending: Option<CallTime>) -> Asked {
         let state = self.action.state;
         match (state, &self.action.output) {
@@ -331,7 +347,7 @@ fn text(value: &Value) -> Arc<str> {
 /// [`SameAction`] says.
 #[must_use]
 pub fn is_key_of(key: &str, call: CallId, spec: &ActionSpec, arguments: &Value) -> bool {
-    let canonical = canonical(arguments);
+    let canonical = canonical(&planned::asked(arguments));
     let changes = if spec.same == SameAction::PerChange { ENTRIES_MAX } else { 0 };
     (0..=changes).any(|changes| key_of_canonical(call, spec, &canonical, changes) == key)
 }

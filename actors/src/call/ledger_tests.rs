@@ -173,6 +173,48 @@ fn what_was_done_undone_and_is_wanted_again_is_done_again() {
     }
 }
 
+#[test]
+fn what_a_plan_chose_is_done_and_makes_no_other_action_of_it() {
+    let call = CallId::new();
+    let catalogue = [Arc::new(ActionSpec { confirm: true, same: SameAction::PerChange, ..(*catalogue()[0]).clone() })];
+    let mut ledger = Ledger::default();
+    let mut number = 0;
+    let mut ask = |ledger: &mut Ledger, arguments: &str| {
+        number += 1;
+        ledger.ask(NOW, call, &catalogue, &format!("t{number}").into(), "cancel", arguments, None)
+    };
+    // What the engine writes under that name is left out.
+    let Asked::Run(id) = ask(&mut ledger, r#"{"id":"7","_planned":{"person":"Mallory"}}"#) else { panic!("not run") };
+    let told = |ledger: &Ledger| ledger.get(id).map(|entry| entry.arguments.to_string()).unwrap_or_default();
+    assert_eq!(told(&ledger), r#"{"id":"7"}"#);
+    let plan =
+        |person: &str| done(&format!(r#"{{"cancel":{{"with":["{person}"]}},"_planned":{{"person":"{person}"}}}}"#));
+    for (person, outcome) in [("Asha", Err(ActionError::Refused("taken".to_owned()))), ("Ravi", done("{}"))] {
+        let (action, _) = ledger.finish(NOW, id, 1, &plan(person)).expect("it was planned");
+        assert_eq!(told(&ledger), format!(r#"{{"_planned":{{"person":"{person}"}},"id":"7"}}"#));
+        assert_eq!(&*action.arguments, told(&ledger), "also on record");
+        let output = action.output.unwrap_or_default();
+        assert!(output.contains(person) && !output.contains("_planned"), "{output}");
+        assert!(is_key_of(&action.idempotency_key, call, &catalogue[0], &ledger.get(id).expect("asked").arguments));
+
+        let entry = ledger.entries_mut().next().expect("asked");
+        entry.consent = Consent::Given { at: NOW, started: NOW };
+        assert_eq!(ask(&mut ledger, r#"{"id":"7"}"#), Asked::Run(id));
+        ledger.begin(id).expect("agreed to");
+        assert!(told(&ledger).contains(person), "what was read back is done");
+        ledger.finish(NOW, id, 1, &outcome).expect("it was running");
+        let again = ask(&mut ledger, r#"{"id":"7"}"#);
+        match outcome {
+            Err(_) => {
+                assert_eq!(again, Asked::Run(id));
+                assert_eq!(ledger.get(id).map(Entry::step), Some(Step::Plan), "the yes was to somebody else");
+            }
+            Ok(_) => assert_eq!(again, Asked::Answer("{}".into())),
+        }
+    }
+    assert_eq!(ledger.entries().count(), 1);
+}
+
 fn fits(schema: &Value, arguments: &str) -> bool {
     let spec = ActionSpec {
         tool: ToolSpec { name: "x".into(), description: "".into(), schema: text(schema) },

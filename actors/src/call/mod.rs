@@ -15,6 +15,7 @@ pub mod ledger;
 #[path = "long_tests.rs"]
 mod long;
 pub mod past;
+mod planned;
 mod recogniser;
 mod recognition;
 mod recollection;

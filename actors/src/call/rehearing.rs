@@ -52,6 +52,11 @@ impl CallState {
         self.again.is_some() && self.contested.as_ref().is_some_and(|contested| !contested.echo)
     }
 
+    /// Since when what was said is to be heard again, if any of it is.
+    pub(super) fn heard_again_since(&self) -> Option<CallTime> {
+        self.again.map(|again| again.from)
+    }
+
     /// How much of the caller's last sound the next session is to hear again.
     pub(super) fn again_for(&self, now: CallTime) -> CallTime {
         self.again.map_or(CallTime::ZERO, |again| now.saturating_sub(again.from))

@@ -6,7 +6,7 @@ use super::super::event::{CallEvent, Effect};
 use super::super::state::CallState;
 use super::super::table::*;
 use crate::domain::{Agent, BargeIn, CallTime};
-use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+use crate::ports::{ActionError, ContextItem, EngineError, EngineEvent, ResponseOutcome};
 
 fn ready() -> CallEvent {
     engine(EngineEvent::Ready)
@@ -191,4 +191,64 @@ fn nobody_is_told_to_wait_while_they_speak() {
     let _ = hear(&mut quick, [(4, spoke()), (5, lost()), (5, ready()), (5, noticed(700))]);
     let _ = quick.on(CallEvent::LineQuiet { since: at(6) }, at(6));
     assert_eq!(words(&quick.on(CallEvent::TimePassed, at(7))), [""; 0], "the next session listens already");
+}
+
+fn told_of_what_was_acted_on(effects: &[Effect]) -> Option<bool> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::OpenEngine { context, .. } => {
+            let notes =
+                |item: &ContextItem| matches!(item, ContextItem::Note(text) if text.contains("already acted on"));
+            assert!(!context.iter().rev().skip(1).any(notes), "it stands behind the results");
+            Some(context.last().is_some_and(notes))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_session_that_hears_words_again_is_told_if_they_were_acted_on() {
+    // At which second the tool is called and at which it ends well (0: never), and whether the next session is told.
+    for (name, called_at, done_at, told) in [
+        ("the question led to it, and its answer was not heard", 7, 8, true),
+        ("it still runs", 7, 0, true),
+        ("nothing was done", 0, 0, false),
+        ("it ended before what is heard again began", 3, 4, false),
+        ("it ended while they spoke", 3, 5, true),
+    ] {
+        let mut state = quiet(true);
+        let tool = called("book", "t1");
+        let mut begun = None;
+        for second in 3..9 {
+            if second == called_at {
+                begun = Some(run(&state.on(tool.clone(), at(second))));
+            }
+            if second == done_at {
+                let _ = state.on(finished(begun.expect("it runs"), None), at(second));
+            }
+            let heard = match second {
+                5 => vec![spoke()],
+                6 => vec![stopped(), committed()],
+                _ => vec![],
+            };
+            let _ = hear(&mut state, heard.into_iter().map(|event| (second, event)));
+        }
+        let effects = state.on(lost(), at(9));
+        assert_eq!(told_of_what_was_acted_on(&effects), Some(told), "{name}");
+        assert!(again(&effects).is_some_and(|again| again > 0), "{name}");
+        let next = state.on(failed_session(), at(10));
+        assert_eq!(told_of_what_was_acted_on(&next), Some(told), "{name}: and the one after it");
+    }
+
+    // Words that were written down are not heard again, whatever was done.
+    let mut state = asked();
+    let action = run(&state.on(called("book", "t1"), at(6)));
+    let _ = hear(&mut state, [(7, written_down("ring me tomorrow")), (7, finished(action, None))]);
+    assert_eq!(told_of_what_was_acted_on(&state.on(lost(), at(8))), Some(false));
+
+    // What failed may be asked for again.
+    let mut state = asked();
+    let action = run(&state.on(called("book", "t1"), at(6)));
+    let result = Err(ActionError::Refused("not now".to_owned()));
+    let _ = hear(&mut state, [(7, CallEvent::ActionFinished { action, attempts: 1, result })]);
+    assert_eq!(told_of_what_was_acted_on(&state.on(lost(), at(8))), Some(false));
 }

@@ -121,6 +121,10 @@ pub struct ActionSpec {
     pub confirm: bool,
 }
 
+/// Under this name a plan tells what it has chosen where the arguments left it open, and finds it again among the arguments
+/// when it is carried out. Whatever the engine writes there is left out.
+pub const PLANNED: &str = "_planned";
+
 /// What is asked of an action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step {

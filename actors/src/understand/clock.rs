@@ -127,7 +127,8 @@ fn says(pieces: &[Lex], at: usize) -> bool {
     matches!(pieces.get(at).and_then(Lex::word), Some(Word::Oclock | Word::Am | Word::Pm))
 }
 
-fn whole(pieces: &[Lex], at: usize, most: f64) -> Option<(u32, usize)> {
+/// A number up to a most, and where it ends.
+pub(super) fn whole(pieces: &[Lex], at: usize, most: f64) -> Option<(u32, usize)> {
     let number = match &pieces.get(at)?.what {
         // One piece: "5 7" is no number here, nor is "five thirty".
         What::Digits(text, value) if text.len() <= 2 => (*value, at + 1),

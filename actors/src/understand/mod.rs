@@ -10,6 +10,7 @@ mod answer;
 mod clock;
 mod contact;
 mod day;
+mod daytime;
 mod email;
 mod entity;
 pub mod features;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime};
 use serde_json::Value;
 
-use super::lex::What;
+use super::lex::{Lex, What};
 use super::particulars::{Particular, particulars};
 use super::vocabulary::{Unit, Word};
-use super::{Surroundings, fold, keys, understand};
+use super::{Surroundings, daytime, fold, keys, understand};
 
 /// What of a plan was not said, as it might be said: order numbers, amounts, days and times of day, in digits or as they are
 /// spoken, in either script. `now` is the caller's local time, for words such as *tomorrow*. Empty where all was said, and
@@ -82,6 +82,8 @@ struct Heard<'a> {
     /// All digits in a row, of the words and of what was spelled in them: a telephone number is said in groups.
     digits: Vec<String>,
     weekdays: Vec<u8>,
+    /// "The fifteenth": a day of the month, and the month if it is told.
+    ordinals: Vec<(u32, Option<u32>)>,
 }
 
 impl<'a> Heard<'a> {
@@ -96,7 +98,8 @@ impl<'a> Heard<'a> {
             Some(Word::Weekday(day)) => Some(day),
             _ => None,
         });
-        Self { words, now, numbers: numbers_said(words), digits: rows, weekdays: weekdays.collect() }
+        let (weekdays, ordinals) = (weekdays.collect(), ordinals(&pieces));
+        Self { words, now, numbers: numbers_said(words), digits: rows, weekdays, ordinals }
     }
 
     fn has(&self, one: &Particular) -> bool {
@@ -104,7 +107,9 @@ impl<'a> Heard<'a> {
             Particular::Number(number) => self.has_number(number),
             Particular::Day(day) => {
                 let weekday = u8::try_from(day.weekday().num_days_from_monday()).unwrap_or_default();
+                let month = |month: &Option<u32>| month.is_none_or(|month| month == day.month());
                 self.weekdays.contains(&weekday)
+                    || self.ordinals.iter().any(|(nth, told)| *nth == day.day() && month(told))
                     || self.words.contains(&day.format("%Y-%m-%d").to_string())
                     || self.times(day.and_time(NaiveTime::MIN)).iter().any(|(from, to, with_day)| {
                         let day = day.format("%Y-%m-%d").to_string();
@@ -122,12 +127,8 @@ impl<'a> Heard<'a> {
     }
 
     fn has_clock(&self, hour: u32, minute: u32) -> bool {
-        let day = self.now.map_or_else(NaiveDate::default, |now| now.date());
-        let told = format!("T{hour:02}:{minute:02}");
-        let in_words = self.times(day.and_time(NaiveTime::MIN)).iter().any(|(from, ..)| from.ends_with(&told));
-        let has = |number: u32| self.numbers.contains(&number.to_string());
-        let twelve = (hour + 11) % 12 + 1;
-        in_words || ((has(hour) || has(twelve)) && (minute == 0 || has(minute)))
+        let now = self.now.unwrap_or_else(|| NaiveDate::default().and_time(NaiveTime::MIN));
+        daytime::tells(self.words, hour, minute, now)
     }
 
     /// Days and times of day that are told: both ends of each, and whether the day was told or is only the next one.
@@ -145,6 +146,28 @@ impl<'a> Heard<'a> {
             })
             .collect()
     }
+}
+
+/// Days of a month by their ordinals. "First" and "second" are so many other things that they need a month beside them.
+fn ordinals(pieces: &[Lex]) -> Vec<(u32, Option<u32>)> {
+    let month = |at: Option<usize>| match at.and_then(|at| pieces.get(at)).and_then(Lex::word) {
+        Some(Word::Month(month)) => Some(u32::from(month)),
+        _ => None,
+    };
+    let link = |at: Option<usize>| at.and_then(|at| pieces.get(at)).and_then(Lex::word) == Some(Word::Link);
+    let day = |(at, piece): (usize, &Lex)| {
+        let nth = match piece.what {
+            What::Nth(nth) => nth,
+            What::Word(Word::Ordinal(nth)) => nth.into(),
+            _ => return None,
+        };
+        let (before, after) = (at.checked_sub(1), Some(at + 1));
+        let beyond = if link(after) { Some(at + 2) } else { after };
+        let ahead = if link(before) { at.checked_sub(2) } else { before };
+        let month = month(beyond).or_else(|| month(ahead));
+        (nth > 2 || month.is_some()).then_some((nth, month))
+    };
+    pieces.iter().enumerate().filter_map(day).collect()
 }
 
 fn tells_a_day(text: &str) -> bool {
@@ -238,6 +261,7 @@ mod tests {
             "refund": "₹1,299 goes back the way it was paid", "cannot_be_undone": true } });
         let visit = serde_json::json!({ "book_appointment": { "at": "2026-11-28T17:30", "day": "Saturday", "with": ["Asha"],
             "service": "Facial 2000", "minutes": 60, "name": "Meera" } });
+        let later = serde_json::json!({ "at": "2026-12-15T11:15" });
         let moved = serde_json::json!({ "from": { "at": "2026-11-28T11:00" }, "to": { "at": "2026-11-30T17:00" } });
         let address = serde_json::json!({ "order": "#1042", "to": "7 FC Road, Flat 302, Pune, MH, 411004" });
         let own = serde_json::json!({ "order_id": "1042", "variant_id": "44556677", "phone": "+919000000001", "guests": 12,
@@ -258,6 +282,15 @@ mod tests {
             ("2026-11-28T17:30, Saturday, Asha", &visit, ""),
             ("Saturday, pakka?", &visit, "17:30"),
             ("Saadhe paanch baje, pakka?", &visit, "Saturday 28 November"),
+            ("Kal subah saadhe paanch baje Asha ke saath?", &visit, "17:30"),
+            ("Tomorrow at 5:30 am with Asha?", &visit, "17:30"),
+            ("The twenty eighth at five thirty with Asha?", &visit, ""),
+            ("28th at 5:30 pm?", &visit, ""),
+            ("The twenty eighth of December at 5:30 pm?", &visit, "Saturday 28 November"),
+            ("The twenty seventh at 5:30 pm?", &visit, "Saturday 28 November"),
+            ("December fifteenth at eleven fifteen, shall I?", &later, ""),
+            ("The fifteenth at 11:15 am, shall I?", &later, ""),
+            ("The fifth, at 11:15 am, shall I?", &later, "Tuesday 15 December"),
             ("Sunday saadhe paanch baje?", &visit, "Saturday 28 November"),
             ("Saturday paanch baje?", &visit, "17:30"),
             ("Saturday gyarah baje se Monday paanch baje kar doon?", &moved, ""),

@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub(super) last: usize,
     /// A word or sign says that this is a time; a bare "5 se 7" would not.
     pub(super) sure: bool,
+    /// It is a time of day, not only a day or a part of one.
+    pub(super) hour: bool,
 }
 
 /// One way to take it.
@@ -82,8 +84,11 @@ pub(super) fn told(pieces: &[Lex], at: usize, now: NaiveDateTime, past: Option<b
     }
     let sure =
         gathered.days.is_some() || gathered.part.is_some() || gathered.exact.is_some() || gathered.clock.is_some();
+    let hour = gathered.clock.is_some()
+        || gathered.exact.is_some()
+        || matches!(gathered.part, Some(Part::Noon | Part::Midnight));
     let readings = resolve(&gathered, now, past);
-    (!readings.is_empty()).then_some(Told { readings, first: at, last: end - 1, sure })
+    (!readings.is_empty()).then_some(Told { readings, first: at, last: end - 1, sure, hour })
 }
 
 /// Takes one more part of the time; where it ends, or `None` if none is there or it is told already.

@@ -66,7 +66,7 @@ const ACTIONS_HEAD: &str = "INSERT INTO actions (id, call_id, client_id, name, i
     output, attempts, started_ms, changed_ms, created_at, changed_at, revision)";
 /// Done is final, and what may have happened is not begun again; a clean failure may be, and is asked about before it is.
 const ACTIONS_TAIL: &str = "ON CONFLICT (idempotency_key) DO UPDATE SET state = excluded.state, \
-    output = CASE WHEN excluded.state IN ('confirmed', 'running') THEN excluded.output \
+    arguments = excluded.arguments, output = CASE WHEN excluded.state IN ('confirmed', 'running') THEN excluded.output \
     ELSE COALESCE(excluded.output, actions.output) END, attempts = excluded.attempts, \
     changed_ms = excluded.changed_ms, changed_at = excluded.changed_at, revision = excluded.revision \
     WHERE excluded.revision > actions.revision AND actions.state <> 'done' \
