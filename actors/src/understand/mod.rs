@@ -142,7 +142,7 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
-    let yes = answer::answer(&tokens, intent);
+    let yes = answer::answer(text, &tokens, intent, around.asked);
     let found = intent != IntentKind::OutOfScope;
     let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
     let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
