@@ -132,12 +132,11 @@ fn asks_for_person(tokens: &[Token]) -> bool {
     // Where people sit that a call is put through to.
     static DESKS: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
-            "care support team department desk counter helpdesk doctor office sales केयर सपोर्ट टीम विभाग डॉक्टर डिपार्टमेंट",
+            "care support service team boss incharge authority expert madam lady department desk counter helpdesk doctor office sales केयर सपोर्ट टीम विभाग डॉक्टर डिपार्टमेंट",
         )
     });
     // "you talk too much", "talk to me in Tamil", "connect my account".
-    let whom =
-        PEOPLE.any(tokens) || DESKS.any(tokens) || pair(tokens, &[("my", "call"), ("this", "call"), ("connect", "me")]);
+    let whom = PEOPLE.any(tokens) || DESKS.any(tokens) || tells_whom(tokens);
     let talking = TALKING.any(tokens) && whom && !pair(tokens, &[("you", "talk"), ("to", "me")]);
     let requested = REQUESTS.any(tokens) || tokens.len() <= BARE_WORDS_MAX;
     let contact = CONTACTS.any(tokens) && !talking;
@@ -148,12 +147,34 @@ fn asks_for_person(tokens: &[Token]) -> bool {
     asked && !contact && !wonders && !has_talked(tokens) && !refuses_person(tokens)
 }
 
+/// "Rohit se baat karao", "speak with the rider": somebody, by whatever name, but not who listens.
+fn tells_whom(tokens: &[Token]) -> bool {
+    static PUT_THROUGH: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "karao kara karwao karwa karaiye karwaiye karado jodo jod bulao bula कराओ करा करवाओ करवा कराइए करवाइए जोड़ो जोड़ बुलाओ बुला",
+        )
+    });
+    static LISTENER: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("aap aapse tum tumse tujhse you me about आप आपसे तुम तुमसे"));
+    const THROUGH: [(&str, &str); 3] = [("my", "call"), ("this", "call"), ("connect", "me")];
+    if LISTENER.any(tokens) || pair(tokens, &THROUGH) {
+        return pair(tokens, &THROUGH);
+    }
+    let spoken_to = |at: usize| {
+        let (english, hindi) = (["talk", "speak"], ["baat", "bat", "बात"]);
+        let names = tokens.len() > at + 2 && matches!(raw(tokens, at + 1), "to" | "with");
+        (english.contains(&raw(tokens, at)) && names)
+            || (at > 1 && hindi.contains(&raw(tokens, at)) && matches!(raw(tokens, at - 1), "se" | "से"))
+    };
+    PUT_THROUGH.any(tokens) || (0..tokens.len()).any(spoken_to)
+}
+
 /// A person, and not the first word of something else: "executive chair", "human hair", "become an agent".
 fn names_person(tokens: &[Token]) -> bool {
     static BEHIND: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
             "se ko ke ka ki hi he hai h please plz pls ji sir sahab saab chahiye chaiye chahie do dijiye de dena bulao bulaiye bula karao jodo jodiye with who to on for from \
-            of or and now right here there instead not only who whom in at i you na bhai yaar jaldi koi mujhe aur available on the line real asap immediately बुलाओ बुलाइए से को का की \
+            of or and now right here there instead not only who whom in at i you na bhai yaar jaldi koi mujhe aur available on the line real being else contact responsible asap immediately बुलाओ बुलाइए से को का की \
             के है जी चाहिए दो दीजिए ही प्लीज ना भाई साहब मुझे और",
         )
     });
@@ -251,7 +272,7 @@ fn is_of_this_call(tokens: &[Token]) -> bool {
         |at: usize, words: &Words, reach: usize| tokens.iter().skip(at + 1).take(reach).any(|next| words.has(next));
     let goes_on = |at: usize| {
         let (ends, not) = (ENDS.has(&tokens[at]), NOT.has(&tokens[at]));
-        (ends && behind(at, &NOT, 2)) || (not && behind(at, &ENDS, 2))
+        (ends && behind(at, &NOT, 1)) || (not && behind(at, &ENDS, 2))
     };
     let is_off = |at: usize| {
         matches!(raw(tokens, at), "band" | "bandh" | "बंद" | "बन्द")
@@ -265,8 +286,8 @@ fn is_of_this_call(tokens: &[Token]) -> bool {
 fn is_of_some_calls(tokens: &[Token]) -> bool {
     static SOME: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
-            "time times samay waqt delivery office other another dusre doosre dusra wale wali instead only sirf whatsapp email jab when during while raat \
-            night dopahar lunch weekend sunday home ghar wife husband टाइम समय वक्त वक़्त डिलीवरी ऑफिस ऑफ़िस दूसरे दूसरा वाले वाली जब रात दोपहर घर सिर्फ order ऑर्डर \
+            "time times samay waqt delivery other another dusre doosre dusra wale wali instead only sirf whatsapp email jab when during while raat \
+            night dopahar lunch weekend sunday home ghar wife husband टाइम समय वक्त वक़्त डिलीवरी दूसरे दूसरा वाले वाली जब रात दोपहर घर सिर्फ order ऑर्डर \
             cart wishlist will ill karunga karungi करूंगा करूंगी",
         )
     });
@@ -297,7 +318,7 @@ fn is_of_another_number(tokens: &[Token], asked: &str) -> bool {
     static OTHERS: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
             "gave given give told diya di dia dala daala bataya bata batayi likha likhwaya pressed typed entered wrote my mine mera meri mere your apna apni file \
-            record records account order delivery courier boy kya is item दिया दी बताया डाला लिखा लिखवाया दबाया मेरा मेरी मेरे अपना आपके ऑर्डर डिलीवरी क्या",
+            record records account order delivery courier boy kya item दिया दी बताया डाला लिखा लिखवाया दबाया मेरा मेरी मेरे अपना आपके ऑर्डर डिलीवरी क्या",
         )
     });
     static NUMBERS: LazyLock<Words> =
@@ -307,13 +328,17 @@ fn is_of_another_number(tokens: &[Token], asked: &str) -> bool {
             "bataiye bataye batayein batayen bata batao boliye dijiye tell give share enter what which kaun kya बताइए बताएं बताएँ बताओ बोलिए दीजिए क्या",
         )
     });
+    const OTHERWISE: [(&str, &str); 3] = [("by", "mistake"), ("is", "this"), ("is", "it")];
+    // "galat number mila diya": it was dialled.
+    let dialled = |at: usize| at > 0 && matches!(raw(tokens, at - 1), "mila" | "laga" | "lag" | "मिला" | "लगा");
+    let others = (0..tokens.len()).any(|at| OTHERS.has(&tokens[at]) && !dialled(at));
     let told = tokens.iter().any(|token| lex::digits(token).is_some());
     let spoken = tokens.iter().filter(|token| matches!(word(token), Some(Word::Small(..) | Word::Times(_)))).count();
     let asked_for = asked.split_inclusive(['.', '!', '?', '।']).any(|sentence| {
         let words = fold::tokens(sentence);
         NUMBERS.any(&words) && (sentence.ends_with('?') || TELL.any(&words))
     });
-    told || spoken > 1 || asked_for || OTHERS.any(tokens) || pair(tokens, &[("by", "mistake")])
+    told || spoken > 1 || asked_for || others || pair(tokens, &OTHERWISE)
 }
 
 fn is_wrong_number(tokens: &[Token], asked: &str) -> bool {

@@ -212,6 +212,8 @@ fn goods_named_like_people_and_talks_that_were_had_are_no_wish_for_a_person() {
         "इंसान से बात करनी है",
         "manager ko bulao",
         "customer care se baat karao",
+        "rohit se baat kara do",
+        "i want to speak with the pharmacist",
     ] {
         assert!(worded(text, asks_for_person), "{text}");
     }
