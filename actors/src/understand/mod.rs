@@ -6,6 +6,7 @@
 //! (`entity`). Plain functions over text: no clock, no memory of earlier turns, no input or output. A turn costs some tens
 //! of microseconds.
 
+mod abuse;
 mod answer;
 mod clock;
 mod contact;
@@ -143,7 +144,7 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
-    let yes = answer::answer(&tokens, intent);
+    let yes = answer::answer(text, &tokens, intent, around.asked);
     let found = intent != IntentKind::OutOfScope;
     let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
     let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
@@ -155,8 +156,8 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
         _ => (intent, confidence),
     };
     // What is the client's own intent is the engine's to deal with.
-    let wish = if own.is_none() { wish::wish(&tokens, intent) } else { None };
-    let abusive = wish::is_abusive(&tokens, around.products);
+    let wish = if own.is_none() { wish::wish(&tokens, intent, around.asked) } else { None };
+    let abusive = abuse::is_abusive(&tokens, around.products);
     Understanding { intent, own, confidence, yes, wish, abusive, entities }
 }
 

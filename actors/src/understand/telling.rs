@@ -57,7 +57,7 @@ pub fn names_of(words: &str, plan: &Value) -> bool {
 }
 
 /// Written, and as they are spoken.
-fn numbers_said(words: &str) -> Vec<String> {
+pub(super) fn numbers_said(words: &str) -> Vec<String> {
     runs(words).into_iter().chain(spoken(words).iter().flat_map(|value| runs(value))).collect()
 }
 

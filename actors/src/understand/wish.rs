@@ -3,8 +3,9 @@
 
 use std::sync::LazyLock;
 
-use super::fold::{Token, sound};
-use super::own::Products;
+use super::fold::{self, Token};
+use super::lex;
+use super::vocabulary::{Word, word};
 use super::words::Words;
 use crate::domain::{IntentKind, Wish};
 
@@ -107,45 +108,12 @@ const LEAVINGS: [(&str, &str); 16] = [
     ("छोड़", "दीजिए"),
 ];
 
-/// Said to nobody in kindness. By their sound, so that every spelling and script of one counts; each is long enough that no
-/// other word sounds like it.
-static ABUSE: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let words = "madarchod maderchod behenchod bhenchod behnchod bhosdike bhosadike haramzada haramzade haramkhor bahanchod bahenchod behanchod bhainchod motherfucker \
-        motherfucking";
-    words.split_whitespace().map(sound).collect()
-});
-/// The same as they are spelled: other words sound alike (*chhuttiyan* are holidays, *choot* is
-/// a discount, *Kamini* is a name, *ganda* is dirty).
-static ABUSE_SPELLED: LazyLock<Words> = LazyLock::new(|| {
-    Words::exact(
-        "bastard bastards bitch bitches asshole assholes cunt whore slut fucker fuckers dickhead chutiya chutiye chootiya \
-        bhosdi bhosda bhosadi randi gandu gaandu lund lauda laude lavda lavde kamina kamine kameene kameena harami haraami \
-        चूतिया चूतिये चूतिए चुतिया चूत भोसड़ी भोसड़ीके भोसडीके रंडी गांडू गाण्डू लंड लौड़ा लौड़े लौडे कमीना कमीने हरामी",
-    )
-});
-/// The same in several words.
-const ABUSES: [&[&str]; 13] = [
-    &["fuck", "you"],
-    &["fuck", "off"],
-    &["fuck", "your"],
-    &["kutte", "ki", "aulad"],
-    &["kutte", "ki", "aulaad"],
-    &["saale", "kutte"],
-    &["suar", "ki", "aulad"],
-    &["suar", "ke", "bacche"],
-    &["suar", "ke", "bachche"],
-    &["कुत्ते", "की", "औलाद"],
-    &["साले", "कुत्ते"],
-    &["सुअर", "की", "औलाद"],
-    &["सूअर", "की", "औलाद"],
-];
-
 /// What is asked of the call, in a turn of this intent.
-pub(super) fn wish(tokens: &[Token], intent: IntentKind) -> Option<Wish> {
+pub(super) fn wish(tokens: &[Token], intent: IntentKind, asked: &str) -> Option<Wish> {
     let asked = match intent {
         IntentKind::TalkToHuman if asks_for_person(tokens) => Some(Wish::Person),
         IntentKind::DoNotCall if asks_for_no_calls(tokens) => Some(Wish::NoCalls),
-        IntentKind::DoNotCall if is_wrong_number(tokens) => Some(Wish::WrongNumber),
+        IntentKind::DoNotCall if is_wrong_number(tokens, asked) => Some(Wish::WrongNumber),
         _ => None,
     };
     let leaves = || pair(tokens, &LEAVINGS) || ((TALKING.any(tokens) || PEOPLE.any(tokens)) && refuses_person(tokens));
@@ -161,14 +129,80 @@ fn pair(tokens: &[Token], pairs: &[(&str, &str)]) -> bool {
 }
 
 fn asks_for_person(tokens: &[Token]) -> bool {
-    // "you talk too much", "talk to me in Tamil".
-    let talking = TALKING.any(tokens) && !pair(tokens, &[("you", "talk"), ("to", "me")]);
+    // Where people sit that a call is put through to.
+    static DESKS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "care support service team boss incharge authority expert madam lady department desk counter helpdesk doctor office sales केयर सपोर्ट टीम विभाग डॉक्टर डिपार्टमेंट",
+        )
+    });
+    // "you talk too much", "talk to me in Tamil", "connect my account".
+    let whom = PEOPLE.any(tokens) || DESKS.any(tokens) || tells_whom(tokens);
+    let talking = TALKING.any(tokens) && whom && !pair(tokens, &[("you", "talk"), ("to", "me")]);
     let requested = REQUESTS.any(tokens) || tokens.len() <= BARE_WORDS_MAX;
     let contact = CONTACTS.any(tokens) && !talking;
     // "am i talking to a person?"
     let wonders = !REQUESTS.any(tokens)
         && pair(tokens, &[("are", "you"), ("am", "i"), ("i", "am"), ("im", "talking"), ("ho", "rahi"), ("हो", "रही")]);
-    (talking || (PEOPLE.any(tokens) && requested)) && !contact && !wonders && !refuses_person(tokens)
+    let asked = talking || (PEOPLE.any(tokens) && requested && names_person(tokens));
+    asked && !contact && !wonders && !has_talked(tokens) && !refuses_person(tokens)
+}
+
+/// "Rohit se baat karao", "speak with the rider": somebody, by whatever name, but not who listens.
+fn tells_whom(tokens: &[Token]) -> bool {
+    static PUT_THROUGH: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "karao kara karwao karwa karaiye karwaiye karado jodo jod bulao bula कराओ करा करवाओ करवा कराइए करवाइए जोड़ो जोड़ बुलाओ बुला",
+        )
+    });
+    static LISTENER: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("aap aapse tum tumse tujhse you me about आप आपसे तुम तुमसे"));
+    const THROUGH: [(&str, &str); 3] = [("my", "call"), ("this", "call"), ("connect", "me")];
+    if LISTENER.any(tokens) || pair(tokens, &THROUGH) {
+        return pair(tokens, &THROUGH);
+    }
+    let spoken_to = |at: usize| {
+        let (english, hindi) = (["talk", "speak"], ["baat", "bat", "बात"]);
+        let names = tokens.len() > at + 2 && matches!(raw(tokens, at + 1), "to" | "with");
+        (english.contains(&raw(tokens, at)) && names)
+            || (at > 1 && hindi.contains(&raw(tokens, at)) && matches!(raw(tokens, at - 1), "se" | "से"))
+    };
+    PUT_THROUGH.any(tokens) || (0..tokens.len()).any(spoken_to)
+}
+
+/// A person, and not the first word of something else: "executive chair", "human hair", "become an agent".
+fn names_person(tokens: &[Token]) -> bool {
+    static BEHIND: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "se ko ke ka ki hi he hai h please plz pls ji sir sahab saab chahiye chaiye chahie do dijiye de dena bulao bulaiye bula karao jodo jodiye with who to on for from \
+            of or and now right here there instead not only who whom in at i you na bhai yaar jaldi koi mujhe aur available on the line real being else contact responsible asap immediately बुलाओ बुलाइए से को का की \
+            के है जी चाहिए दो दीजिए ही प्लीज ना भाई साहब मुझे और",
+        )
+    });
+    static BECOMES: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact("become becoming banna banne banana job commission hire hiring vacancy बनना नौकरी बनने")
+    });
+    let alone = |at: usize| {
+        tokens
+            .get(at + 1)
+            .is_none_or(|next| next.after_break || BEHIND.has(next) || PEOPLE.has(next) || TALKING.has(next))
+    };
+    !BECOMES.any(tokens) && (0..tokens.len()).any(|at| PEOPLE.has(&tokens[at]) && alone(at))
+}
+
+/// "Manager se baat ho gayi thi", "kisi se baat kar raha hoon": and nothing is asked for besides.
+fn has_talked(tokens: &[Token]) -> bool {
+    static TALKED: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "hui hua thi tha gayi gai gaya li liya chuka chuki raha rahi rahe spoke talked spoken connected हुई हुआ थी था गई गयी ली लिया चुका चुकी रहा रही रहे",
+        )
+    });
+    static ASKED: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "karni karao karwao karaiye karwaiye karwa kara krni want need please connect transfer jodo jodiye bulao chahiye do dijiye करनी कराओ करवाओ कराइए करवाइए करवा करा जोड़ो \
+            जोड़िए बुलाओ चाहिए दो दीजिए",
+        )
+    });
+    TALKED.any(tokens) && !ASKED.any(tokens)
 }
 
 /// *Kisi se baat nahi karni*, *no need to transfer me*; but *robot se baat nahi karni* wants a person.
@@ -211,28 +245,111 @@ fn asks_for_no_calls(tokens: &[Token]) -> bool {
     static MINE: LazyLock<Words> =
         LazyLock::new(|| Words::exact("karta karti karunga karungi rakhta rakhti करता करती करूंगा करूंगी रखता रखती"));
     let stop = (STOP.any(tokens) || pair(tokens, &STOPS)) && !MINE.any(tokens);
-    stop && CALLS.any(tokens) && !LATER.any(tokens)
+    let calls = CALLS.any(tokens) || is_put_on_dnd(tokens);
+    stop && calls && !LATER.any(tokens) && !is_of_this_call(tokens) && !is_of_some_calls(tokens)
 }
 
-fn is_wrong_number(tokens: &[Token]) -> bool {
+/// The register of numbers that nobody may ring.
+fn is_put_on_dnd(tokens: &[Token]) -> bool {
+    static PUT: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact("daal dal daalo dalo dalwa laga lagao put add activate register डाल डालो लगा लगाओ")
+    });
+    tokens.iter().any(|token| token.raw == "dnd") && PUT.any(tokens)
+}
+
+/// "Call cut mat karna", "do not remove my number": the call or the list is to go on; "phone band hai": nothing is asked.
+fn is_of_this_call(tokens: &[Token]) -> bool {
+    static ENDS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "cut kat kaat kaato katna kaatna rakh rakhna rakho rakhiye disconnect band bandh record recording hang end hold remove delete hata hatao hatana \
+            hataiye block unsubscribe stop काट काटना काटो काटिए रख रखना रखो रखिए बंद बन्द रिकॉर्ड कट डिस्कनेक्ट हटा हटाओ हटाना हटाइए होल्ड",
+        )
+    });
+    static NOT: LazyLock<Words> = LazyLock::new(|| Words::exact("mat na nahi nahin dont not never मत ना न नहीं"));
+    static BEING: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("hai tha thi h hua hui ho rehta raha है था थी हुआ हो रहता"));
+    let behind =
+        |at: usize, words: &Words, reach: usize| tokens.iter().skip(at + 1).take(reach).any(|next| words.has(next));
+    let goes_on = |at: usize| {
+        let (ends, not) = (ENDS.has(&tokens[at]), NOT.has(&tokens[at]));
+        (ends && behind(at, &NOT, 1)) || (not && behind(at, &ENDS, 2))
+    };
+    let is_off = |at: usize| {
+        matches!(raw(tokens, at), "band" | "bandh" | "बंद" | "बन्द")
+            && tokens.get(at + 1).is_some_and(|next| BEING.has(next))
+    };
+    let listed = tokens.iter().any(|token| matches!(token.raw.as_str(), "dnd" | "blacklist")) && ENDS.any(tokens);
+    listed || (0..tokens.len()).any(|at| goes_on(at) || is_off(at))
+}
+
+/// At some time, on another number, by another name; or something else is to be stopped.
+fn is_of_some_calls(tokens: &[Token]) -> bool {
+    static SOME: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "time times samay waqt delivery other another dusre doosre dusra wale wali instead only sirf whatsapp email jab when during while raat \
+            night dopahar lunch weekend sunday home ghar wife husband टाइम समय वक्त वक़्त डिलीवरी दूसरे दूसरा वाले वाली जब रात दोपहर घर सिर्फ order ऑर्डर \
+            cart wishlist will ill karunga karungi करूंगा करूंगी",
+        )
+    });
+    const OTHERWISE: [(&str, &str); 17] = [
+        ("my", "list"),
+        ("this", "from"),
+        ("and", "call"),
+        ("aur", "call"),
+        ("और", "कॉल"),
+        ("but", "call"),
+        ("me", "sir"),
+        ("me", "madam"),
+        ("me", "maam"),
+        ("me", "uncle"),
+        ("me", "aunty"),
+        ("me", "bhai"),
+        ("me", "bhaiya"),
+        ("me", "dear"),
+        ("me", "by"),
+        ("me", "mr"),
+        ("number", "call"),
+    ];
+    SOME.any(tokens) || pair(tokens, &OTHERWISE)
+}
+
+/// The number is another one: of an order, on a record, or told just now.
+fn is_of_another_number(tokens: &[Token], asked: &str) -> bool {
+    static OTHERS: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "gave given give told diya di dia dala daala bataya bata batayi likha likhwaya pressed typed entered wrote my mine mera meri mere your apna apni file \
+            record records account order delivery courier boy kya item दिया दी बताया डाला लिखा लिखवाया दबाया मेरा मेरी मेरे अपना आपके ऑर्डर डिलीवरी क्या",
+        )
+    });
+    static NUMBERS: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("number nambar numbar phone mobile pin नंबर नम्बर फोन फ़ोन मोबाइल"));
+    static TELL: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "bataiye bataye batayein batayen bata batao boliye dijiye tell give share enter what which kaun kya बताइए बताएं बताएँ बताओ बोलिए दीजिए क्या",
+        )
+    });
+    const OTHERWISE: [(&str, &str); 3] = [("by", "mistake"), ("is", "this"), ("is", "it")];
+    // "galat number mila diya": it was dialled.
+    let dialled = |at: usize| at > 0 && matches!(raw(tokens, at - 1), "mila" | "laga" | "lag" | "मिला" | "लगा");
+    let others = (0..tokens.len()).any(|at| OTHERS.has(&tokens[at]) && !dialled(at));
+    let told = tokens.iter().any(|token| lex::digits(token).is_some());
+    let spoken = tokens.iter().filter(|token| matches!(word(token), Some(Word::Small(..) | Word::Times(_)))).count();
+    let asked_for = asked.split_inclusive(['.', '!', '?', '।']).any(|sentence| {
+        let words = fold::tokens(sentence);
+        NUMBERS.any(&words) && (sentence.ends_with('?') || TELL.any(&words))
+    });
+    told || spoken > 1 || asked_for || others || pair(tokens, &OTHERWISE)
+}
+
+fn is_wrong_number(tokens: &[Token], asked: &str) -> bool {
+    if is_of_another_number(tokens, asked) {
+        return false;
+    }
     let near = |at: usize| {
         let from = at.saturating_sub(WRONG_REACH);
         (from..=at + WRONG_REACH).any(|other| tokens.get(other).is_some_and(|token| DIALLED.has(token)))
     };
     MISDIALLED.any(tokens) || (0..tokens.len()).any(|at| WRONG.has(&tokens[at]) && near(at))
-}
-
-/// Whether words are meant to hurt. What the client sells by such a word is only what it sells.
-pub(super) fn is_abusive(tokens: &[Token], products: Option<&Products>) -> bool {
-    let sold = |token: &Token| products.is_some_and(|products| products.have_word(&token.key));
-    let word = |token: &Token| ABUSE_SPELLED.has_word(&token.raw) || ABUSE.contains(&token.sound);
-    let phrase = |some: &[Token]| {
-        let said = |words: &&&[&str]| {
-            some.len() >= words.len() && words.iter().zip(some).all(|(word, token)| token.raw == *word)
-        };
-        ABUSES.iter().find(said).is_some_and(|words| !some[..words.len()].iter().any(sold))
-    };
-    tokens.iter().any(|token| word(token) && !sold(token)) || (0..tokens.len()).any(|at| phrase(&tokens[at..]))
 }
 
 #[cfg(test)]

@@ -98,60 +98,123 @@ fn what_was_asked_for_is_left_by_words_that_say_so_and_not_by_a_bare_no() {
     }
 }
 
+fn wished(asked: &str, text: &str) -> Option<Wish> {
+    understand(text, Surroundings { asked, ..Surroundings::default() }).wish
+}
+
+/// By its words alone: the intent may be taken for what it is not.
+fn worded(text: &str, is: fn(&[Token]) -> bool) -> bool {
+    is(&fold::tokens(text))
+}
+
 #[test]
-fn abuse_is_found_in_every_script_and_innocent_words_are_not_abuse() {
-    let abusive = |text: &str, products: Option<&Products>| {
-        understand(text, Surroundings { products, ..Surroundings::default() }).abusive
-    };
+fn a_number_that_is_wrong_on_a_record_is_no_wrong_number() {
     for text in [
-        "fuck you",
-        "you bastard",
-        "madarchod",
-        "abe MADARCHOD sun",
-        "maadarchod",
-        "bhenchod phone rakh",
-        "behen chod nahi bhenchod",
-        "tum log chutiye ho",
-        "saale harami",
-        "kutte ki aulad",
-        "मादरचोद",
-        "बहनचोद",
-        "भेनचोद",
-        "हरामखोर",
-        "चूतिया है क्या",
-        "साले कुत्ते",
+        "nahi galat number hai, 4521 hai",
+        "sorry wrong number, it's 4522",
+        "i gave you the wrong number",
+        "मैंने गलत नंबर दिया था",
+        "मेरा नंबर गलत है आपके पास",
+        "you have the wrong number on file",
+        "delivery boy called a wrong number",
+        "by mistake I pressed the wrong number",
+        "kya yeh wrong number hai",
+        "wrong, my number is 9876543210",
+        "गलत नंबर है, चार पाँच दो एक",
+        "galat number bata diya maine",
+        "wrong order number",
     ] {
-        assert!(abusive(text, None), "{text}");
+        assert!(!worded(text, |tokens| is_wrong_number(tokens, "")), "{text}");
+        assert_ne!(wished("", text), Some(Wish::WrongNumber), "{text}");
+    }
+    for text in ["wrong number", "sorry wrong number", "galat number lag gaya", "गलत नंबर लग गया"]
+    {
+        assert_eq!(wished("", text), Some(Wish::WrongNumber), "{text}");
+        assert_eq!(
+            wished("Namaste, aapke order 1042 ke baare mein call hai.", text),
+            Some(Wish::WrongNumber),
+            "{text}"
+        );
+        for asked in ["Aapka order number bataiye.", "Aapka mobile number kya hai?", "आपका नंबर 4521 है?"]
+        {
+            assert_ne!(wished(asked, text), Some(Wish::WrongNumber), "{asked} {text}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_is_to_go_on_or_to_come_otherwise_is_no_wish_not_to_be_rung() {
+    for text in [
+        "call cut mat karna",
+        "call band mat karo",
+        "फोन मत रखिए",
+        "please don't disconnect the call",
+        "phone band hai mera",
+        "delivery ke time call mat karna",
+        "डिलीवरी के टाइम कॉल मत करना",
+        "ऑफिस वाले नंबर पर कॉल मत करना",
+        "don't call this number, call on the other one",
+        "don't call me, I will call you",
+        "do not remove my number",
+        "DND hata do mere number se",
+        "remove this from my list",
+        "call record mat karo",
+        "stop the order and call me",
+        "please don't call me sir",
+        "phone mat kaatna",
+        "raat ko phone mat karna",
+        "मेरा नंबर मत हटाइए",
+    ] {
+        assert!(!worded(text, asks_for_no_calls), "{text}");
+        assert_ne!(wished("", text), Some(Wish::NoCalls), "{text}");
     }
     for text in [
-        "kutta ka khana hai kya",
-        "kutte ka bachcha kitne ka hai",
-        "kutte ke liye dawai",
-        "कुत्ते का खाना चाहिए",
-        "diwali ki chhuttiya kab hain",
-        "दिवाली की छुट्टियाँ कब हैं",
-        "kitni choot milegi",
-        "koi chut hai kya is order par",
-        "mera naam dipak chutia hai",
-        "chod do rehne do",
-        "chhod do",
-        "mera naam kamini hai",
-        "do saal purana hai",
-        "mere saale ka order hai",
-        "ganda nikla product",
-        "round table book karo",
-        "bastar mein delivery hoti hai",
-        "mera order kahan hai bhai",
-        "shitake mushrooms",
-        "gandhi nagar",
-        "randhir singh",
-        "bakwas service hai",
-        "stupid machine",
-        "",
+        "mujhe phone mat karna",
+        "don't call me again",
+        "stop calling me",
+        "मुझे फोन मत करना",
+        "DND pe daal do",
+        "remove my number from your list",
     ] {
-        assert!(!abusive(text, None), "{text}");
+        assert!(worded(text, asks_for_no_calls), "{text}");
     }
-    let sauce = Products::new(["Fat Bastard Merlot", "Harami Kebab"].into_iter());
-    assert!(!abusive("ek bastard merlot dena", Some(&sauce)) && !abusive("harami kebab hai kya", Some(&sauce)));
-    assert!(abusive("you bastard harami chutiye", Some(&sauce)), "the rest is abuse all the same");
+}
+
+#[test]
+fn goods_named_like_people_and_talks_that_were_had_are_no_wish_for_a_person() {
+    for text in [
+        "executive shirt chahiye",
+        "mujhe aapse baat karni hai",
+        "aapke agent se baat hui thi kal",
+        "customer care se baat hui thi",
+        "मैंने मैनेजर से बात कर ली है",
+        "manager se baat ho gayi thi",
+        "ruko kisi se baat kar raha hoon",
+        "please let me talk",
+        "mujhe executive chair chahiye",
+        "manager chair chahiye",
+        "i want a human hair wig",
+        "connect my account",
+        "agent commission chahiye",
+        "I want to become an agent",
+        "मुझे आपसे बात करनी है",
+        "मैनेजर वाली कुर्सी चाहिए",
+        "i spoke to your manager yesterday",
+    ] {
+        assert!(!worded(text, asks_for_person), "{text}");
+        assert_ne!(wished("", text), Some(Wish::Person), "{text}");
+    }
+    for text in [
+        "manager se baat karao",
+        "I want to talk to a person",
+        "kisi insaan se baat karni hai",
+        "agent please",
+        "इंसान से बात करनी है",
+        "manager ko bulao",
+        "customer care se baat karao",
+        "rohit se baat kara do",
+        "i want to speak with the pharmacist",
+    ] {
+        assert!(worded(text, asks_for_person), "{text}");
+    }
 }

@@ -1,0 +1,220 @@
+//! Answers of callers, and what only begins like one.
+
+use super::*;
+use crate::understand::{Surroundings, understand};
+
+fn said(text: &str) -> Yes {
+    let asked = "Aapka order 1042 cancel kar doon? Kya main aage badhoon?";
+    understand(text, Surroundings { asked, ..Surroundings::default() }).yes
+}
+
+#[test]
+fn a_yes_is_clear_or_it_is_none() {
+    for text in [
+        "haan",
+        "haan ji",
+        "ji haan",
+        "haan kar do",
+        "kar do",
+        "kar do na",
+        "haan ji kar dijiye please",
+        "yes",
+        "yes please",
+        "yes go ahead",
+        "ok",
+        "theek hai",
+        "theek hai kar do",
+        "bilkul",
+        "हाँ",
+        "हां जी कर दीजिए",
+        "जी हाँ",
+        "ठीक है",
+        "confirm",
+        "yeah sure",
+        "haan haan kar do bhaiya",
+        "haan cancel kar do",
+    ] {
+        assert_eq!(said(text), Yes::Said, "{text}");
+    }
+    for text in [
+        "nahi",
+        "nahi nahi",
+        "no",
+        "no no",
+        "mat karo",
+        "haan mat karo",
+        "nahi rehne do",
+        "rehne do",
+        "nahi kal ka kar do",
+        "नहीं",
+        "मत करो",
+        "जी नहीं",
+        "no thanks",
+        "don't",
+        "haan nahi",
+        "ruko",
+        "nahi dono mat karo",
+    ] {
+        assert_eq!(said(text), Yes::Refused, "{text}");
+    }
+    for text in [
+        "haan bolo",
+        "haan hello",
+        "haan lekin pehle batao kitna katega",
+        "ek minute",
+        "kya",
+        "kya bola aapne",
+        "haan wait",
+        "haan agar paisa wapas mile to",
+        "mera parcel kahan hai",
+        "",
+        "haan shayad",
+        "kaun bol raha hai",
+        "theek hai lekin abhi mat karna kal bataunga main aapko",
+    ] {
+        assert_eq!(said(text), Yes::Neither, "{text}");
+    }
+}
+
+#[test]
+fn a_yes_may_be_one_to_all_that_was_asked() {
+    for text in [
+        "haan dono",
+        "dono kar do",
+        "haan ji dono kar dijiye",
+        "both please",
+        "yes both",
+        "yes all of them",
+        "हाँ दोनों",
+        "haan sab cancel kar do",
+    ] {
+        assert_eq!(said(text), Yes::ToAll, "{text}");
+    }
+    for text in ["haan sab theek hai", "all right"] {
+        assert_ne!(said(text), Yes::ToAll, "{text}");
+    }
+}
+
+const CANCEL: &str = "Aapka order 1042 cancel kar doon?";
+const BOOK: &str = "Kal, shanivaar ko, shaam 5 baje Asha ke saath book kar doon?";
+
+fn to(asked: &str, text: &str) -> Yes {
+    understand(text, Surroundings { asked, ..Surroundings::default() }).yes
+}
+
+#[test]
+fn what_only_begins_like_a_yes_is_none() {
+    for text in [
+        "please repeat that",
+        "please stop",
+        "please hold on",
+        "haan ek second",
+        "haan ji ek minute, thehriye",
+        "ji repeat kijiye",
+        "ok bye",
+        "right now I am busy",
+        "हाँ रुकिये",
+        "haan manager se baat karao",
+        "please cancel the request",
+        "please change the time",
+        "please connect me to the manager",
+        "correct the address first",
+        "haan chhodo",
+        "chalo chhodo",
+        "haan band karo",
+        "haan thehro",
+        "haan hold karo",
+        "yes I have a question",
+        "yes tell me the charges",
+        "yes I want a person",
+        "ha ha ha very funny",
+        "ha ha ha",
+        "sahi time dusra hai",
+        "जी एक मिनट",
+        "हाँ ठहरिए",
+        "theek karo",
+        "sahi kar do",
+        "correct it",
+        "haan sahi karo pehle",
+        "haan mera",
+        "yes i want to",
+        "haan to",
+        "yes my",
+        "haan mujhe do",
+        "ok thanks bye",
+        "haan dusra wala",
+        "haan 1043 kar do",
+        "haan refund kitna milega",
+        "haan phir se boliye",
+        "yes speak in english",
+        "हाँ पता बदल दो",
+        "जी फिर से कहिए",
+        "हाँ मैनेजर से बात कराओ",
+        "ठीक करो",
+        "सही पता दूसरा है",
+        "जी ज़रा रुकना",
+        "chalo bye",
+        "okay i will keep the phone",
+        "please help me",
+        "ok let me ask my wife",
+    ] {
+        for asked in ["", CANCEL, BOOK] {
+            assert!(!matches!(to(asked, text), Yes::Said | Yes::ToAll), "{asked} {text}");
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_for_may_be_said_again_with_a_yes_and_nothing_else_may() {
+    for (asked, text, yes) in [
+        (CANCEL, "haan cancel kar do", true),
+        (CANCEL, "haan mera order cancel kar dijiye", true),
+        (CANCEL, "हाँ ऑर्डर कैंसिल कर दो", true),
+        (CANCEL, "हाँ रद्द कर दीजिए", true),
+        (CANCEL, "yes i want to cancel", true),
+        (CANCEL, "ok theek hai cancel kar do", true),
+        (CANCEL, "haan 1042 cancel kar do", true),
+        (CANCEL, "haan ek hazaar bayalis kar do", true),
+        (CANCEL, "yes cancel it", true),
+        (CANCEL, "haan book kar do", false),
+        (CANCEL, "please cancel", false),
+        (CANCEL, "haan 1024 cancel kar do", false),
+        (BOOK, "ok theek hai book kar do", true),
+        (BOOK, "haan kal 5 baje", true),
+        (BOOK, "haan Asha ke saath", true),
+        (BOOK, "yes saturday book kar do", true),
+        (BOOK, "हाँ शनिवार को कर दीजिए", true),
+        (BOOK, "haan cancel kar do", false),
+        (BOOK, "ok cancel it", false),
+        (BOOK, "हाँ कैंसिल कर दो", false),
+        (BOOK, "haan 6 baje", false),
+        (BOOK, "haan ravivaar ko", false),
+        (BOOK, "haan Meera ke saath", false),
+        ("Cancel kar doon ya badal doon?", "haan badal do", false),
+        ("Cancel kar doon ya nahi?", "haan cancel kar do", true),
+        ("Order cancel ho sakta hai. Address badal doon?", "haan cancel kar do", false),
+        ("", "haan cancel kar do", false),
+        ("", "haan ji kar dijiye", true),
+        ("", "yes please go ahead", true),
+        ("", "please go ahead", true),
+        ("", "please do it", true),
+        ("", "yes thank you", true),
+        ("", "that is correct", true),
+        ("", "thanks ji", false),
+        ("", "is my order confirmed", false),
+        (CANCEL, "is order 1042 cancel", false),
+        ("", "please go ahead with it", true),
+        ("", "haan chalega", true),
+        ("", "of course", true),
+        ("", "works for me", true),
+        ("", "mujhe manzoor hai", true),
+        ("", "i have a doubt", false),
+        ("", "sounds good", true),
+        ("", "sahi hai", true),
+        ("", "yes i agree", true),
+        ("", "जी बिल्कुल कर दीजिए", true),
+        ("Address 7 FC Road, sahi hai?", "haan address sahi hai", true),
+    ] {
+        assert_eq!(to(asked, text) == Yes::Said, yes, "{asked} {text}");
+    }
+}
