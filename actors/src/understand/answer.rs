@@ -222,7 +222,7 @@ fn agrees(text: &str, tokens: &[Token], asked: &str) -> bool {
         // Behind other words it is mere politeness.
         Part::Agrees => at == 0 || !JI.has(&tokens[at]),
         // "please" is none beside what is asked for, wherever it stands.
-        Part::Weak => !repeats_after(at) && !(polite(&tokens[at]) && repeats_after(0)),
+        Part::Weak => !repeats_after(if polite(&tokens[at]) { 0 } else { at }),
         _ => false,
     });
     let wishes = parts.iter().rposition(|part| *part == Part::Wishes).is_none_or(repeats_after);
