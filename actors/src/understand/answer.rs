@@ -25,7 +25,7 @@ const ENDING_MAX: usize = 4;
 /// Agreement, whatever is said again behind it.
 static YES: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "yes yeah yep yup yas ya haan haa han hanji haanji ji jee हाँ हां जी हांजी हाँजी यस ok okay okey ओके sure bilkul bilkool \
+        "oke okie hn hnji obviously yes yeah yep yup yas ya haan haa han hanji haanji ji jee हाँ हां जी हांजी हाँजी यस ok okay okey ओके sure bilkul bilkool \
         बिल्कुल बिलकुल theek thik teek ठीक absolutely definitely exactly certainly agree agreed alright affirmative confirm \
         confirmed kanfarm कन्फर्म yea aye surely precisely ofcourse accurate roger agreeable sehmat सहमत raazi razi राज़ी राजी beshak बेशक \
         chalega चलेगा accept accepted barabar बराबर true indeed yess yass haanjee haaji jihaan जीहाँ absolutly avashya अवश्य pakka पक्का manzoor manjoor मंज़ूर मंजूर zaroor zarur jarur jaroor ज़रूर जरूर",
@@ -40,7 +40,7 @@ static WEAK: LazyLock<Words> = LazyLock::new(|| {
 /// *Do it*, as an answer.
 static DO: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "kardo kar karo karde kardein de lijiye aagey badha kijiye kariye do dijiye kardijiye kardeejiye go ahead proceed badho badhiye badhaiye \
+        "kr krdo krdijiye kardo kar karo karde kardein de lijiye aagey badha kijiye kariye do dijiye kardijiye kardeejiye go ahead proceed badho badhiye badhaiye \
         कर करो करिये करदो करदीजिए दे दो कीजिए करिए दीजिए कीजिये दीजिये बढ़ो बढ़िए बढ़ा लीजिए",
     )
 });
@@ -62,7 +62,7 @@ static FILLER: LazyLock<Words> = LazyLock::new(|| {
 /// Joins what is said to what is said again; at the end of a turn more was to come.
 static LINK: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "to toh तो hi ही bhi भी ko को ka ki ke का की के se से it its thats that this the a of for with on you can may will would i am aap आप \
+        "ho jaye jaega jayega sakte sakti sakta हो जाए जाएगा सकते सकती to toh तो hi ही bhi भी ko को ka ki ke का की के se से it its thats that this the a of for with on you can may will would i am aap आप \
         main मैं wahi yahi वही यही wo woh vo वो वह yeh ye यह ये ise isko use usko usi isi इसे इसको उसे उसको उसी इसी us is उस इस then phir fir फिर ab अब let lets aage आगे baat बात me",
     )
 });
@@ -81,8 +81,9 @@ static OPENING: LazyLock<Words> = LazyLock::new(|| {
 });
 static JI: LazyLock<Words> = LazyLock::new(|| Words::exact("ji jee जी"));
 /// Whole at the end of a turn all the same: "thank you", "yes it is", "haan wahi", "yes you may".
-static CLOSING: LazyLock<Words> =
-    LazyLock::new(|| Words::exact("you can may will am hi ही wahi yahi वही यही me aap आप baat बात"));
+static CLOSING: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact("jaye jaega jayega जाए जाएगा you can may will am hi ही wahi yahi वही यही me aap आप baat बात")
+});
 /// What of a wish may follow what is asked for.
 static WANTED: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
@@ -123,7 +124,8 @@ const SAME: [&[&str]; 5] = [
 ];
 
 /// Agreement in several words.
-const IDIOMS: [&[&str]; 22] = [
+const IDIOMS: [&[&str]; 23] = [
+    &["sure", "thing"],
     &["of", "course"],
     &["for", "sure"],
     &["go", "for", "it"],

@@ -218,3 +218,52 @@ fn what_is_asked_for_may_be_said_again_with_a_yes_and_nothing_else_may() {
         assert_eq!(to(asked, text) == Yes::Said, yes, "{asked} {text}");
     }
 }
+
+#[test]
+fn a_fair_yes_is_one_however_it_is_put() {
+    for text in [
+        "haan kar de",
+        "haan kr do",
+        "haan krdo",
+        "जी प्लीज कर दीजिए",
+        "yes please cancel it",
+        "haan cancel kr dijiye",
+        "ji haan cancel kar dijiye",
+        "theek hai kar do",
+        "ok do it",
+        "sure go ahead",
+        "bilkul sahi hai",
+        "haa ji",
+        "हाँ कैंसिल कर दो",
+        "हाँ जी कैंसिल कर दीजिए",
+        "ठीक है कर दीजिए",
+        "कर दो",
+        "kar dijiye please",
+        "yes cancel order 1042",
+        "haan mera order cancel kar do",
+        "haan wahi cancel kar do",
+        "that is correct",
+        "yes right",
+        "haan haan kar do",
+        "oke",
+        "okie",
+        "hn",
+        "i confirm",
+        "haan pakka",
+        "yes you can cancel",
+        "haan aap cancel kar sakte hain",
+        "haan ho jaye",
+        "haan chalega",
+        "sure thing",
+        "haan bhaiya kar do",
+        "haan theek h kar do",
+        "yes i want to cancel",
+        "haan kar do na",
+        "ok fine",
+        "haan ji please",
+        "haan obviously",
+        "yes thank you",
+    ] {
+        assert_eq!(to("Order 1042 cancel kar doon?", text), Yes::Said, "{text}");
+    }
+}
