@@ -106,11 +106,12 @@ impl CallerSound {
 
     /// Polls for the next frame; `None` once the lane is closed and everything was read.
     pub fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if let Some(frame) = self.lock().next() {
+        let mut memory = self.lock();
+        if let Some(frame) = memory.next() {
             return Poll::Ready(Some(frame));
         }
         let frame = ready!(self.lane.poll_recv(cx));
-        frame.iter().for_each(|frame| self.lock().remember(frame));
+        frame.iter().for_each(|frame| memory.remember(frame));
         Poll::Ready(frame)
     }
 }

@@ -129,7 +129,7 @@ impl CallState {
         if self.engine == EngineStage::Opening {
             self.fell_silent_unheard(since, now);
         }
-        if self.bridge_when_quiet && self.engine == EngineStage::Opening {
+        if self.is_to_be_bridged() {
             self.timers.set(Timer::Filler, since + FINISHED);
         }
     }
