@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::event::{CallEvent, Effect, MediaWish};
 use super::super::table::*;
 use super::*;
-use crate::domain::BargeIn;
+use crate::domain::{Agent, BargeIn, MenuChoice};
 use crate::ports::{ActionError, ActionOutput, EngineEvent, ResponseOutcome};
 use crate::supervise::Child;
 use crate::understand::{Surroundings, understand};
@@ -252,6 +252,17 @@ const LOST_ANSWERS: Consents = &[
     ),
     ("the actor is replaced in the plan", "call t1; crash; planned; read; heard; says haan; call t2", 1),
 ];
+
+#[test]
+fn a_key_that_the_menu_has_a_meaning_for_is_no_yes() {
+    let script = "call t1; planned; read; heard; opening; key 1; ready; call t2";
+    for (menu, runs) in [(vec![], 1), (vec![("1".into(), MenuChoice::Tell("order".into()))], 0)] {
+        let mut scene = Scene::new(BargeIn::Normal);
+        scene.state = quiet_of(Agent { menu, ..agent(true) });
+        scene.play(script);
+        assert_eq!(scene.runs(), runs);
+    }
+}
 
 #[test]
 fn nothing_is_done_without_a_yes_and_it_is_done_once_with_one() {

@@ -183,10 +183,12 @@ impl CallState {
         let pressed = keys.trim_end_matches('#');
         let chosen =
             self.facts.agent.menu.iter().find(|(keys, _)| **keys == *pressed).map(|(_, choice)| choice.clone());
+        // A key that the menu has a meaning for is no answer, also while that cannot be done.
+        let in_menu = chosen.is_some();
         if let Some(choice) = chosen.filter(|choice| self.can_choose(choice)) {
             self.choose(&choice, now, out);
         } else {
-            let answer = self.keys_answer(pressed, now, out);
+            let answer = if in_menu { None } else { self.keys_answer(pressed, now, out) };
             let meaning = answer.map(|told| format!(": {told}")).unwrap_or_default();
             self.remember_keyed(pressed);
             self.tell_of_keys(format!("[the caller pressed the keys {keys} on the phone{meaning}]").into(), now, out);
