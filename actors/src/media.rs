@@ -170,9 +170,11 @@ impl Handler<AttachLink> for Media {
         if let Some(old) = self.link.take() {
             old.commands.push(CarrierCommand::Close(4409));
             old.commands.close();
+            self.take_back();
         }
         listen(&link, ctx);
         self.link = Some(link);
+        self.pump(ctx);
     }
 }
 
@@ -326,6 +328,17 @@ impl Media {
             tap.cut_agent(now);
         }
         self.tell(CallEvent::PlayoutHeld(left));
+    }
+
+    /// What the former socket held and the caller has not heard goes to the next one.
+    fn take_back(&mut self) {
+        let now = self.spec.clock.now();
+        if let Some(playout) = &mut self.playout {
+            playout.take_back(now);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.cut_agent(now);
+        }
     }
 
     fn interrupt(&mut self, response: Option<Arc<str>>) {

@@ -43,10 +43,8 @@ const SEEDS: u64 = 2_000;
 /// A call lasts at most so long, and its end at most so much longer.
 const CALL_MAX: Duration = Duration::from_secs(90);
 const OVERRUN: Duration = Duration::from_secs(5);
-/// How far what is stored may be from what was heard, and how much further where a socket was replaced: one replaced
-/// mid-answer takes with it what the carrier held and had not played, and nobody ever tells how much that was.
+/// How far what is stored may be from what was heard.
 const HEARD_SLACK_MS: u64 = 200;
-const REPLACED_SLACK_MS: u64 = 200;
 
 fn agent_of(dice: &mut Dice) -> Agent {
     let mut agent = agent();

@@ -229,33 +229,20 @@ impl Playout {
     /// The caller interrupts: forgets all that waits and reports, oldest first, each item that was not heard to its end.
     pub fn interrupt(&mut self, now: CallTime) -> Vec<Cut> {
         let ear = self.position(now);
-        let cuts = self
-            .given
-            .iter()
-            .map(|Given { item, samples: total, .. }| {
-                let heard: u64 = self
-                    .sent
-                    .iter()
-                    .filter(|sent| sent.item == *item)
-                    .map(|sent| ear.clamp(sent.start, sent.end) - sent.start)
-                    .sum::<u64>()
-                    + self.forgotten(item, *total);
-                let (heard, total) = (heard.min(*total), *total);
-                Cut { item: Arc::clone(item), heard_ms: self.ms(heard), total_ms: self.ms(total) }
-            })
-            .filter(|cut| cut.heard_ms < cut.total_ms)
-            .collect();
+        let cut = |Given { item, samples: total, .. }: &Given| {
+            let sent = self.sent.iter().filter(|sent| sent.item == *item);
+            let listed: u64 = sent.map(|sent| ear.clamp(sent.start, sent.end) - sent.start).sum();
+            let heard = (listed + self.forgotten(item, *total)).min(*total);
+            Cut { item: Arc::clone(item), heard_ms: self.ms(heard), total_ms: self.ms(*total) }
+        };
+        let cuts = self.given.iter().map(cut).filter(|cut| cut.heard_ms < cut.total_ms).collect();
         self.held = false;
         self.unheard.clear();
         self.queue.clear();
         self.queued_bytes = 0;
         self.given.clear();
         self.sent.clear();
-        self.marks.forget();
-        self.sent_samples = ear;
-        self.marked_samples = ear;
-        self.confirmed = ear;
-        self.anchor = (now, ear);
+        self.stop_at(now, ear);
         self.drained = true;
         cuts
     }
@@ -279,13 +266,16 @@ impl Playout {
         if let Some(last) = self.sent.back_mut() {
             last.end = last.end.min(ear);
         }
-        self.marks.forget();
-        self.sent_samples = ear;
-        self.marked_samples = ear;
-        self.confirmed = ear;
-        self.anchor = (now, ear);
+        self.stop_at(now, ear);
         self.held = true;
         Some(self.time(self.queued_bytes as u64 / 2))
+    }
+
+    /// Nothing is with the carrier any more, and the ear is there.
+    fn stop_at(&mut self, now: CallTime, ear: u64) {
+        self.marks.forget();
+        (self.sent_samples, self.marked_samples, self.confirmed) = (ear, ear, ear);
+        self.anchor = (now, ear);
     }
 
     /// Goes on where it was held.
@@ -294,6 +284,14 @@ impl Playout {
             self.anchor = (now, self.sent_samples);
             self.last_queued_at = now;
             self.resumes = true;
+        }
+    }
+
+    /// What the carrier has not played is sent anew, to another socket.
+    pub fn take_back(&mut self, now: CallTime) {
+        let held = self.held;
+        if self.hold(now).is_some() && !held {
+            self.resume(now);
         }
     }
 

@@ -259,3 +259,26 @@ fn what_is_held_may_be_cut_at_what_was_heard_and_silence_cannot_be_held() {
     playout.push(MS(1000), &item("b"), speech(100));
     assert_eq!(sent_ms(&run(&mut playout, 1000, 2000)), 100, "it is held no longer");
 }
+
+#[test]
+fn what_a_socket_has_not_played_goes_to_the_next_and_old_marks_tell_nothing_of_it() {
+    let mut playout = Playout::new(8000);
+    playout.take_back(MS(0));
+    playout.push(MS(0), &item("a"), speech(2000));
+    let sent = sent_ms(&run(&mut playout, 0, 500));
+    assert!(sent >= 800, "{sent}");
+    playout.take_back(MS(500));
+    playout.mark_played(MS(510), "m2");
+    assert_eq!(playout.position(MS(500)), 4000);
+    let after = run(&mut playout, 500, 5000);
+    assert_eq!(sent_ms(&after), 1500, "all that was not heard, at once");
+    assert!(after.iter().any(|(_, step)| *step == Step::Drained));
+    // What is held stays held: the caller speaks.
+    playout.push(MS(6000), &item("b"), speech(1000));
+    run(&mut playout, 6000, 6300);
+    playout.hold(MS(6300));
+    playout.take_back(MS(6400));
+    assert_eq!(run(&mut playout, 6400, 7000), []);
+    playout.resume(MS(7000));
+    assert_eq!(sent_ms(&run(&mut playout, 7000, 9000)), 700);
+}

@@ -201,7 +201,7 @@ impl CallState {
             CallEvent::ChildCrashed(Child::Intent) | CallEvent::ChildGaveUp(Child::Intent) => self.replies.clear(),
             CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => {
                 self.cut_lost |= std::mem::take(&mut self.cut_pending);
-                self.lose_what_was_held();
+                self.turns.lost_while_held();
             }
             CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
             CallEvent::TimePassed => self.on_time_while_tearing(now, out),

@@ -79,7 +79,7 @@ impl CallState {
         } else if self.playing && !speech.is_zero() {
             self.contested = Some(Contested::new(now));
             self.timers.set(Timer::Floor, now + speech + silence);
-            out.push(Effect::Media(MediaWish::Hold));
+            self.hold(now, out);
         } else if self.playing || self.responses.active().is_some() {
             self.caller_goes_on(now, out);
         }
@@ -103,10 +103,11 @@ impl CallState {
         if only_echo {
             // It may last as long as the agent speaks.
             self.timers.clear(Timer::Floor);
+            self.turns.agent_goes_on(now);
         } else if let (Some(speech), None) = (self.facts.agent.barge_in.speech(), contested.stopped) {
             contested.since = now;
             self.timers.set(Timer::Floor, now + speech + self.silence());
-            out.push(Effect::Media(MediaWish::Hold));
+            self.hold(now, out);
         }
     }
 
@@ -204,10 +205,9 @@ impl CallState {
         }
     }
 
-    /// Whoever held what the agent had left to say is gone.
-    pub(super) fn lose_what_was_held(&mut self) {
-        let held = self.contested.as_ref().filter(|contested| !contested.echo);
-        held.map(|contested| contested.since).into_iter().for_each(|since| self.turns.silenced(since));
+    fn hold(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.turns.agent_holds(now);
+        out.push(Effect::Media(MediaWish::Hold));
     }
 
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
@@ -215,6 +215,7 @@ impl CallState {
             self.judge_tail(&contested);
             self.timers.clear(Timer::Floor);
             self.turns.no_answer_owed();
+            self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
             out.push(Effect::Media(MediaWish::Resume));
         }

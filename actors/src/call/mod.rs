@@ -9,6 +9,7 @@ mod ending;
 pub mod event;
 mod floor;
 mod greeting;
+mod heard;
 mod hearing;
 pub mod ledger;
 #[cfg(test)]

@@ -438,7 +438,7 @@ impl CallState {
             }
             Child::Action => self.reconcile(now, out),
             Child::Media => {
-                self.lose_what_was_held();
+                self.turns.lost_while_held();
                 self.answer_what_was_cut(now, out);
             }
             Child::Intent => self.lose_meanings(now, out),

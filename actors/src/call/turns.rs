@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::heard::split_heard;
 use super::waited::{Asked, Quiets, Stopped};
 use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
 use crate::domain::{CallTime, Latency, Speaker, Turn, TurnId};
@@ -35,6 +36,8 @@ struct Draft {
     /// What the engine told of the end of the caller's speech.
     stopped: Option<Stopped>,
     latency: Option<Latency>,
+    /// How long the agent fell silent in it, up to where it last went on.
+    held: CallTime,
     /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
     lost: bool,
     /// The session that heard it is gone: see `rehearing.rs`.
@@ -54,6 +57,8 @@ pub struct Turns {
     /// … and once its answer has begun to be heard.
     answering: Option<Arc<str>>,
     quiets: Quiets,
+    /// Since when the agent keeps silent, with words left to say.
+    held: Option<CallTime>,
     /// How fast this agent speaks, in letters a minute; 0 until something was heard whole.
     pace: u64,
 }
@@ -179,8 +184,23 @@ impl Turns {
         }
     }
 
-    /// The agent has been silent since then, and whoever knew how much of its words was heard is gone.
-    pub fn silenced(&mut self, since: CallTime) {
+    /// The agent falls silent in the middle of what it says.
+    pub fn agent_holds(&mut self, now: CallTime) {
+        self.held.get_or_insert(now);
+    }
+
+    /// … and goes on, or has nothing left to go on with.
+    pub fn agent_goes_on(&mut self, now: CallTime) {
+        let Some(since) = self.held.take() else { return };
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.ended.is_none()) {
+            let Some(started) = draft.started else { continue };
+            draft.held += now.saturating_sub(since.max(started));
+        }
+    }
+
+    /// Whoever knew how much of its words was heard is gone, while the agent kept silent.
+    pub fn lost_while_held(&mut self) {
+        let Some(since) = self.held.take() else { return };
         let speaking = |draft: &&mut Draft| draft.speaker == Speaker::Agent && draft.started.is_some();
         for draft in self.open.iter_mut().filter(speaking).filter(|draft| draft.ended.is_none()) {
             (draft.ended, draft.lost) = (Some(since), true);
@@ -245,6 +265,7 @@ impl Turns {
                 draft.ended = Some(now);
             }
         }
+        self.agent_goes_on(now);
     }
 
     /// Takes out the agent turns that are over: their words complete and heard or cut. `all` takes every one.
@@ -394,6 +415,7 @@ impl Turns {
                 cut: None,
                 stopped: None,
                 latency: None,
+                held: CallTime::ZERO,
                 lost: false,
                 aside: false,
                 answered: false,
@@ -408,7 +430,8 @@ impl Turns {
     fn close_agent(&mut self, now: CallTime, mut draft: Draft) -> Turn {
         let started = draft.started.unwrap_or(now);
         // It began when its first sound went out, behind what the carrier still had to play.
-        let heard = draft.ended.unwrap_or(now).saturating_sub(started).saturating_sub(AHEAD_MAX);
+        let ended = draft.ended.or(self.held).unwrap_or(now);
+        let heard = ended.saturating_sub(started).saturating_sub(draft.held).saturating_sub(AHEAD_MAX);
         let heard_ms = heard.as_millis() as u64;
         let letters = draft.text.trim().chars().count() as u64;
         let whole = draft.ended.is_some() && !draft.lost;
@@ -466,29 +489,6 @@ fn spoken(speaker: Speaker, text: &Arc<str>) -> ContextItem {
         Speaker::Caller => ContextItem::Caller(Arc::clone(text)),
         Speaker::Agent => ContextItem::Agent(Arc::clone(text)),
     }
-}
-
-/// Splits words at the share of the audio that was heard. A word counts as heard when it was heard to its end.
-fn split_heard(text: &str, cut: Option<&Cut>) -> (String, String) {
-    let Some(cut) = cut else { return (text.to_owned(), String::new()) };
-    if cut.total_ms == 0 {
-        return (String::new(), text.to_owned());
-    }
-    let letters = text.chars().count() as u64;
-    let heard_letters = letters * cut.heard_ms.min(cut.total_ms) / cut.total_ms;
-    let mut end = 0;
-    for (count, (at, c)) in (0u64..).zip(text.char_indices()) {
-        if count > heard_letters {
-            break;
-        }
-        if c.is_whitespace() {
-            end = at;
-        }
-    }
-    if heard_letters >= letters {
-        end = text.len();
-    }
-    (text[..end].trim().to_owned(), text[end..].trim().to_owned())
 }
 
 #[cfg(test)]

@@ -246,6 +246,33 @@ fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
 }
 
 #[test]
+fn while_it_holds_the_agent_says_nothing() {
+    let words = "one two three four five six seven eight nine ten eleven twelve";
+    let mut turns = Turns::default();
+    turns.agent_words(&id("a1"), words);
+    turns.agent_began(at(0), &id("a1"), None);
+    turns.agent_holds(at(1000));
+    turns.agent_goes_on(at(2000));
+    turns.agent_holds(at(3000));
+    // Another sound of the caller's: it has been silent since the first.
+    turns.agent_holds(at(3500));
+    turns.lost_while_held();
+    // Two seconds, less what the carrier may not have played: 22 letters at the pace of calm speech.
+    let turn = turns.finished(at(5000), true).remove(0);
+    assert_eq!((&*turn.text, turn.ended), ("one two three four", at(3000)));
+    // The same when the call is torn down in it.
+    turns.agent_words(&id("a2"), words);
+    turns.agent_began(at(10_000), &id("a2"), None);
+    turns.agent_holds(at(12_000));
+    assert_eq!(&*turns.finished(at(15_000), true)[0].text, "one two three four");
+    // What was silent in one turn is not taken from the next.
+    turns.agent_goes_on(at(16_000));
+    turns.agent_words(&id("a3"), words);
+    turns.agent_began(at(20_000), &id("a3"), None);
+    assert_eq!(&*turns.finished(at(22_000), true)[0].text, "one two three four");
+}
+
+#[test]
 fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "later");

@@ -130,8 +130,7 @@ pub async fn dial(world: &World, socket: u64, mut dice: Dice, truth: &Shared) ->
             }
         }
         let mut ear = ear.borrow_mut();
-        ear.hear(Instant::now());
-        ear.playing.clear();
+        ear.clear(Instant::now());
     });
     Some(Socket { events, accepted: matches!(answer, Attach::Accepted | Attach::Replaces(_)) })
 }

@@ -5,7 +5,7 @@ use caly_actors::ports::*;
 
 use super::ledger::{self, Truth, WORD_MS};
 use super::support::*;
-use super::{HEARD_SLACK_MS, REPLACED_SLACK_MS, SECOND, Script};
+use super::{HEARD_SLACK_MS, SECOND, Script};
 
 impl Script {
     pub(super) async fn judge_after(&self) -> Vec<String> {
@@ -22,12 +22,11 @@ impl Script {
         if ends != 1 || !matches!(entries.last(), Some(JournalEntry::Ended { .. })) {
             truth.violations.push(format!("{ends} ends are on record, the last entry is {:?}", entries.last()));
         }
-        let slack = HEARD_SLACK_MS + if self.sockets > 1 { REPLACED_SLACK_MS } else { 0 };
         for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent) {
             let stored = turn.text.split_whitespace().filter_map(ledger::place);
             for (item, n) in stored {
                 let heard = truth.heard_ms(item);
-                if (n + 1) * WORD_MS > heard + slack {
+                if (n + 1) * WORD_MS > heard + HEARD_SLACK_MS {
                     truth.violations.push(format!("{item}: word {n} is stored, {heard} ms were heard"));
                     break;
                 }
