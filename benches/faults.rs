@@ -74,7 +74,7 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "kill, drain, endings, actions [own|shop], crashes [engine|media|realtime|intent|action|call], ears, leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+const CAMPAIGNS: &str = "kill, drain, endings, actions [own|shop], crashes [engine|media|realtime|intent|action|call], ears [engine|line], leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
@@ -84,7 +84,7 @@ async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {
         ["endings"] => endings::run(size).await,
         ["actions", which @ ..] => acting::run(which, size).await,
         ["crashes", which @ ..] => crashes::run(which, size).await,
-        ["ears"] => hearing::run(size).await,
+        ["ears", which @ ..] => hearing::run(which, size).await,
         ["leak"] => leak::run(size).await,
         ["database", which @ ..] => database::run(which, size).await,
         ["idle", which @ ..] => idle::run(which, size).await,

@@ -82,6 +82,8 @@ struct Settings {
     #[serde(default)]
     barge_in: Barge,
     #[serde(default)]
+    local_detection: bool,
+    #[serde(default)]
     menu: BTreeMap<String, Choice>,
     #[serde(default)]
     policies: policies::Written,
@@ -296,6 +298,7 @@ pub fn read(
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
         barge_in: barge_in(&settings.barge_in)?,
+        local_detection: settings.local_detection,
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
         policies: policies::read(&settings.policies)?,
         handoff_numbers,

@@ -99,6 +99,8 @@ pub struct Media {
     silent: bool,
     /// No frame has come since the stream, or a later one, began.
     fresh: bool,
+    /// The present sound over the agent's has been told of.
+    noticed: bool,
     backlog_since: Option<CallTime>,
     wake: Option<(CallTime, SpawnHandle, Armed)>,
     frames_in: u64,
@@ -124,6 +126,7 @@ impl Media {
             last_frame: CallTime::ZERO,
             silent: true,
             fresh: false,
+            noticed: false,
             backlog_since: None,
             wake: None,
             frames_in: 0,
@@ -277,7 +280,21 @@ impl Media {
             self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
         }
         if pass == Pass::Caller {
+            self.noticed = false;
             self.tell(CallEvent::EchoHeard { only: false });
+        }
+        self.notice();
+    }
+
+    /// Sound of the caller's while the agent is heard.
+    fn notice(&mut self) {
+        let Some(since) = self.line.speaking() else {
+            self.noticed = false;
+            return;
+        };
+        if !self.noticed && self.playout.as_ref().is_some_and(Playout::is_heard) {
+            self.noticed = true;
+            self.tell(CallEvent::CallerHeard { since });
         }
     }
 

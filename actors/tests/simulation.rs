@@ -49,6 +49,7 @@ const HEARD_SLACK_MS: u64 = 200;
 fn agent_of(dice: &mut Dice) -> Agent {
     let mut agent = agent();
     agent.barge_in = [BargeIn::Off, BargeIn::Cautious, BargeIn::Normal, BargeIn::Eager][dice.between(0, 3) as usize];
+    agent.local_detection = dice.percent(50);
     agent.limits.max_duration = CALL_MAX;
     agent.limits.idle_speech = dice.ms(15_000, 60_000);
     agent.menu = vec![("0".into(), MenuChoice::Person), ("1".into(), MenuChoice::Tell("order".into()))];
@@ -170,7 +171,10 @@ impl Script {
         let (truth, began) = (Rc::clone(&self.truth), tokio::time::Instant::now());
         self.note(format!("{item} speaks for {length:?}: {words:?} after {late:?}"));
         truth.borrow_mut().unwritten.push((Arc::clone(&item), began, words));
+        self.sound();
+        let far = self.dice.ms(0, 300);
         actix::spawn(async move {
+            tokio::time::sleep(far).await;
             session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: LONG_AFTER });
             tokio::time::sleep(length).await;
             session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
@@ -188,6 +192,12 @@ impl Script {
                 session.say(EngineEvent::CallerTranscript { item, text: words.into() });
             }
         });
+    }
+
+    /// Something is loud on the line.
+    fn sound(&self) {
+        let loud: Vec<u8> = (0..800).flat_map(|n| if n % 8 < 4 { 6_000i16 } else { -6_000 }.to_le_bytes()).collect();
+        self.push(CarrierEvent::Audio(Pcm { rate: 8000, bytes: loud.into() }));
     }
 
     fn panic_somewhere(&mut self) {
@@ -223,12 +233,16 @@ impl Script {
             89..=91 => self.dial().await,
             92 => self.push(CarrierEvent::Dtmf('0')),
             93 => self.world.tell(CallEvent::EngineOpenFailed(EngineError::Stalled("late news"))),
+            94..=97 => self.sound(),
             _ => {}
         }
     }
 
     fn push(&self, event: CarrierEvent) {
-        self.note(format!("the carrier says {event:?}"));
+        match &event {
+            CarrierEvent::Audio(_) => self.note("a sound on the line"),
+            other => self.note(format!("the carrier says {other:?}")),
+        }
         if let Some(socket) = &self.socket {
             socket.push(event);
         }

@@ -323,8 +323,12 @@ async fn judge(server: &Server, vendor: &Vendor, tried: &Tried, title: String) -
     let (rows, ledger) = (rows(server).await?, vendor.ledger());
     let mut seen = Seen::default();
     for (order, way) in &tried.ways {
-        let effects = ledger.get(order).copied().unwrap_or_default();
-        seen.look(*way, rows.get(order).map_or(&[][..], Vec::as_slice), effects, tried.undisturbed(*order));
+        let (rows, effects) = (rows.get(order).map_or(&[][..], Vec::as_slice), ledger.get(order).copied().unwrap_or(0));
+        let forgotten = seen.forgotten;
+        seen.look(*way, rows, effects, tried.undisturbed(*order));
+        if let (true, Some(row)) = (seen.forgotten > forgotten, rows.first()) {
+            seen.notes.push(what_happened(server, row["call_id"].as_str().unwrap_or_default()).await?);
+        }
     }
     let mut table = Table::new(title);
     table.tell("calls placed", tried.ways.len());
@@ -349,6 +353,23 @@ async fn judge(server: &Server, vendor: &Vendor, tried: &Tried, title: String) -
     why.into_iter().for_each(|note| table.note(note));
     seen.notes.into_iter().take(8).for_each(|text| table.note(text));
     Ok(table)
+}
+
+/// Turns and events of a call in the order of their time.
+async fn what_happened(server: &Server, call: &str) -> Result<String> {
+    let told = server.api(&format!("/calls/{call}")).await?;
+    let mut lines: Vec<(u64, String)> = Vec::new();
+    for turn in told["turns"].as_array().into_iter().flatten() {
+        let text = format!("{} {:?} | {:?}", turn["speaker"], turn["text"], turn["unheard"]);
+        lines.push((turn["started_ms"].as_u64().unwrap_or_default(), text));
+    }
+    for event in told["events"].as_array().into_iter().flatten() {
+        let text = format!("{} {}", event["kind"], event["detail"]);
+        lines.push((event["at_ms"].as_u64().unwrap_or_default(), text));
+    }
+    lines.sort();
+    let lines: Vec<String> = lines.into_iter().map(|(at, text)| format!("{at} {text}")).collect();
+    Ok(format!("call {call}:\n    {}", lines.join("\n    ")))
 }
 
 #[derive(Default)]

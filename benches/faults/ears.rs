@@ -20,26 +20,32 @@ use crate::world::{Server, Settings, Table, client, until};
 const CUT: f64 = 5.0;
 const MISSED: f64 = 2.0;
 const AFTER_DETECTION: Duration = Duration::from_millis(60);
+/// From the first sound, where Caly listens itself …
+const NEAR: Duration = Duration::from_millis(200);
+/// … to an engine this far away.
+const FAR: Duration = Duration::from_millis(250);
 /// Calls that are up at once.
 const AT_ONCE: usize = 24;
 const CONNECT: Duration = Duration::from_secs(10);
 /// From saving an agent to its use.
 const READ: Duration = Duration::from_secs(30);
 
-async fn engine(cases: &[Case]) -> Result<EngineServer> {
+async fn engine(cases: &[Case], distance: Duration) -> Result<EngineServer> {
     let options = EngineOptions::sandbox().map_err(|problem| anyhow!(problem))?;
     let ear = Some(ears::ear(cases));
-    serve(EngineOptions { ear, ..options }).await.map_err(|error| anyhow!("engine: {error}"))
+    serve(EngineOptions { ear, distance, ..options }).await.map_err(|error| anyhow!("engine: {error}"))
 }
 
-async fn server(engine: &EngineServer) -> Result<Server> {
+async fn server(engine: &EngineServer, near: bool) -> Result<Server> {
     let settings = Settings::default()
         .with("OPENAI_API_KEY", "sk-campaign")
         .with("CALY__ENGINE__STORE_GREETINGS", "false")
         .with("OPENAI_BASE_URL", engine.url.trim_end_matches("/realtime"));
     let server = Server::start(settings).await?;
     let file = server.directory.path().join("agent.json");
-    std::fs::write(&file, ears::agent()?.to_string())?;
+    let mut agent = ears::agent()?;
+    agent["local_detection"] = near.into();
+    std::fs::write(&file, agent.to_string())?;
     let read = |times: usize| server.log().matches("read anew").count() >= times;
     until("the demo client is in use", READ, || async { read(1) }).await?;
     let published = server.command(&["client", "agent", "demo", file.to_str().context("a path")?])?.output()?;
@@ -78,10 +84,22 @@ async fn all(server: Rc<Server>, cases: &[Case], at_once: usize) -> Result<Vec<(
     }
 }
 
-pub async fn run(size: Size) -> Result<Vec<Table>> {
+/// With an engine beside the server, and with one far away while Caly listens itself.
+pub async fn run(which: &[&str], size: Size) -> Result<Vec<Table>> {
+    let mut tables = Vec::new();
+    for (name, distance, near) in [("engine", Duration::ZERO, false), ("line", FAR, true)] {
+        if which.is_empty() || which.contains(&name) {
+            tables.push(listened(distance, near, size).await?);
+        }
+    }
+    ensure!(!tables.is_empty(), "ears {which:?}: engine and line are known");
+    Ok(tables)
+}
+
+async fn listened(distance: Duration, near: bool, size: Size) -> Result<Table> {
     let cases = ears::cases()?;
-    let engine = engine(&cases).await?;
-    let server = Rc::new(server(&engine).await?);
+    let engine = engine(&cases, distance).await?;
+    let server = Rc::new(server(&engine, near).await?);
     let done = all(Rc::clone(&server), &cases, size.calls(AT_ONCE)).await?;
     server.nothing_left(READ).await?;
     let rows = server.all("/calls").await?;
@@ -95,11 +113,12 @@ pub async fn run(size: Size) -> Result<Vec<Table>> {
     }
     let violations = engine.violations();
     engine.stop().await;
-    Ok(vec![table(&Figures::of(&outcomes), &violations)])
+    Ok(table(&Figures::of(&outcomes), &violations, near))
 }
 
-fn table(figures: &Figures, violations: &[String]) -> Table {
-    let mut table = Table::new("ears: what is heard while the agent speaks (synthetic voices)");
+fn table(figures: &Figures, violations: &[String], near: bool) -> Table {
+    let heard_by = if near { format!("the line, engine {} ms away", FAR.as_millis()) } else { "the engine".to_owned() };
+    let mut table = Table::new(format!("ears: what is heard while the agent speaks, by {heard_by} (synthetic voices)"));
     let counted = |kind: Kind| format!("{} of {}", figures.wrong(kind), figures.calls(kind));
     let mut judge = |name: &str, kind: Kind, goal: &str, limit: f64| {
         table.judge(name, counted(kind), goal, figures.share(kind) <= limit);
@@ -108,7 +127,11 @@ fn table(figures: &Figures, violations: &[String]) -> Table {
     judge("interruptions missed", Kind::Interruption, "<= 2 %", MISSED);
     judge("echoes that interrupted or paused the agent", Kind::Echo, "0", 0.0);
     table.tell("noises that cut the agent off", counted(Kind::Noise));
-    table.within("after detection to clear, p99", quantile(&figures.after_detection, 0.99), AFTER_DETECTION);
+    if near {
+        table.within("first sound to clear, p99", quantile(&figures.to_clear, 0.99), NEAR);
+    } else {
+        table.within("after detection to clear, p99", quantile(&figures.after_detection, 0.99), AFTER_DETECTION);
+    }
     let shown = |times: &[Duration], fraction| format!("{:.0} ms", quantile(times, fraction).as_secs_f64() * 1000.0);
     table.tell("… p50", shown(&figures.after_detection, 0.5));
     table.tell("first sound to clear, p50", shown(&figures.to_clear, 0.5));

@@ -135,6 +135,7 @@ fn agent() -> Agent {
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Normal,
+        local_detection: false,
         menu: vec![],
         policies: Default::default(),
         handoff_numbers: vec![],

@@ -84,6 +84,9 @@ pub struct EngineArgs {
     /// Milliseconds between two bursts of audio
     #[arg(long, default_value_t = 40)]
     pub burst_gap_ms: u64,
+    /// How far away it is: milliseconds until what it is sent arrives
+    #[arg(long, default_value_t = 0)]
+    pub distance_ms: u64,
     /// Repeats ids and event orders
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -186,6 +189,7 @@ async fn run_engine(args: EngineArgs) -> anyhow::Result<ExitCode> {
     (options.bind, options.echo, options.key, options.seed) = (args.bind, args.echo, args.key, args.seed);
     options.think = Duration::from_millis(args.think_ms);
     options.burst_gap = Duration::from_millis(args.burst_gap_ms);
+    options.distance = Duration::from_millis(args.distance_ms);
     (options.surprises, options.workers) = (!args.no_surprises, args.workers);
     let faults = &mut options.faults;
     faults.sessions = args.fault_sessions;

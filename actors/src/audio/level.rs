@@ -1,5 +1,6 @@
-//! When the caller's sound ends, by its loudness on the line. An engine tells it only after its own window of silence, and
-//! each counts that window in its own way; latency is counted from here.
+//! When the caller's sound begins and ends, by its loudness on the line. An engine tells the end only after its own window of
+//! silence, and each counts that window in its own way; latency is counted from here. It tells the beginning as late as it is
+//! far away.
 //!
 //! Loud is what stands well above the line's own noise, which is learnt: at once where it is quieter than was thought, over
 //! seconds where it is louder.
@@ -18,14 +19,19 @@ const ABOVE_NOISE: f32 = 3.0;
 const NOISE_RISE: f32 = 0.0005;
 /// Quiet after sound that is worth telling: longer than the gap before a plosive, shorter than any engine's window.
 const QUIET: Duration = Duration::from_millis(150);
+/// So many loud pieces among the last 16 are somebody who speaks, as far as loudness tells: less than a syllable, more than a
+/// knock.
+const SPEAKING: u32 = 7;
 
 /// Listens to one stream.
 #[derive(Clone, Default, Debug)]
 pub struct LineLevel {
     /// `None` until something was heard.
     noise: Option<f32>,
-    /// Whether each of the last three pieces was loud. A single one is a click.
-    recent: [bool; 3],
+    /// Which of the last pieces were loud, the newest in the lowest bit.
+    recent: u16,
+    /// Where the newest piece ended.
+    heard: CallTime,
     /// The end of the last sound, if its end has not been told.
     sounded: Option<CallTime>,
 }
@@ -44,16 +50,24 @@ impl LineLevel {
                 ended = self.sounded.take();
             }
         }
+        self.heard = at;
         ended
+    }
+
+    /// Since when somebody seems to speak, if they do now.
+    #[must_use]
+    pub fn speaking(&self) -> Option<CallTime> {
+        let pieces = u16::BITS - self.recent.leading_zeros();
+        (self.recent.count_ones() >= SPEAKING).then(|| self.heard.saturating_sub(PIECE * pieces))
     }
 
     fn is_sound(&mut self, level: f32) -> bool {
         let noise = self.noise.get_or_insert(level);
         *noise = if level < *noise { level } else { *noise + (level - *noise) * NOISE_RISE };
         let loud = level >= LOUD_MIN.max(*noise * ABOVE_NOISE);
-        self.recent.rotate_left(1);
-        self.recent[2] = loud;
-        loud && self.recent.iter().filter(|loud| **loud).count() >= 2
+        self.recent = self.recent << 1 | u16::from(loud);
+        // A single one among three is a click.
+        loud && (self.recent & 0b111).count_ones() >= 2
     }
 }
 
@@ -107,6 +121,34 @@ mod tests {
             assert_eq!(ends(parts, 20), expected, "{name}");
         }
         assert_eq!(ends(&[(500, 8), (430, 3000), (500, 8)], 100), [930], "in larger frames");
+    }
+
+    /// When somebody was first said to speak, and since when, of lengths and magnitudes one after the other.
+    fn begins(parts: &[(usize, i16)], frame_ms: usize) -> Option<(u64, u64)> {
+        let bytes: Vec<u8> = parts.iter().flat_map(|(ms, magnitude)| tone(*ms, *magnitude)).collect();
+        let mut line = LineLevel::default();
+        bytes.chunks(frame_ms * 16).enumerate().find_map(|(n, frame)| {
+            let _ = line.hear(MS((n * frame_ms) as u64), &Pcm { rate: 8000, bytes: frame.to_vec().into() });
+            Some((((n + 1) * frame_ms) as u64, line.speaking()?.as_millis() as u64))
+        })
+    }
+
+    #[test]
+    fn who_speaks_is_heard_within_a_tenth_of_a_second_of_sound() {
+        let table: [(&str, &[(usize, i16)], Option<(u64, u64)>); 7] = [
+            ("a word", &[(500, 8), (400, 3000)], Some((580, 500))),
+            ("a syllable", &[(500, 8), (80, 3000), (500, 8)], Some((580, 500))),
+            ("a knock", &[(500, 8), (50, 20_000), (500, 8)], None),
+            ("two knocks far apart", &[(500, 8), (50, 9000), (150, 8), (50, 9000), (500, 8)], None),
+            ("a stop within a word", &[(500, 8), (40, 3000), (60, 8), (200, 3000)], Some((640, 500))),
+            ("a noisy line", &[(900, 300)], None),
+            ("a voice above it", &[(500, 300), (300, 3000)], Some((580, 500))),
+        ];
+        for (name, parts, expected) in table {
+            assert_eq!(begins(parts, 20), expected, "{name}");
+        }
+        // The worst that frames of a tenth of a second do to it.
+        assert_eq!(begins(&[(540, 8), (400, 3000)], 100), Some((700, 540)));
     }
 
     #[test]

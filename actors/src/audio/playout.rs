@@ -175,6 +175,12 @@ impl Playout {
         !self.drained
     }
 
+    /// Whether the agent is heard, or is about to be: not while it is held.
+    #[must_use]
+    pub fn is_heard(&self) -> bool {
+        !self.drained && !self.held
+    }
+
     /// Bytes waiting to be sent.
     #[must_use]
     pub fn queued_bytes(&self) -> usize {

@@ -1,5 +1,7 @@
 //! Decisions about the carrier's side: sockets, media that stops, keys, and what is being heard.
 
+use std::time::Duration;
+
 use super::super::event::{CallEvent, Effect};
 use super::super::table::*;
 use super::*;

@@ -38,6 +38,11 @@ pub enum CallEvent {
     MediaSilent(Duration),
     /// Media frames came again after a silence.
     MediaResumed,
+    /// Somebody seems to speak on the line while the agent is heard; told once for each sound.
+    CallerHeard {
+        /// The beginning.
+        since: CallTime,
+    },
     /// Nothing more is heard of the caller: the end of their sound. Told again after more sound.
     LineQuiet {
         /// The end.

@@ -27,6 +27,13 @@ const NOISE: CallTime = CallTime::from_millis(300);
 /// With no more than this left to hear, what the caller says is an answer.
 const TAIL: CallTime = CallTime::from_millis(700);
 
+/// An engine hears the caller no later than this after the line did, if it is one: a detector of loudness hears doors and dogs
+/// as well.
+const CONFIRMED: CallTime = CallTime::from_millis(700);
+/// After a sound that was no caller the line alone is not believed for so long, and twice as long after each more.
+const DISBELIEF: CallTime = CallTime::from_secs(4);
+const DISBELIEF_DOUBLED_MAX: u32 = 4;
+
 /// Sounds of the caller that wait for their words; more are not kept apart.
 const SPOKEN_OVER_MAX: usize = 8;
 
@@ -45,11 +52,29 @@ pub(super) struct Contested {
     pub(super) spoken: CallTime,
     /// It is the agent's own voice, and the agent speaks on.
     pub(super) echo: bool,
+    /// Only the line has told of it so far, not the engine.
+    pub(super) near: bool,
+}
+
+/// How far the line alone is believed that the caller speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Near {
+    /// Sounds in a row that were no caller.
+    mistaken: u32,
+    /// Not before this time.
+    believed_from: CallTime,
+}
+
+impl Near {
+    fn mistake(&mut self, now: CallTime) {
+        self.believed_from = now + DISBELIEF * (1 << self.mistaken.min(DISBELIEF_DOUBLED_MAX));
+        self.mistaken += 1;
+    }
 }
 
 impl Contested {
     fn new(since: CallTime) -> Self {
-        Self { since, stopped: None, left: None, committed: false, spoken: CallTime::ZERO, echo: false }
+        Self { since, stopped: None, left: None, committed: false, spoken: CallTime::ZERO, echo: false, near: false }
     }
 
     /// How long the caller spoke, of the silence after it only what the engine did not wait for.
@@ -60,6 +85,18 @@ impl Contested {
 }
 
 impl CallState {
+    /// Somebody seems to speak on the line: the agent falls silent until the engine has heard them too.
+    pub(super) fn on_caller_heard(&mut self, since: CallTime, now: CallTime, out: &mut Vec<Effect>) {
+        let wanted = self.facts.agent.local_detection && self.facts.agent.barge_in.speech().is_some();
+        let told = self.caller_speaking || self.contested.is_some();
+        let up = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.playing;
+        if wanted && up && !told && !self.must_be_heard() && now >= self.near.believed_from {
+            self.contested = Some(Contested { near: true, ..Contested::new(since) });
+            self.timers.set(Timer::Floor, now + CONFIRMED);
+            self.hold(now, out);
+        }
+    }
+
     /// The caller began to speak; decides what becomes of what the agent is saying.
     pub(super) fn contest(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let Some(speech) = self.facts.agent.barge_in.speech() else { return };
@@ -71,7 +108,15 @@ impl CallState {
             self.agent_goes_on("echo", now, out);
         }
         let silence = self.silence();
-        if let Some(contested) = &mut self.contested {
+        if let Some(near) = self.contested.take_if(|contested| contested.near) {
+            // The agent is silent already.
+            self.near = Near::default();
+            if speech.is_zero() {
+                return self.caller_goes_on(now, out);
+            }
+            self.contested = Some(Contested { left: near.left, ..Contested::new(now) });
+            self.timers.set(Timer::Floor, now + speech + silence);
+        } else if let Some(contested) = &mut self.contested {
             // Another sound before the first was judged: both together count.
             contested.spoken = contested.speech(silence);
             (contested.since, contested.stopped) = (now, None);
@@ -100,7 +145,11 @@ impl CallState {
     pub(super) fn on_echo(&mut self, only_echo: bool, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = self.contested.as_mut().filter(|contested| contested.echo != only_echo) else { return };
         contested.echo = only_echo;
-        if only_echo {
+        if only_echo && contested.near {
+            self.contested = None;
+            self.timers.clear(Timer::Floor);
+            self.turns.agent_goes_on(now);
+        } else if only_echo {
             // It may last as long as the agent speaks.
             self.timers.clear(Timer::Floor);
             self.turns.agent_goes_on(now);
@@ -161,6 +210,7 @@ impl CallState {
         let Some(contested) = &self.contested else { return };
         let short = contested.speech(self.silence()) < NOISE;
         match contested.stopped {
+            _ if contested.near => self.agent_goes_on("unconfirmed", now, out),
             _ if contested.echo => self.agent_goes_on("echo", now, out),
             // Nobody can tell whether they still speak.
             None if self.engine != EngineStage::Ready => self.agent_goes_on("engine lost", now, out),
@@ -172,7 +222,8 @@ impl CallState {
     /// Notes what was committed while it is open whether the agent goes on; then it is also open whether that wants an
     /// answer.
     pub(super) fn committed_while_contested(&mut self) -> bool {
-        self.contested.as_mut().map(|contested| contested.committed = true).is_some()
+        let contested = self.contested.as_mut().filter(|contested| !contested.near);
+        contested.map(|contested| contested.committed = true).is_some()
     }
 
     /// The agent was as good as done, or is.
@@ -212,9 +263,13 @@ impl CallState {
 
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
         if let Some(contested) = self.contested.take() {
-            self.judge_tail(&contested);
             self.timers.clear(Timer::Floor);
-            self.turns.no_answer_owed();
+            if contested.near {
+                self.near.mistake(now);
+            } else {
+                self.judge_tail(&contested);
+                self.turns.no_answer_owed();
+            }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
             out.push(Effect::Media(MediaWish::Resume));

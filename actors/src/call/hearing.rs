@@ -1,6 +1,8 @@
-//! What the caller hears: when the agent's words begin, when all of them are heard, and where they were cut.
+//! What the caller hears: when the agent's words begin, when all of them are heard, and where they were cut; and whether
+//! the line carries anything.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -8,8 +10,13 @@ use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
 use crate::audio::playout::{Cut, FirstSound};
-use crate::domain::CallTime;
+use crate::domain::{CallTime, EndReason};
 use crate::ports::EngineCommand;
+
+/// A carrier whose socket closed before `start` tries again within this, or not at all.
+const RETRY_WAIT: Duration = Duration::from_secs(5);
+/// A socket without media for this long may be taken over by another.
+const DEAD_SOCKET: Duration = Duration::from_secs(5);
 
 impl CallState {
     pub(super) fn on_speech_began(
@@ -79,5 +86,34 @@ impl CallState {
         }
         self.record_finished_turns(now, false, out);
         self.answer_what_was_cut(now, out);
+    }
+
+    pub(super) fn on_socket_closed(&mut self, socket: u64, protocol_error: bool, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(current) = self.socket.as_ref().filter(|current| current.id == socket) else { return };
+        if protocol_error {
+            self.end(EndReason::MediaProtocol, now, out);
+        } else if current.started {
+            // What was decided before stands: see `end`.
+            self.end(EndReason::CallerHungUp, now, out);
+        } else {
+            // It never began to carry the call; the carrier tries once more, at once.
+            self.socket = None;
+            self.timers.set_sooner(Timer::Answer, now + RETRY_WAIT);
+        }
+    }
+
+    pub(super) fn on_media_silent(&mut self, silence: Duration, now: CallTime) {
+        if let Some(socket) = &mut self.socket {
+            socket.silent = silence >= DEAD_SOCKET;
+        }
+        let left = self.facts.agent.limits.idle_media.saturating_sub(silence);
+        self.timers.set(Timer::IdleMedia, now + left);
+    }
+
+    pub(super) fn on_media_resumed(&mut self) {
+        if let Some(socket) = &mut self.socket {
+            socket.silent = false;
+        }
+        self.timers.clear(Timer::IdleMedia);
     }
 }

@@ -4,13 +4,12 @@
 //! position and late results are collected) → *ended*. It only moves forward.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
-use super::floor::Contested;
+use super::floor::{Contested, Near};
 use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
@@ -23,11 +22,6 @@ use super::window::Window;
 use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
 use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
-
-/// A carrier whose socket closed before `start` tries again within this, or not at all.
-const RETRY_WAIT: Duration = Duration::from_secs(5);
-/// A socket without media for this long may be taken over by another.
-const DEAD_SOCKET: Duration = Duration::from_secs(5);
 
 /// Where the call is in its life.
 #[derive(Clone, PartialEq, Debug)]
@@ -123,6 +117,8 @@ pub struct CallState {
     pub(super) playing: bool,
     /// The agent is silent because the caller speaks, and it is not decided yet who goes on.
     pub(super) contested: Option<Contested>,
+    /// What was heard of the caller by the line alone.
+    pub(super) near: Near,
     /// The caller's interrupting words want an answer as soon as the cut is known.
     pub(super) answer_after_cut: bool,
     /// An answer to the caller is owed although no request for it is under way.
@@ -216,6 +212,7 @@ impl CallState {
             bridge_when_quiet: false,
             playing: false,
             contested: None,
+            near: Near::default(),
             answer_after_cut: false,
             answer_owed: false,
             answer_has_words: false,
@@ -322,6 +319,7 @@ impl CallState {
             }
             CallEvent::MediaSilent(silence) => self.on_media_silent(silence, now),
             CallEvent::MediaResumed => self.on_media_resumed(),
+            CallEvent::CallerHeard { since } => self.on_caller_heard(since, now, out),
             CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
@@ -373,35 +371,6 @@ impl CallState {
         } else {
             self.greet(out);
         }
-    }
-
-    fn on_socket_closed(&mut self, socket: u64, protocol_error: bool, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(current) = self.socket.as_ref().filter(|current| current.id == socket) else { return };
-        if protocol_error {
-            self.end(EndReason::MediaProtocol, now, out);
-        } else if current.started {
-            // What was decided before stands: see `end`.
-            self.end(EndReason::CallerHungUp, now, out);
-        } else {
-            // It never began to carry the call; the carrier tries once more, at once.
-            self.socket = None;
-            self.timers.set_sooner(Timer::Answer, now + RETRY_WAIT);
-        }
-    }
-
-    fn on_media_silent(&mut self, silence: Duration, now: CallTime) {
-        if let Some(socket) = &mut self.socket {
-            socket.silent = silence >= DEAD_SOCKET;
-        }
-        let left = self.facts.agent.limits.idle_media.saturating_sub(silence);
-        self.timers.set(Timer::IdleMedia, now + left);
-    }
-
-    fn on_media_resumed(&mut self) {
-        if let Some(socket) = &mut self.socket {
-            socket.silent = false;
-        }
-        self.timers.clear(Timer::IdleMedia);
     }
 
     // ------------------------------------------------------------ turns

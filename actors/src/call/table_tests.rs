@@ -50,6 +50,7 @@ pub(super) fn agent(people: bool) -> Agent {
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
+        local_detection: false,
         menu: vec![],
         policies: Default::default(),
         handoff_numbers: if people { vec![PhoneNumber::parse("+919876500000").expect("valid")] } else { vec![] },

@@ -273,6 +273,8 @@ pub struct Agent {
     pub turn_detection: TurnDetection,
     /// Whether and how soon the caller may interrupt the agent.
     pub barge_in: BargeIn,
+    /// Caly listens for the caller itself while the agent speaks, and does not wait for the engine to hear them.
+    pub local_detection: bool,
     /// What keys stand for: "0" for a person, say. Other keys are told to the engine as they are.
     pub menu: Vec<(Arc<str>, MenuChoice)>,
     /// What is done about callers' wishes whatever the engine does.

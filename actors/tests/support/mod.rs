@@ -295,6 +295,7 @@ pub fn agent() -> Agent {
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: BargeIn::Eager,
+        local_detection: false,
         menu: vec![],
         policies: Default::default(),
         handoff_numbers: vec![PhoneNumber::parse("+919876500000").expect("valid")],

@@ -49,6 +49,7 @@ fn agent() -> Agent {
         utc_offset: 19_800,
         turn_detection: TurnDetection::default(),
         barge_in: caly_actors::domain::BargeIn::Eager,
+        local_detection: false,
         menu: vec![],
         policies: Default::default(),
         handoff_numbers: Vec::new(),

@@ -98,6 +98,8 @@ pub struct EngineOptions {
     pub think: Duration,
     /// Between two bursts of audio (200 to 500 ms of sound each).
     pub burst_gap: Duration,
+    /// How far away it is: what it is sent arrives so much later.
+    pub distance: Duration,
     /// Tokens a session can hold; more is complained about. `None`: as many as its model's.
     pub window: Option<u64>,
     /// Same seed, same ids and same event orders.
@@ -124,6 +126,7 @@ impl EngineOptions {
             ear: None,
             think: Duration::from_millis(120),
             burst_gap: Duration::from_millis(40),
+            distance: Duration::ZERO,
             window: None,
             seed: 1,
             surprises: true,

@@ -1,5 +1,6 @@
 //! The WebSocket of one simulated session: frames to the plain machine and back, its timer, and the echo short cut.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,8 @@ struct Socket {
     begun: Instant,
     timer: Option<(SpawnHandle, Duration)>,
     partial: Vec<u8>,
+    /// Sent and still on its way, oldest first.
+    on_its_way: VecDeque<String>,
     echo: Option<Echo>,
     beta: bool,
 }
@@ -37,7 +40,8 @@ pub(super) fn start(
     let shared = session.shared.clone();
     let echo = echo.then(Echo::default);
     let begun = Instant::now();
-    let socket = Socket { session, shared, begun, timer: None, partial: Vec::new(), echo, beta };
+    let socket =
+        Socket { session, shared, begun, timer: None, partial: Vec::new(), on_its_way: VecDeque::new(), echo, beta };
     let builder = ws::WsResponseBuilder::new(socket, request, stream).frame_size(FRAME_MAX);
     if browser { builder.protocols(&["realtime"]).start() } else { builder.start() }
 }
@@ -87,6 +91,20 @@ impl Socket {
             context.text(echo.delta(audio));
             return;
         }
+        let distance = self.session.options.distance;
+        if distance.is_zero() {
+            return self.receive(text, context);
+        }
+        self.on_its_way.push_back(text.to_owned());
+        context.run_later(distance, |socket, context| {
+            // Timers of one moment fire in any order: the oldest arrives first all the same.
+            if let Some(text) = socket.on_its_way.pop_front() {
+                socket.receive(&text, context);
+            }
+        });
+    }
+
+    fn receive(&mut self, text: &str, context: &mut ws::WebsocketContext<Self>) {
         self.session.receive(text, self.begun.elapsed());
         self.flush(context);
     }
