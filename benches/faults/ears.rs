@@ -113,7 +113,14 @@ async fn listened(distance: Duration, near: bool, size: Size) -> Result<Table> {
     }
     let violations = engine.violations();
     engine.stop().await;
-    Ok(table(&Figures::of(&outcomes), &violations, near))
+    let mut table = table(&Figures::of(&outcomes), &violations, near);
+    let interruptions = outcomes.iter().filter(|outcome| outcome.kind == Kind::Interruption);
+    let mut slow: Vec<_> = interruptions.filter_map(|outcome| Some((outcome.seen.to_clear?, &outcome.name))).collect();
+    slow.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    for (took, name) in slow.into_iter().take(4) {
+        table.note(format!("silent {} ms after the first sound of {name}", took.as_millis()));
+    }
+    Ok(table)
 }
 
 fn table(figures: &Figures, violations: &[String], near: bool) -> Table {

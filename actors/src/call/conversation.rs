@@ -12,7 +12,7 @@ use super::summary::RECOLLECTION;
 use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
-use crate::ports::{EngineCommand, EngineError, EngineEvent, ResponseOutcome};
+use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind, ResponseOutcome};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -59,13 +59,13 @@ impl CallState {
             EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
             EngineEvent::CallerTranscriptFailed { item } => self.on_caller_words(&item, None, now, out),
             EngineEvent::ResponseCreated { response, wish } => self.on_response_created(response, wish, out),
-            EngineEvent::AgentWords { item, delta, .. } => {
+            EngineEvent::AgentWords { response, item, delta } => {
                 self.answer_has_words = true;
                 self.unheard_words = true;
                 self.tool_chain = 0;
                 self.knows_item(&item);
                 self.ledger.words_made(&item);
-                self.turns.agent_words(&item, &delta);
+                self.turns.agent_words(&response, &item, &delta);
             }
             EngineEvent::AgentTranscript { item, text } => {
                 self.knows_item(&item);
@@ -84,6 +84,9 @@ impl CallState {
                 self.mind_window(now, out);
             }
             EngineEvent::ItemAdded { item, kind, replayed } => {
+                if kind == ItemKind::Agent {
+                    self.knows_item(&item);
+                }
                 let first = item.starts_with(RECOLLECTION);
                 self.window.added(&item, kind, replayed, first, now);
             }
@@ -160,6 +163,7 @@ impl CallState {
         self.turns.caller_stopped(now, item, Stopped { at: now.saturating_sub(behind), window });
         self.restart_speech_timer(now);
         self.caller_fell_silent(now);
+        self.await_in_silence(now);
         self.tell_recogniser(out);
     }
 
@@ -201,6 +205,7 @@ impl CallState {
         self.answer_owed = false;
         self.ledger.answer_made();
         if let Some(cancel) = self.responses.created(&response, wish) {
+            self.turns.silence(&response);
             out.push(Effect::Media(MediaWish::Discard { response }));
             out.push(Effect::Engine(cancel));
         }

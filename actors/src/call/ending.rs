@@ -8,7 +8,7 @@ use super::state::{CallState, EngineStage, Phase};
 use super::steering::Said;
 use super::timers::Timer;
 use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase, Speaker, Turn, TurnId};
-use crate::ports::{ActionError, JournalEntry};
+use crate::ports::{ActionError, EngineCommand, JournalEntry};
 use crate::supervise::Child;
 
 /// Longest wait for the transcript of the caller's last words, and for what they mean, once the call is over.
@@ -140,6 +140,7 @@ impl CallState {
                 out.extend(self.responses.cancel().map(Effect::Engine));
                 if self.playing {
                     out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+                    self.turns.agent_silenced(self.responses.active());
                 }
                 self.say(phrase, now, out);
             }
@@ -167,6 +168,11 @@ impl CallState {
         self.timers.clear_all();
         let teardown = self.facts.agent.limits.teardown.saturating_sub(TEARDOWN_MARGIN);
         self.timers.set(Timer::Teardown, now + teardown);
+        if self.caller_speaking && self.engine == EngineStage::Ready {
+            // Who hangs up with their last word does not wait until an engine believes that it was the last.
+            out.push(Effect::Engine(EngineCommand::CommitTurn));
+        }
+        self.turns.caller_cut_off(now);
         let transcript = self.turns.owes_transcript() && self.engine == EngineStage::Ready;
         if transcript || !self.replies.is_empty() {
             self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));

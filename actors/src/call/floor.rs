@@ -63,6 +63,8 @@ pub(super) struct Near {
     mistaken: u32,
     /// Not before this time.
     believed_from: CallTime,
+    /// The agent went on over words that were not written down in time, and the engine took them for a turn.
+    passed_over: bool,
 }
 
 impl Near {
@@ -110,7 +112,7 @@ impl CallState {
         let silence = self.silence();
         if let Some(near) = self.contested.take_if(|contested| contested.near) {
             // The agent is silent already.
-            self.near = Near::default();
+            (self.near.mistaken, self.near.believed_from) = (0, CallTime::ZERO);
             if speech.is_zero() {
                 return self.caller_goes_on(now, out);
             }
@@ -128,6 +130,20 @@ impl CallState {
         } else if self.playing || self.responses.active().is_some() {
             self.caller_goes_on(now, out);
         }
+    }
+
+    /// The agent begins to be heard; not while the caller speaks.
+    pub(super) fn contest_what_begins(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(speech) = self.facts.agent.barge_in.speech() else { return };
+        let free = self.contested.is_none() && self.phase == Phase::Live && !self.must_be_heard();
+        let Some(item) = self.turns.caller_speaks().filter(|_| self.caller_speaking && free).cloned() else { return };
+        self.begins_over_agent(&item);
+        if speech.is_zero() {
+            return self.caller_goes_on(now, out);
+        }
+        self.contested = Some(Contested::new(now));
+        self.timers.set(Timer::Floor, now + speech + self.silence());
+        self.hold(now, out);
     }
 
     pub(super) fn on_held(&mut self, left: CallTime) {
@@ -186,8 +202,8 @@ impl CallState {
     /// The words of a short sound are there, or could not be made out. More may be being said: then only words that are more
     /// than a listener's decide.
     pub(super) fn words_decide(&mut self, words: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(contested) = &self.contested else { return };
         let words = words.map(str::trim);
+        let Some(contested) = &self.contested else { return self.words_came_late(words.unwrap_or_default(), now, out) };
         let over = contested.stopped.is_some();
         match words {
             _ if contested.echo && over => self.agent_goes_on("echo", now, out),
@@ -202,6 +218,19 @@ impl CallState {
             Some("") | None => {}
             Some(_) if contested.echo => {}
             Some(_) => self.caller_goes_on(now, out),
+        }
+    }
+
+    /// The agent has gone on since. "Stop" is obeyed late rather than never.
+    fn words_came_late(&mut self, words: &str, now: CallTime, out: &mut Vec<Effect>) {
+        if !std::mem::take(&mut self.near.passed_over) || words.is_empty() || is_backchannel(words) {
+            return;
+        }
+        if self.playing && self.phase == Phase::Live && !self.must_be_heard() {
+            self.answer_after_cut = true;
+            self.caller_goes_on(now, out);
+        } else if self.phase == Phase::Live {
+            self.want_answer(None, now, out);
         }
     }
 
@@ -241,7 +270,7 @@ impl CallState {
 
     /// The caller's first sound.
     pub(super) fn begins_over_agent(&mut self, item: &Arc<str>) {
-        if self.playing {
+        if self.playing && !self.spoken_over.contains(item) {
             if self.spoken_over.len() >= SPOKEN_OVER_MAX {
                 self.spoken_over.remove(0);
             }
@@ -269,6 +298,7 @@ impl CallState {
             } else {
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
+                self.near.passed_over = contested.committed && why == "noise";
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
@@ -282,8 +312,10 @@ impl CallState {
             self.judge_tail(&contested);
             self.answer_after_cut |= contested.committed;
         }
+        self.answer_after_cut |= std::mem::take(&mut self.near.passed_over);
         self.timers.clear(Timer::Floor);
         out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+        self.turns.agent_silenced(self.responses.active());
         out.extend(self.responses.cancel().map(Effect::Engine));
         self.note("caller_interrupted", &json!({}), now, out);
     }

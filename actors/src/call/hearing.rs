@@ -29,6 +29,7 @@ impl CallState {
         self.playing = true;
         self.timers.clear(Timer::IdleSpeech);
         self.playing_phrase = is_phrase(item);
+        self.contest_what_begins(now, out);
         if self.playing_phrase {
             // Says nothing of the engine, which goes on owing what it owes.
             return;

@@ -5,12 +5,14 @@ pub mod clock;
 pub mod consent;
 mod conversation;
 mod doing;
+mod draft;
 mod ending;
 pub mod event;
 mod floor;
 mod greeting;
 mod heard;
 mod hearing;
+mod history;
 pub mod ledger;
 #[cfg(test)]
 #[path = "long_tests.rs"]

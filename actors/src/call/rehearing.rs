@@ -11,6 +11,7 @@ use serde_json::json;
 use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
+use super::waiting::NEVER_STOPPED;
 use crate::domain::{CallTime, Phrase};
 use crate::ports::EngineCommand;
 
@@ -131,6 +132,10 @@ impl CallState {
         }
         if self.is_to_be_bridged() {
             self.timers.set(Timer::Filler, since + FINISHED);
+        }
+        if self.caller_speaking && self.phase == Phase::Live {
+            // No engine waits so long to say so: see `on_idle_speech`.
+            self.timers.set(Timer::IdleSpeech, since + NEVER_STOPPED);
         }
     }
 

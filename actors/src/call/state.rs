@@ -465,3 +465,7 @@ mod tests;
 #[cfg(test)]
 #[path = "carrier_tests.rs"]
 mod carrier_tests;
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;

@@ -122,6 +122,7 @@ fn word(effect: &Effect) -> Option<String> {
             }
         }
         Effect::Engine(EngineCommand::Note(_)) => "note".into(),
+        Effect::Engine(EngineCommand::CommitTurn) => "commit".into(),
         Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
         Effect::Engine(EngineCommand::Summarise { request, .. }) => format!("summarise {request}"),
         Effect::Engine(EngineCommand::Recollect { .. }) => "recollect".into(),

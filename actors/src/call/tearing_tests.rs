@@ -69,7 +69,15 @@ fn rows_of_last_transcripts() -> Vec<Row> {
             GONE,
             "ended",
         ),
-        ("a caller cut off in a sentence leaves no turn", quiet(true), vec![spoke(), hung_up()], ear(), GONE, "ended"),
+        ("a caller cut off in a sentence is waited for", quiet(true), vec![spoke(), hung_up()], ear(), &[], "tearing"),
+        (
+            "… and leaves a turn without words where no engine hears them",
+            quiet(true),
+            vec![spoke(), lost(), hung_up()],
+            ear(),
+            &["turn", "close engine", "ended", "finish caller_hung_up"],
+            "ended",
+        ),
     ]
 }
 

@@ -1,62 +1,36 @@
-//! Who said what, as heard: utterances under way, and the bounded history a new engine session is told.
+//! Who said what, as heard: utterances under way, which become history when they are over.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::draft::Draft;
 use super::heard::split_heard;
+use super::history::History;
 use super::waited::{Asked, Quiets, Stopped};
 use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
-use crate::domain::{CallTime, Latency, Speaker, Turn, TurnId};
+use crate::domain::{CallTime, Latency, Speaker, Turn};
 use crate::ports::ContextItem;
 
-/// Utterances kept for the context of a new session, and bytes of their words together. Long before, older ones make way for
-/// a summary; past this they are forgotten (they are in the journal).
-const HISTORY_MAX: usize = 240;
-const HISTORY_BYTES_MAX: usize = 64 * 1024;
 /// Letters a minute of calm speech, until the agent's own pace is known.
 const PACE: u64 = 840;
 /// Shorter turns do not tell a pace.
 const PACE_MEASURED_MS: u64 = 500;
 /// Utterances under way at once; more than a confused engine should make.
 const OPEN_MAX: usize = 32;
-
-#[derive(Clone, PartialEq, Debug)]
-struct Draft {
-    id: TurnId,
-    speaker: Speaker,
-    item: Arc<str>,
-    text: String,
-    started: Option<CallTime>,
-    ended: Option<CallTime>,
-    /// When the next agent item began: this one had ended by then.
-    followed: Option<CallTime>,
-    /// No more words will come.
-    complete: bool,
-    cut: Option<Cut>,
-    /// What the engine told of the end of the caller's speech.
-    stopped: Option<Stopped>,
-    latency: Option<Latency>,
-    /// How long the agent fell silent in it, up to where it last went on.
-    held: CallTime,
-    /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
-    lost: bool,
-    /// The session that heard it is gone: see `rehearing.rs`.
-    aside: bool,
-    /// The agent has answered it, or it wants no answer.
-    answered: bool,
-}
+/// Answers and items remembered because nobody hears them; more is a confused engine's.
+const SILENCED_MAX: usize = 16;
 
 /// See the module's text.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Turns {
     open: Vec<Draft>,
-    /// Shared by the copies on which is decided.
-    history: Arc<VecDeque<(CallTime, ContextItem)>>,
+    history: History,
     /// What the caller said last, until it is answered.
     unanswered: Option<Asked>,
     /// … and once its answer has begun to be heard.
     answering: Option<Arc<str>>,
     quiets: Quiets,
+    /// Answers that nobody will hear more of, and their items.
+    silenced: Vec<Arc<str>>,
     /// Since when the agent keeps silent, with words left to say.
     held: Option<CallTime>,
     /// How fast this agent speaks, in letters a minute; 0 until something was heard whole.
@@ -93,6 +67,12 @@ impl Turns {
     /// The recogniser wrote a caller turn down (or failed to: then `text` is empty).
     #[must_use]
     pub fn caller_said(&mut self, now: CallTime, item: &Arc<str>, text: &str) -> Turn {
+        let known = self.open.iter().any(|draft| draft.speaker == Speaker::Caller && draft.item == *item);
+        // What was committed before its end has an item of its own at some services.
+        let cut_off = |draft: &&mut Draft| draft.speaker == Speaker::Caller && draft.cut_off;
+        if let Some(draft) = self.open.iter_mut().find(cut_off).filter(|_| !known) {
+            draft.item = Arc::clone(item);
+        }
         let draft = self.draft(Speaker::Caller, item);
         text.clone_into(&mut draft.text);
         draft.started.get_or_insert(now);
@@ -103,7 +83,10 @@ impl Turns {
     }
 
     /// More words of the agent, as made (not yet as heard).
-    pub fn agent_words(&mut self, item: &Arc<str>, delta: &str) {
+    pub fn agent_words(&mut self, response: &str, item: &Arc<str>, delta: &str) {
+        if self.silenced.iter().any(|silenced| **silenced == *response) && !self.is_open(item) {
+            return self.silence(item);
+        }
         let draft = self.draft(Speaker::Agent, item);
         // An answer is at most 4,096 tokens; this only stops a broken engine.
         if draft.text.len() < 64 * 1024 {
@@ -126,9 +109,32 @@ impl Turns {
 
     /// All the words of an agent item.
     pub fn agent_said(&mut self, item: &Arc<str>, text: &str) {
+        if self.silenced.contains(item) {
+            return;
+        }
         let draft = self.draft(Speaker::Agent, item);
         text.clone_into(&mut draft.text);
         draft.complete = true;
+    }
+
+    /// Nothing more of an answer is heard: what of it, and of any before, has not begun to be heard never will be.
+    pub fn agent_silenced(&mut self, response: Option<&Arc<str>>) {
+        self.open.retain(|draft| draft.speaker != Speaker::Agent || draft.started.is_some());
+        response.into_iter().for_each(|response| self.silence(response));
+    }
+
+    /// Nothing of an answer will be heard, or nothing of an item.
+    pub fn silence(&mut self, id: &Arc<str>) {
+        if !self.silenced.contains(id) {
+            if self.silenced.len() >= SILENCED_MAX {
+                self.silenced.remove(0);
+            }
+            self.silenced.push(Arc::clone(id));
+        }
+    }
+
+    fn is_open(&self, item: &str) -> bool {
+        self.open.iter().any(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)
     }
 
     /// The first audio of an agent item went out, or the first after a silence. Returns the latency if it answers the caller.
@@ -149,6 +155,13 @@ impl Turns {
             if other.started.is_some() {
                 other.followed.get_or_insert(now);
             }
+        }
+        // Sound is heard in the order in which it was made: what came before and has not begun has none.
+        if let Some(at) = self.open.iter().position(|draft| draft.speaker == Speaker::Agent && draft.item == *item) {
+            let before =
+                self.open.drain(..at).filter(|draft| draft.speaker != Speaker::Agent || draft.started.is_some());
+            let before: Vec<Draft> = before.collect();
+            self.open.splice(..0, before);
         }
         let draft = self.draft(Speaker::Agent, item);
         draft.started.get_or_insert(now);
@@ -219,7 +232,7 @@ impl Turns {
     /// What the agent is saying or about to say; its turns are on record when they are over.
     #[must_use]
     pub fn agent_under_way(&self) -> Arc<str> {
-        let said = self.open.iter().filter(|draft| draft.speaker == Speaker::Agent && !draft.text.is_empty());
+        let said = self.open.iter().filter(|draft| draft.is_said());
         said.map(|draft| &*draft.text).collect::<Vec<_>>().join(" ").into()
     }
 
@@ -235,22 +248,14 @@ impl Turns {
     #[must_use]
     pub fn last_of_agent(&self, before: CallTime) -> Arc<str> {
         let under_way = self.agent_under_way();
-        let said = || {
-            self.history.iter().rev().filter(|(at, _)| *at <= before).find_map(|(_, item)| match item {
-                ContextItem::Agent(text) => Some(Arc::clone(text)),
-                _ => None,
-            })
-        };
+        let said = || self.history.of_agent().rev().find(|(at, _)| *at <= before).map(|(_, text)| Arc::clone(text));
         if under_way.is_empty() { said().unwrap_or(under_way) } else { under_way }
     }
 
     /// All that the agent has said since a time, or is saying.
     #[must_use]
     pub fn agent_since(&self, since: CallTime) -> String {
-        let said = self.history.iter().filter(|(at, _)| *at >= since).filter_map(|(_, item)| match item {
-            ContextItem::Agent(text) => Some(&**text),
-            _ => None,
-        });
+        let said = self.history.of_agent().filter(|(at, _)| *at >= since).map(|(_, text)| &**text);
         let mut words = said.collect::<Vec<_>>().join(" ");
         words.push(' ');
         words.push_str(&self.agent_under_way());
@@ -262,6 +267,7 @@ impl Turns {
         for cut in cuts {
             if let Some(draft) = self.open.iter_mut().find(|draft| draft.item == cut.item) {
                 draft.cut = Some(cut.clone());
+                draft.cut_short = !draft.complete;
                 draft.ended = Some(now);
             }
         }
@@ -281,6 +287,29 @@ impl Turns {
             .filter(|draft| draft.started.is_some() && !draft.text.trim().is_empty())
             .map(|draft| self.close_agent(now, draft))
             .collect()
+    }
+
+    /// What the caller is saying.
+    #[must_use]
+    pub fn caller_speaks(&self) -> Option<&Arc<str>> {
+        let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none() && !draft.aside;
+        self.open.iter().rev().find(speaking).map(|draft| &draft.item)
+    }
+
+    /// Since when the line has been quiet although the engine believes that the caller speaks.
+    #[must_use]
+    pub fn quiet_since(&self) -> Option<CallTime> {
+        let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none();
+        let began = self.open.iter().rev().find(speaking)?.started?;
+        self.quiets.last().filter(|quiet| *quiet > began)
+    }
+
+    /// The call ends while the caller speaks: what they have said is all.
+    pub fn caller_cut_off(&mut self, now: CallTime) {
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller && draft.started.is_some()) {
+            draft.cut_off |= draft.ended.is_none();
+            draft.ended.get_or_insert(now);
+        }
     }
 
     /// Caller turns whose words are still owed.
@@ -350,21 +379,18 @@ impl Turns {
 
     /// Something that belongs to the conversation without having been said.
     pub fn noted(&mut self, now: CallTime, text: &Arc<str>) {
-        self.remember(now, ContextItem::Note(Arc::clone(text)));
+        self.history.remember(now, ContextItem::Note(Arc::clone(text)));
     }
 
     /// The history is so long that its older part should make way.
     #[must_use]
     pub fn is_long(&self) -> bool {
-        let bytes: usize = self.history.iter().map(|(_, item)| item.bytes()).sum();
-        self.history.len() * 4 > HISTORY_MAX * 3 || bytes * 4 > HISTORY_BYTES_MAX * 3
+        self.history.is_long()
     }
 
     /// Forgets what was said before a time: it is told in another way.
     pub fn forget_before(&mut self, at: CallTime) {
-        if self.history.front().is_some_and(|(said, _)| *said < at) {
-            Arc::make_mut(&mut self.history).retain(|(said, _)| *said >= at);
-        }
+        self.history.forget_before(at);
     }
 
     /// Utterances under way, as far as they are known: what the agent has begun to say, and turns of the caller that are not
@@ -386,13 +412,13 @@ impl Turns {
 
     /// Says something into the history that no draft stands for: a stored phrase.
     pub fn note_phrase(&mut self, at: CallTime, words: &Arc<str>) {
-        self.remember(at, ContextItem::Agent(Arc::clone(words)));
+        self.history.remember(at, ContextItem::Agent(Arc::clone(words)));
     }
 
     /// Puts into the history what a former process heard.
     pub fn recall(&mut self, at: CallTime, speaker: Speaker, text: &Arc<str>) {
         if !text.is_empty() {
-            self.remember(at, spoken(speaker, text));
+            self.history.remember(at, spoken(speaker, text));
         }
     }
 
@@ -403,23 +429,7 @@ impl Turns {
                 self.open.remove(0);
                 metrics::counter!("caly_utterances_dropped_total").increment(1);
             }
-            self.open.push(Draft {
-                id: TurnId::new(),
-                speaker,
-                item: Arc::clone(item),
-                text: String::new(),
-                started: None,
-                ended: None,
-                followed: None,
-                complete: false,
-                cut: None,
-                stopped: None,
-                latency: None,
-                held: CallTime::ZERO,
-                lost: false,
-                aside: false,
-                answered: false,
-            });
+            self.open.push(Draft::new(speaker, Arc::clone(item)));
             self.open.len() - 1
         });
         &mut self.open[at]
@@ -435,9 +445,11 @@ impl Turns {
         let heard_ms = heard.as_millis() as u64;
         let letters = draft.text.trim().chars().count() as u64;
         let whole = draft.ended.is_some() && !draft.lost;
-        if draft.cut.is_none() && !whole {
-            let pace = if self.pace == 0 { PACE } else { self.pace };
-            let total_ms = (letters * 60_000 / pace).max(1);
+        let pace = if self.pace == 0 { PACE } else { self.pace };
+        let total_ms = (letters * 60_000 / pace).max(1);
+        if let Some(cut) = draft.cut.as_mut().filter(|_| draft.cut_short) {
+            cut.total_ms = cut.total_ms.max(total_ms);
+        } else if draft.cut.is_none() && !whole {
             draft.cut = (heard_ms < total_ms).then(|| Cut { item: Arc::clone(&draft.item), heard_ms, total_ms });
         } else if draft.cut.is_none() && heard_ms >= PACE_MEASURED_MS {
             self.pace = letters * 60_000 / (heard_ms + AHEAD_MAX.as_millis() as u64);
@@ -467,20 +479,9 @@ impl Turns {
             latency: draft.latency,
         };
         if !turn.text.is_empty() {
-            self.remember(started, spoken(draft.speaker, &turn.text));
+            self.history.remember(started, spoken(draft.speaker, &turn.text));
         }
         turn
-    }
-
-    fn remember(&mut self, started: CallTime, item: ContextItem) {
-        let history = Arc::make_mut(&mut self.history);
-        let at = history.iter().rposition(|(at, _)| *at <= started).map_or(0, |at| at + 1);
-        history.insert(at, (started, item));
-        let mut bytes: usize = history.iter().map(|(_, item)| item.bytes()).sum();
-        while history.len() > HISTORY_MAX || (bytes > HISTORY_BYTES_MAX && history.len() > 1) {
-            bytes -= history.pop_front().map_or(0, |(_, item)| item.bytes());
-            metrics::counter!("caly_history_dropped_total").increment(1);
-        }
     }
 }
 

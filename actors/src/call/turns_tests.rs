@@ -1,5 +1,6 @@
 //! Who said what: order, ends, what was heard of it.
 
+use super::super::history::{HISTORY_BYTES_MAX, HISTORY_MAX};
 use super::*;
 use std::time::Duration;
 
@@ -29,7 +30,7 @@ fn a_late_transcript_keeps_its_place_before_the_answer_it_caused() {
     let mut turns = Turns::default();
     turns.caller_began(at(1000), &id("u1"));
     turns.caller_stopped(at(2000), &id("u1"), told_at(at(2000)));
-    turns.agent_words(&id("a1"), "It is on its way.");
+    turns.agent_words("r", &id("a1"), "It is on its way.");
     assert_eq!(turns.agent_began(at(2400), &id("a1"), None).map(|latency| latency.to_sent()), Some(at(400)));
     turns.answers_complete();
     turns.heard_all(at(4000));
@@ -64,7 +65,7 @@ fn what_was_made_but_never_began_to_play_is_not_a_turn() {
 fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
     let mut turns = Turns::default();
     turns.agent_began(at(0), &id("a1"), None);
-    turns.agent_words(&id("a1"), "half a sen");
+    turns.agent_words("r", &id("a1"), "half a sen");
     turns.heard_all(at(100));
     assert_eq!(turns.finished(at(100), false), []);
     turns.answers_complete();
@@ -200,8 +201,8 @@ fn an_answer_is_timed_at_five_points_from_the_end_of_speech_on_the_line() {
 #[test]
 fn a_turn_written_down_leaves_the_others_under_way() {
     let mut turns = Turns::default();
-    turns.agent_words(&id("a1"), "");
-    turns.agent_words(&id("a2"), "Ek minute");
+    turns.agent_words("r", &id("a1"), "");
+    turns.agent_words("r", &id("a2"), "Ek minute");
     for item in ["u1", "u2"] {
         turns.caller_began(at(0), &id(item));
     }
@@ -217,9 +218,9 @@ fn a_turn_written_down_leaves_the_others_under_way() {
 #[test]
 fn words_of_one_item_are_kept_up_to_64_kib() {
     let mut turns = Turns::default();
-    turns.agent_words(&id("a1"), &"x".repeat(64 * 1024 - 1));
-    turns.agent_words(&id("a1"), "y");
-    turns.agent_words(&id("a1"), "z");
+    turns.agent_words("r", &id("a1"), &"x".repeat(64 * 1024 - 1));
+    turns.agent_words("r", &id("a1"), "y");
+    turns.agent_words("r", &id("a1"), "z");
     assert_eq!(turns.agent_under_way().len(), 64 * 1024);
 }
 
@@ -227,7 +228,7 @@ fn words_of_one_item_are_kept_up_to_64_kib() {
 fn the_oldest_of_too_many_utterances_is_dropped() {
     let mut turns = Turns::default();
     for n in 0..=OPEN_MAX {
-        turns.agent_words(&id(&n.to_string()), "x");
+        turns.agent_words("r", &id(&n.to_string()), "x");
     }
     assert_eq!(agent_items(&turns).len(), OPEN_MAX);
     assert_eq!(agent_items(&turns).first(), Some(&id("1")));
@@ -249,7 +250,7 @@ fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
 fn while_it_holds_the_agent_says_nothing() {
     let words = "one two three four five six seven eight nine ten eleven twelve";
     let mut turns = Turns::default();
-    turns.agent_words(&id("a1"), words);
+    turns.agent_words("r", &id("a1"), words);
     turns.agent_began(at(0), &id("a1"), None);
     turns.agent_holds(at(1000));
     turns.agent_goes_on(at(2000));
@@ -261,13 +262,13 @@ fn while_it_holds_the_agent_says_nothing() {
     let turn = turns.finished(at(5000), true).remove(0);
     assert_eq!((&*turn.text, turn.ended), ("one two three four", at(3000)));
     // The same when the call is torn down in it.
-    turns.agent_words(&id("a2"), words);
+    turns.agent_words("r", &id("a2"), words);
     turns.agent_began(at(10_000), &id("a2"), None);
     turns.agent_holds(at(12_000));
     assert_eq!(&*turns.finished(at(15_000), true)[0].text, "one two three four");
     // What was silent in one turn is not taken from the next.
     turns.agent_goes_on(at(16_000));
-    turns.agent_words(&id("a3"), words);
+    turns.agent_words("r", &id("a3"), words);
     turns.agent_began(at(20_000), &id("a3"), None);
     assert_eq!(&*turns.finished(at(22_000), true)[0].text, "one two three four");
 }
@@ -288,7 +289,7 @@ fn sound_without_words_is_not_a_turn_and_the_callers_turns_are_left_to_their_tra
     let mut turns = Turns::default();
     turns.agent_began(at(0), &id("a1"), None);
     turns.agent_began(at(1), &id("a2"), None);
-    turns.agent_words(&id("a2"), "half");
+    turns.agent_words("r", &id("a2"), "half");
     turns.caller_began(at(2), &id("u1"));
     turns.caller_stopped(at(3), &id("u1"), told_at(at(3)));
     turns.caller_began(at(4), &id("u2"));
@@ -315,8 +316,8 @@ fn what_has_begun_is_told_as_far_as_it_is_known() {
     let mut turns = Turns::default();
     turns.agent_began(at(1), &id("a1"), None);
     turns.agent_began(at(2), &id("a2"), None);
-    turns.agent_words(&id("a2"), "Ek minute ");
-    turns.agent_words(&id("a3"), "not begun");
+    turns.agent_words("r", &id("a2"), "Ek minute ");
+    turns.agent_words("r", &id("a3"), "not begun");
     turns.caller_began(at(3), &id("u1"));
     let told: Vec<_> = turns.under_way().collect();
     assert_eq!(told[0], (at(2), ContextItem::Agent("Ek minute".into())));

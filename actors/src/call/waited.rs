@@ -44,6 +44,10 @@ impl Quiets {
         }
     }
 
+    pub(super) fn last(&self) -> Option<CallTime> {
+        self.0.back().copied()
+    }
+
     /// Where speech ended that the engine heard begin and stop at these times. Without a quiet that fits (the line is
     /// noisy, or the voice too soft) the engine's word is all there is.
     pub(super) fn end_of_speech(&self, began: CallTime, stopped: Stopped) -> CallTime {

@@ -10,7 +10,7 @@ use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, Language, MenuChoice, Phrase};
-use crate::ports::EngineCommand;
+use crate::ports::{EngineCommand, EngineError};
 
 /// Keys pressed within this time of each other belong together.
 const KEYS_GAP: CallTime = CallTime::from_millis(1500);
@@ -22,6 +22,8 @@ const UNTOLD_MAX: usize = 100;
 const TELLING_WORDS: usize = 4;
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
+/// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
+pub(super) const NEVER_STOPPED: CallTime = CallTime::from_secs(5);
 
 impl CallState {
     /// Something is awaited: an answer, or the result of an action.
@@ -72,7 +74,13 @@ impl CallState {
 
     pub(super) fn on_idle_speech(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let limits = self.facts.agent.limits;
-        if self.playing || self.caller_speaking || self.awaits() {
+        let quiet = self.turns.quiet_since().filter(|_| self.caller_speaking && self.engine == EngineStage::Ready);
+        if quiet.is_some_and(|quiet| now >= quiet + NEVER_STOPPED) {
+            // Nobody speaks, and the engine goes on listening to somebody who does: another one is given what it heard.
+            out.push(Effect::CloseEngine);
+            self.on_engine_lost(EngineError::Stalled("the caller fell silent and it did not notice"), now, out);
+            self.restart_speech_timer(now);
+        } else if self.playing || self.caller_speaking || self.awaits() {
             self.restart_speech_timer(now);
         } else if self.reprompts >= limits.reprompts {
             let words = LastWords::Stored(Phrase::Goodbye);

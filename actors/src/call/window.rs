@@ -109,6 +109,7 @@ impl Window {
             EngineCommand::Recollect { .. } | EngineCommand::Summarise { .. } => 0,
             EngineCommand::CreateResponse { .. }
             | EngineCommand::CancelResponse
+            | EngineCommand::CommitTurn
             | EngineCommand::Truncate { .. }
             | EngineCommand::CallerSpeaks(_) => 0,
         };

@@ -131,6 +131,8 @@ pub enum EngineCommand {
         /// `None`: follow the session's.
         instructions: Option<Arc<str>>,
     },
+    /// The caller has said all they will: what was heard since the last turn is one, whether they seem to speak or not.
+    CommitTurn,
     /// Stop the answer in progress.
     CancelResponse,
     /// The caller heard only this much of an item; at least 1 ms.

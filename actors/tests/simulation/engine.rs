@@ -134,7 +134,10 @@ impl Engine {
                     None => truth.violated(format!("deleted {item}, which session {} does not hold", self.number)),
                 }
             }
-            EngineCommand::Note(_) | EngineCommand::CallerText(_) | EngineCommand::CallerSpeaks(_) => {}
+            EngineCommand::Note(_)
+            | EngineCommand::CallerText(_)
+            | EngineCommand::CallerSpeaks(_)
+            | EngineCommand::CommitTurn => {}
             EngineCommand::Recollect { item, text } => {
                 truth.hold(self.number, &item, text.len() as u64 / 4, true);
                 let kind = ItemKind::Other;

@@ -194,6 +194,7 @@ pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription
             }
             json!({ "type": "response.create", "response": response }).to_string()
         }
+        EngineCommand::CommitTurn => json!({ "type": "input_audio_buffer.commit" }).to_string(),
         EngineCommand::CancelResponse => json!({ "type": "response.cancel" }).to_string(),
         EngineCommand::Truncate { item, heard_ms } => json!({
             "type": "conversation.item.truncate", "item_id": &**item, "content_index": 0, "audio_end_ms": heard_ms,
