@@ -19,6 +19,7 @@ use crate::audio::level::LineLevel;
 use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
+use crate::call::state::phrase_item;
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{CallFacts, CallTime, Pcm};
 use crate::gauge::Armed;
@@ -241,7 +242,7 @@ impl Handler<MediaWish> for Media {
         match wish {
             MediaWish::Say(phrase, language) => {
                 let stored = self.spec.phrases.audio(phrase, language);
-                self.play(&format!("phrase:{}", phrase.as_str()).into(), stored, ctx);
+                self.play(&phrase_item(phrase), stored, ctx);
             }
             MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),
             MediaWish::Hold => self.hold(),

@@ -52,7 +52,7 @@ fn rows_of_interruptions() -> Vec<Row> {
     ]
 }
 
-const HANDED_OVER: &[&str] = &["close engine", "decide Transfer", "say hand_off", "turn"];
+const HANDED_OVER: &[&str] = &["close engine", "decide Transfer", "say hand_off"];
 
 fn rows_of_failed_answers() -> Vec<Row> {
     vec![
@@ -179,7 +179,7 @@ fn an_engine_whose_answer_is_being_heard_owes_nothing() {
 fn an_engine_without_a_sign_of_an_answer_is_replaced() {
     let mut state = settled();
     let effects = hear(&mut state, [(4, committed()), (12, CallEvent::TimePassed)]);
-    assert_eq!(words(&effects), ["close engine", "say bridge", "turn", "open after 0 ms"]);
+    assert_eq!(words(&effects), ["close engine", "say bridge", "open after 0 ms"]);
     assert_eq!(notes(&effects), [r#"engine_lost {"kind":"stalled"}"#]);
 }
 

@@ -32,6 +32,10 @@ pub(super) struct Draft {
     pub(super) lost: bool,
     /// The session that heard it is gone: see `rehearing.rs`.
     pub(super) aside: bool,
+    /// A stored sentence, which the engine did not make; …
+    pub(super) phrase: bool,
+    /// … and which no session is told of: "one moment" means nothing to it.
+    pub(super) untold: bool,
     /// The agent has answered it, or it wants no answer.
     pub(super) answered: bool,
 }
@@ -55,12 +59,17 @@ impl Draft {
             held: CallTime::ZERO,
             lost: false,
             aside: false,
+            phrase: false,
+            untold: false,
             answered: false,
         }
     }
 
     /// Words that are being heard, or may yet be: what was made for a session that is gone and has not begun is no more.
     pub(super) fn is_said(&self) -> bool {
-        self.speaker == Speaker::Agent && !self.text.is_empty() && (self.started.is_some() || !self.lost)
+        self.speaker == Speaker::Agent
+            && !self.untold
+            && !self.text.is_empty()
+            && (self.started.is_some() || !self.lost)
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, MediaWish};
-use super::state::{CallState, EngineStage, Phase};
+use super::state::{CallState, EngineStage, Phase, phrase_item};
 use super::steering::Said;
 use super::timers::Timer;
-use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase, Speaker, Turn, TurnId};
+use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase};
 use crate::ports::{ActionError, EngineCommand, JournalEntry};
 use crate::supervise::Child;
 
@@ -82,27 +82,13 @@ impl CallState {
         }
     }
 
-    /// Says a stored phrase and remembers that it was said.
-    pub(super) fn say(&mut self, phrase: Phrase, now: CallTime, out: &mut Vec<Effect>) {
+    /// Says a stored phrase; it is on record once it was heard, as far as it was.
+    pub(super) fn say(&mut self, phrase: Phrase, out: &mut Vec<Effect>) {
         let language = self.language;
-        let words: Arc<str> = self.phrases.words(phrase, language).into();
         // What bridges a wait means nothing to the session that comes after it.
-        if !matches!(phrase, Phrase::Bridge | Phrase::Checking | Phrase::StillChecking) {
-            self.turns.note_phrase(now, &words);
-        }
-        let length = self.phrases.audio(phrase, language).duration();
+        let told = !matches!(phrase, Phrase::Bridge | Phrase::Checking | Phrase::StillChecking);
+        self.turns.phrase(&phrase_item(phrase), self.phrases.words(phrase, language), told);
         out.push(Effect::Media(MediaWish::Say(phrase, language)));
-        let turn = Turn {
-            id: TurnId::new(),
-            speaker: Speaker::Agent,
-            text: words,
-            unheard: "".into(),
-            interrupted: false,
-            started: now,
-            ended: now + length,
-            latency: None,
-        };
-        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way: "".into() }));
         self.playing = true;
         self.playing_phrase = true;
     }
@@ -142,7 +128,7 @@ impl CallState {
                     out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
                     self.turns.agent_silenced(self.responses.active());
                 }
-                self.say(phrase, now, out);
+                self.say(phrase, out);
             }
         }
         if !self.playing && !self.unheard_words && self.responses.is_idle() {

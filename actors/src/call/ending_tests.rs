@@ -59,7 +59,7 @@ fn rows_of_goodbyes() -> Vec<Row> {
         ended_by_tool(
             "without an engine the stored goodbye takes the place of what is heard",
             vec![engine(EngineEvent::Lost(busy(None)))],
-            &["decide HangUp", "interrupt", "say goodbye", "turn"],
+            &["decide HangUp", "interrupt", "say goodbye"],
             "closing",
         ),
     ]
@@ -91,13 +91,13 @@ fn a_caller_who_says_nothing_is_asked_after_30_s_and_let_go_after_30_more() {
     let mut state = settled();
     let mut asked = Vec::new();
     state.on_idle_speech(at(33), &mut asked);
-    assert_eq!(words(&asked), ["say still_there", "turn"]);
-    assert_eq!(turns(&asked).first().map(|turn| (turn.started, turn.ended)), Some((at(33), at(34))));
+    assert_eq!(words(&asked), ["say still_there"]);
     assert_eq!(state.next_deadline(), Some(at(63)));
-    let _ = hear(&mut state, [(34, CallEvent::PlayoutDrained)]);
+    let heard = hear(&mut state, [(33, began("phrase:still_there")), (34, CallEvent::PlayoutDrained)]);
+    assert_eq!(turns(&heard).first().map(|turn| (turn.started, turn.ended)), Some((at(33), at(34))));
     assert_eq!(state.next_deadline(), Some(at(64)), "counted from the end of the question");
     let let_go = hear(&mut state, [(64, CallEvent::TimePassed)]);
-    assert_eq!(words(&let_go), ["decide HangUp", "say goodbye", "turn"]);
+    assert_eq!(words(&let_go), ["decide HangUp", "say goodbye"]);
     assert_eq!(state.next_deadline(), Some(at(64 + 8)), "last words have 8 s");
     assert_eq!(words(&hear(&mut state, [(72, CallEvent::TimePassed)])), ["interrupt", "close 1000"]);
 }
@@ -108,7 +108,7 @@ fn an_answer_to_the_question_whether_they_are_there_starts_the_silence_anew() {
     let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (40, spoke()), (41, stopped())];
     let _ = hear(&mut state, script);
     assert_eq!(state.next_deadline(), Some(at(71)));
-    assert_eq!(words(&hear(&mut state, [(71, CallEvent::TimePassed)])), ["say still_there", "turn"]);
+    assert_eq!(words(&hear(&mut state, [(71, CallEvent::TimePassed)])), ["say still_there"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn nobody_is_asked_whether_they_are_there_in_the_middle_of_a_conversation() {
 fn the_cap_on_a_call_leaves_3300_ms_for_its_last_words() {
     let mut state = settled();
     let effects = hear(&mut state, [(4, began("a1")), (1800, CallEvent::TimePassed)]);
-    assert_eq!(words(&effects), ["decide HangUp", "interrupt", "say time_up", "turn"]);
+    assert_eq!(words(&effects), ["decide HangUp", "interrupt", "say time_up"]);
     assert_eq!(state.next_deadline(), Some(at(1800) + Duration::from_millis(3300)));
 }
 

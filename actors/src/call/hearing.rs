@@ -31,6 +31,7 @@ impl CallState {
         self.playing_phrase = is_phrase(item);
         self.contest_what_begins(now, out);
         if self.playing_phrase {
+            self.turns.phrase_began(now, item);
             // Says nothing of the engine, which goes on owing what it owes.
             return;
         }

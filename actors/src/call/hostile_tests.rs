@@ -303,3 +303,25 @@ fn who_hangs_up_with_their_last_word_is_written_down() {
         assert_eq!(said, [(text, ms(4000), ms(9000))]);
     }
 }
+
+#[test]
+fn a_stored_sentence_is_on_record_as_far_as_it_was_heard() {
+    let stored = |script: Vec<(u64, CallEvent)>| {
+        let mut state = quiet(BargeIn::Eager);
+        let mut all = state.on(CallEvent::TimePassed, ms(33_000));
+        assert_eq!(words(&all), ["say still_there"]);
+        for (at, event) in script {
+            all.extend(state.on(event, ms(at)));
+        }
+        let agent = turns(&all).into_iter().filter(|turn| turn.speaker == Speaker::Agent);
+        let told = agent.map(|turn| (turn.text.to_string(), turn.unheard.to_string(), turn.started, turn.ended));
+        (told.collect::<Vec<_>>(), state.turns.agent_since(ms(30_000)).trim().to_owned())
+    };
+    let item = "phrase:still_there";
+    let whole = stored(vec![(33_010, began(item)), (34_000, CallEvent::PlayoutDrained)]);
+    assert_eq!(whole, (vec![("still_there".into(), String::new(), ms(33_010), ms(34_000))], "still_there".into()));
+    let cut_off = stored(vec![(33_010, began(item)), (33_100, said("u1")), (33_110, cut(item, 90, 1000))]);
+    assert_eq!(cut_off, (vec![(String::new(), "still_there".into(), ms(33_010), ms(33_110))], String::new()));
+    let never = stored(vec![(33_005, said("u1")), (33_006, cut(item, 0, 1000))]);
+    assert_eq!(never, (vec![], String::new()));
+}

@@ -112,7 +112,7 @@ fn rows_of_bridges() -> Vec<Row> {
             quiet(true),
             vec![lost(), drained(), ready(), lost(), drained(), ready()],
             lost(),
-            &["close engine", "decide Transfer", "say hand_off", "turn"],
+            &["close engine", "decide Transfer", "say hand_off"],
             "closing",
         ),
         (
@@ -187,7 +187,7 @@ fn rows_of_ends() -> Vec<Row> {
             quiet(true),
             vec![],
             gave_up(),
-            &["close engine", "decide Transfer", "say hand_off", "turn"],
+            &["close engine", "decide Transfer", "say hand_off"],
             "closing",
         ),
         ("given up a second time: nothing is left to do", quiet(true), vec![gave_up()], refused(), &[], "closing"),
@@ -244,13 +244,15 @@ fn the_next_session_is_told_every_stored_phrase_but_the_bridge() {
         })
     };
     let before = [ContextItem::Agent("welcome".into()), ContextItem::Agent("still_there".into())];
-    let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (35, lost())];
+    let asked = [(33, CallEvent::TimePassed), (33, began("phrase:still_there")), (34, CallEvent::PlayoutDrained)];
+    let script = asked.into_iter().chain([(35, lost())]);
     let effects = hear(&mut state, script);
     assert_eq!(words(&effects), ["open after 0 ms"]);
     assert_eq!(told(effects).as_deref(), Some(&before[..]));
     let spoken = hear(&mut state, [(35, CallEvent::LineQuiet { since: at(35) }), (36, CallEvent::TimePassed)]);
-    assert_eq!(words(&spoken), ["say bridge", "turn"]);
-    let effects = hear(&mut state, [(36, CallEvent::PlayoutDrained), (37, ready()), (38, lost())]);
+    assert_eq!(words(&spoken), ["say bridge"]);
+    let bridge = [(36, began("phrase:bridge")), (36, CallEvent::PlayoutDrained), (37, ready()), (38, lost())];
+    let effects = hear(&mut state, bridge);
     assert_eq!(told(effects).as_deref(), Some(&before[..]));
 }
 

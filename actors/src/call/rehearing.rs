@@ -114,7 +114,7 @@ impl CallState {
             return;
         }
         if (self.answer_owed || !self.greeted) && !speaking {
-            self.say(Phrase::Bridge, now, out);
+            self.say(Phrase::Bridge, out);
             self.fillers += 1;
             return;
         }

@@ -97,7 +97,7 @@ fn an_engine_that_is_given_up_hears_nothing_again_and_the_words_stay_owed() {
 #[test]
 fn the_next_session_is_asked_once_it_has_heard_the_question() {
     let mut state = asked();
-    assert_eq!(words(&state.on(lost(), at(7))), ["say bridge", "turn", "open, 3700 ms again"]);
+    assert_eq!(words(&state.on(lost(), at(7))), ["say bridge", "open, 3700 ms again"]);
     assert_eq!(words(&state.on(ready(), at(8))), [""; 0], "it does not know the question yet");
     // While the bridge is heard: nobody interrupts it.
     assert_eq!(words(&state.on(noticed(400), at(8))), [""; 0]);
@@ -181,11 +181,11 @@ fn nobody_is_told_to_wait_while_they_speak() {
     let _ = state.on(spoke(), at(4));
     assert_eq!(words(&state.on(lost(), at(5))), ["open, 1700 ms again"]);
     assert_eq!(words(&state.on(CallEvent::LineQuiet { since: at(6) }, at(6))), [""; 0], "it may be a pause");
-    assert_eq!(words(&state.on(CallEvent::TimePassed, CallTime::from_millis(6450))), ["say bridge", "turn"]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, CallTime::from_millis(6450))), ["say bridge"]);
 
     let mut noisy = quiet(true);
     let _ = hear(&mut noisy, [(4, spoke()), (5, lost())]);
-    assert_eq!(words(&noisy.on(CallEvent::TimePassed, at(9))), ["say bridge", "turn"], "a line that is never quiet");
+    assert_eq!(words(&noisy.on(CallEvent::TimePassed, at(9))), ["say bridge"], "a line that is never quiet");
 
     let mut quick = quiet(true);
     let _ = hear(&mut quick, [(4, spoke()), (5, lost()), (5, ready()), (5, noticed(700))]);

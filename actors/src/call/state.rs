@@ -19,7 +19,9 @@ use super::summary::Summary;
 use super::timers::{Timer, Timers};
 use super::turns::Turns;
 use super::window::Window;
-use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Speaker, Turn, Usage};
+use crate::domain::{
+    ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Speaker, Turn, Usage,
+};
 use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
 
@@ -453,9 +455,17 @@ impl CallState {
     }
 }
 
-/// Phrases take part in playout under the name `phrase:…`; they are no items of the engine.
+/// Phrases take part in playout under a name like this; they are no items of the engine.
+const PHRASE: &str = "phrase:";
+
+/// Whether this is one.
 pub(super) fn is_phrase(item: &str) -> bool {
-    item.starts_with("phrase:")
+    item.starts_with(PHRASE)
+}
+
+/// What a phrase is called there.
+pub(crate) fn phrase_item(phrase: Phrase) -> Arc<str> {
+    format!("{PHRASE}{}", phrase.as_str()).into()
 }
 
 #[cfg(test)]

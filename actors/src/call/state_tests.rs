@@ -98,7 +98,7 @@ fn rows_of_lost_engines() -> Vec<Row> {
             quiet(true),
             vec![],
             engine(refused()),
-            &["close engine", "decide Transfer", "say hand_off", "turn"],
+            &["close engine", "decide Transfer", "say hand_off"],
             "closing",
         ),
         (
@@ -106,7 +106,7 @@ fn rows_of_lost_engines() -> Vec<Row> {
             quiet(false),
             vec![],
             engine(refused()),
-            &["close engine", "decide HangUp", "say apology", "turn"],
+            &["close engine", "decide HangUp", "say apology"],
             "closing",
         ),
         (
@@ -213,7 +213,7 @@ fn rows_of_actions_and_ends() -> Vec<Row> {
             call(true),
             vec![engine(EngineEvent::Lost(EngineError::Quota("empty".into())))],
             started(),
-            &["decide Transfer", "say hand_off", "turn"],
+            &["decide Transfer", "say hand_off"],
             "closing",
         ),
         ("an operator hangs up before the stream", call(true), vec![], CallEvent::HangUpOrdered, NO_STREAM, "ended"),

@@ -194,7 +194,7 @@ fn what_a_turn_meant_is_on_record_although_the_call_is_over() {
         abusive: false,
         entities: vec![],
     };
-    let turn = TurnId::new();
+    let turn = crate::domain::TurnId::new();
     let effects = hear(&mut state, [(5, hung_up()), (6, CallEvent::TurnUnderstood { turn, understanding })]);
     let meant = kept(&effects, |entry| match entry {
         JournalEntry::Intent { turn, understanding, .. } => Some((*turn, understanding.intent)),

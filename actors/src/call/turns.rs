@@ -151,15 +151,13 @@ impl Turns {
             sent: sound.sent,
             heard: Some(sound.heard),
         });
-        for other in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.item != *item) {
-            if other.started.is_some() {
-                other.followed.get_or_insert(now);
-            }
-        }
+        self.followed_by(now, item);
         // Sound is heard in the order in which it was made: what came before and has not begun has none.
         if let Some(at) = self.open.iter().position(|draft| draft.speaker == Speaker::Agent && draft.item == *item) {
-            let before =
-                self.open.drain(..at).filter(|draft| draft.speaker != Speaker::Agent || draft.started.is_some());
+            let before = self
+                .open
+                .drain(..at)
+                .filter(|draft| draft.speaker != Speaker::Agent || draft.phrase || draft.started.is_some());
             let before: Vec<Draft> = before.collect();
             self.open.splice(..0, before);
         }
@@ -240,7 +238,7 @@ impl Turns {
     pub fn agent_unheard(&self) -> impl Iterator<Item = &Arc<str>> {
         self.open
             .iter()
-            .filter(|draft| draft.speaker == Speaker::Agent && draft.ended.is_none())
+            .filter(|draft| draft.speaker == Speaker::Agent && !draft.phrase && draft.ended.is_none())
             .map(|draft| &draft.item)
     }
 
@@ -396,7 +394,7 @@ impl Turns {
     /// Utterances under way, as far as they are known: what the agent has begun to say, and turns of the caller that are not
     /// written down yet.
     pub fn under_way(&self) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
-        self.open.iter().filter(|draft| !draft.aside).filter_map(|draft| {
+        self.open.iter().filter(|draft| !draft.aside && !draft.untold).filter_map(|draft| {
             let started = draft.started?;
             let item = match (draft.speaker, draft.text.trim()) {
                 (Speaker::Agent, "") => return None,
@@ -410,9 +408,31 @@ impl Turns {
         })
     }
 
-    /// Says something into the history that no draft stands for: a stored phrase.
-    pub fn note_phrase(&mut self, at: CallTime, words: &Arc<str>) {
-        self.history.remember(at, ContextItem::Agent(Arc::clone(words)));
+    /// A stored sentence is to be heard. `told`: it is part of the conversation.
+    pub fn phrase(&mut self, item: &Arc<str>, words: &str, told: bool) {
+        let draft = self.draft(Speaker::Agent, item);
+        (draft.phrase, draft.untold, draft.complete) = (true, !told, true);
+        if !draft.text.is_empty() {
+            draft.text.push(' ');
+        }
+        draft.text.push_str(words);
+    }
+
+    /// It begins to be heard.
+    pub fn phrase_began(&mut self, now: CallTime, item: &Arc<str>) {
+        self.followed_by(now, item);
+        if let Some(draft) = self.open.iter_mut().find(|draft| draft.phrase && draft.item == *item) {
+            draft.started.get_or_insert(now);
+            draft.ended = None;
+        }
+    }
+
+    fn followed_by(&mut self, now: CallTime, item: &Arc<str>) {
+        for other in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.item != *item) {
+            if other.started.is_some() {
+                other.followed.get_or_insert(now);
+            }
+        }
     }
 
     /// Puts into the history what a former process heard.
@@ -451,7 +471,7 @@ impl Turns {
             cut.total_ms = cut.total_ms.max(total_ms);
         } else if draft.cut.is_none() && !whole {
             draft.cut = (heard_ms < total_ms).then(|| Cut { item: Arc::clone(&draft.item), heard_ms, total_ms });
-        } else if draft.cut.is_none() && heard_ms >= PACE_MEASURED_MS {
+        } else if draft.cut.is_none() && !draft.phrase && heard_ms >= PACE_MEASURED_MS {
             self.pace = letters * 60_000 / (heard_ms + AHEAD_MAX.as_millis() as u64);
         }
         let unheard = draft.cut.as_ref().is_some_and(|cut| cut.heard_ms == 0);
@@ -478,7 +498,7 @@ impl Turns {
             ended: ended.max(started),
             latency: draft.latency,
         };
-        if !turn.text.is_empty() {
+        if !turn.text.is_empty() && !draft.untold {
             self.history.remember(started, spoken(draft.speaker, &turn.text));
         }
         turn

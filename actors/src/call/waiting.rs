@@ -63,7 +63,7 @@ impl CallState {
         };
         self.fillers += 1;
         self.note("caller_waits", &json!({ "fillers": self.fillers }), now, out);
-        self.say(phrase, now, out);
+        self.say(phrase, out);
     }
 
     /// From the last word to the next question whether the caller is there, or to the goodbye.
@@ -92,7 +92,7 @@ impl CallState {
             if self.reprompts == 2 && self.engine == EngineStage::Ready {
                 self.renew_engine("nobody heard", now, out);
             }
-            self.say(Phrase::StillThere, now, out);
+            self.say(Phrase::StillThere, out);
             self.restart_speech_timer(now);
         }
     }
@@ -162,7 +162,7 @@ impl CallState {
             return;
         }
         self.note("time_warned", &json!({}), now, out);
-        self.say(Phrase::MinuteLeft, now, out);
+        self.say(Phrase::MinuteLeft, out);
         if self.engine == EngineStage::Ready {
             let text = "[the caller was told that the call must end in a minute; come to an end]";
             out.push(Effect::Engine(EngineCommand::Note(text.into())));
