@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use caly_actors::audio::lane::LaneSender;
+use caly_actors::call::actor::Children;
 use caly_actors::call::event::CallEvent;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
@@ -113,6 +114,10 @@ struct Script {
     socket: Option<LaneSender<CarrierEvent>>,
     sockets: u64,
     turns: u64,
+    /// Whether each child of the call is there, asked without keeping it.
+    children: Vec<Box<dyn Fn() -> bool>>,
+    /// How long the call lasted.
+    ended: std::cell::Cell<Option<Duration>>,
 }
 
 impl Script {
@@ -128,7 +133,17 @@ impl Script {
         truth.borrow_mut().journal = Some(Arc::clone(&world.journal));
         let current = Current::default();
         actix::spawn(engines(dice.split(), Rc::clone(&truth), Rc::clone(&current)));
-        Self { world, dice, truth, current, socket: None, sockets: 0, turns: 0 }
+        Self {
+            world,
+            dice,
+            truth,
+            current,
+            socket: None,
+            sockets: 0,
+            turns: 0,
+            children: Vec::new(),
+            ended: Default::default(),
+        }
     }
 
     fn note(&self, what: impl Into<String>) {
@@ -172,6 +187,8 @@ impl Script {
         self.note(format!("{item} speaks for {length:?}: {words:?} after {late:?}"));
         truth.borrow_mut().unwritten.push((Arc::clone(&item), began, words));
         self.sound();
+        let current = Rc::clone(&self.current);
+        let lives = move || current.borrow().as_ref().is_some_and(|(now, _)| *now == number);
         let far = self.dice.ms(0, 300);
         actix::spawn(async move {
             tokio::time::sleep(far).await;
@@ -189,6 +206,9 @@ impl Script {
             } else if !lost {
                 written(&mut truth.borrow_mut());
                 truth.borrow_mut().said.push((began, tokio::time::Instant::now(), words));
+                if lives() {
+                    truth.borrow_mut().questions.push((began, tokio::time::Instant::now(), words));
+                }
                 session.say(EngineEvent::CallerTranscript { item, text: words.into() });
             }
         });
@@ -264,6 +284,7 @@ impl Script {
         let ring = self.dice.ms(50, 3_000);
         tokio::time::sleep(ring).await;
         self.dial().await;
+        self.children = self.world.call.children().map(there).unwrap_or_default();
         for _ in 0..self.dice.between(2, 14) {
             if self.world.call.end_reason().is_some() {
                 return self;
@@ -284,14 +305,34 @@ impl Script {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         let ended = self.world.now();
+        self.ended.set(Some(ended));
         while self.world.calls.slots_taken() > 0 {
             if self.world.now() > ended + OVERRUN {
                 return Err("a slot is taken five seconds after the end".into());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        while self.children.iter().any(|is_there| is_there()) {
+            if self.world.now() > ended + OVERRUN {
+                return Err("a child is there five seconds after the end".into());
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         Ok(())
     }
+}
+
+/// Tells of each of a call's children whether it is there.
+fn there(children: Children) -> Vec<Box<dyn Fn() -> bool>> {
+    let Children { media, realtime, intent, actions } = children;
+    let (media, realtime) = (media.downgrade(), realtime.downgrade());
+    let (intent, actions) = (intent.downgrade(), actions.downgrade());
+    vec![
+        Box::new(move || media.upgrade().is_some_and(|child| child.connected())),
+        Box::new(move || realtime.upgrade().is_some_and(|child| child.connected())),
+        Box::new(move || intent.upgrade().is_some_and(|child| child.connected())),
+        Box::new(move || actions.upgrade().is_some_and(|child| child.connected())),
+    ]
 }
 
 /// Serves every session that is opened.

@@ -182,6 +182,8 @@ impl CallState {
         self.record_turn(turn, out);
         if over {
             self.words_decide(text, now, out);
+        } else if self.contested.is_none() {
+            self.words_came_late(text.unwrap_or_default().trim(), now, out);
         }
         self.settle_held(false, now, out);
     }

@@ -64,7 +64,16 @@ pub(super) struct Near {
     /// Not before this time.
     believed_from: CallTime,
     /// The agent went on over words that were not written down in time, and the engine took them for a turn.
-    passed_over: bool,
+    passed_over: Option<PassedOver>,
+}
+
+/// What the agent was at when it went on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum PassedOver {
+    /// In the middle: a listener's word is none for it.
+    InTheMiddle,
+    /// At the end of what it said: any word is an answer.
+    AtTheEnd,
 }
 
 impl Near {
@@ -222,8 +231,9 @@ impl CallState {
     }
 
     /// The agent has gone on since. "Stop" is obeyed late rather than never.
-    fn words_came_late(&mut self, words: &str, now: CallTime, out: &mut Vec<Effect>) {
-        if !std::mem::take(&mut self.near.passed_over) || words.is_empty() || is_backchannel(words) {
+    pub(super) fn words_came_late(&mut self, words: &str, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(place) = self.near.passed_over.take() else { return };
+        if words.is_empty() || (place == PassedOver::InTheMiddle && is_backchannel(words)) {
             return;
         }
         if self.playing && self.phase == Phase::Live && !self.must_be_heard() {
@@ -296,9 +306,11 @@ impl CallState {
             if contested.near {
                 self.near.mistake(now);
             } else {
+                let tail = self.is_tail(&contested);
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
-                self.near.passed_over = contested.committed && why == "noise";
+                let place = if tail { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
+                self.near.passed_over = (contested.committed && why == "noise").then_some(place);
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
@@ -312,7 +324,7 @@ impl CallState {
             self.judge_tail(&contested);
             self.answer_after_cut |= contested.committed;
         }
-        self.answer_after_cut |= std::mem::take(&mut self.near.passed_over);
+        self.answer_after_cut |= self.near.passed_over.take().is_some();
         self.timers.clear(Timer::Floor);
         out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
         self.turns.agent_silenced(self.responses.active());

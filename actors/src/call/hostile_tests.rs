@@ -170,6 +170,25 @@ fn a_short_stop_whose_words_come_late_is_obeyed_late() {
     );
     assert_eq!(first(&log, &["interrupt"]), None, "{log:?}");
     assert_eq!(log.last(), Some(&(8400, "ask".to_owned())), "{log:?}");
+    // At the very end of what it said, a "haan" is an answer too.
+    let mut state = quiet(BargeIn::Normal);
+    let log = play(
+        &mut state,
+        vec![
+            (4500, commit("u0")),
+            (4700, created("r1", 2)),
+            (4760, began("a1")),
+            (4800, done("r1", ResponseOutcome::Completed)),
+            (6000, said("u1")),
+            (6010, CallEvent::PlayoutHeld(ms(400))),
+            (6750, stop("u1")),
+            (6750, commit("u1")),
+            (7450, CallEvent::TimePassed),
+            (7900, CallEvent::PlayoutDrained),
+            (8000, wrote("u1", "haan")),
+        ],
+    );
+    assert_eq!(log.last(), Some(&(8000, "ask".to_owned())), "{log:?}");
 }
 
 #[test]

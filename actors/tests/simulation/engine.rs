@@ -15,6 +15,9 @@ use super::dice::Dice;
 use super::ledger::{PIECE_MS, Shared, WORD_MS, word};
 use super::support::{Session, WINDOW};
 
+/// Longest way of an event to the call and of its command back.
+const CROSSING: Duration = Duration::from_millis(50);
+
 /// Where new sound stands in a session: far behind anything it hears for the second time.
 pub const LONG_AFTER: u64 = 10_000_000;
 
@@ -29,6 +32,8 @@ pub struct Engine {
     number: usize,
     made: u64,
     active: Option<Arc<str>>,
+    /// When it was said to have been created.
+    created: Instant,
     cancelled: bool,
     /// Tool calls made: which, and with what.
     called: Vec<(Arc<str>, &'static str, Arc<str>)>,
@@ -51,7 +56,9 @@ impl Engine {
         replay(&session, number, &truth);
         let (made, active, cancelled) = (0, None, false);
         let (called, proposed) = (Vec::new(), None);
-        let mut engine = Self { session, dice, truth, current, number, made, active, cancelled, called, proposed };
+        let created = Instant::now();
+        let mut engine =
+            Self { session, dice, truth, current, number, made, active, created, cancelled, called, proposed };
         let mut commands = engine.session.commands.clone();
         while let Some(command) = commands.next().await {
             if !engine.hear(command, &mut commands).await {
@@ -101,6 +108,11 @@ impl Engine {
         truth.note(format!("session {} hears {command:?}", self.number));
         match command {
             EngineCommand::CreateResponse { .. } => {
+                truth.asked_for.push(Instant::now());
+                // It may cross with the word that another began; later it is known.
+                if self.active.is_some() && self.created.elapsed() > CROSSING {
+                    truth.violated(format!("an answer is asked for while {:?} is made", self.active));
+                }
                 drop(truth);
                 self.session.say(EngineEvent::ResponseRefused);
             }
@@ -200,6 +212,7 @@ impl Engine {
         wish: u64,
         commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
     ) -> bool {
+        self.truth.borrow_mut().asked_for.push(Instant::now());
         let (late, fate) = (self.dice.ms(20, 600), self.dice.between(1, 100));
         self.made += 1;
         let response: Arc<str> = format!("s{}r{}", self.number, self.made).into();
@@ -219,6 +232,7 @@ impl Engine {
         self.active = Some(Arc::clone(&response));
         self.truth.borrow_mut().note(format!("{response} begins, fate {fate}"));
         self.cancelled = false;
+        self.created = Instant::now();
         self.session.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
         let outcome = match fate {
             9..=12 => Some(ResponseOutcome::Failed(EngineError::Busy { reason: "later".into(), after: None })),

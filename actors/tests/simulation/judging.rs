@@ -57,9 +57,25 @@ impl Script {
         }
         drop(runs);
         self.judge_confirmed(&entries, &mut truth);
+        self.judge_answers(&mut truth);
         self.judge_contexts(&entries, &mut truth);
         self.judge_steered(&entries, &mut truth);
         std::mem::take(&mut truth.violations)
+    }
+
+    /// Every question was followed by the wish for an answer.
+    fn judge_answers(&self, truth: &mut Truth) {
+        let questions = truth.questions.iter().filter(|said| said.2 == "mera order kahan hai");
+        let ended = self.ended.get().unwrap_or_default();
+        let unanswered = questions.filter(|(began, known, _)| {
+            let until = *known + ANSWERED;
+            let live = until.duration_since(self.world.epoch) < ended;
+            live && !truth.asked_for.iter().any(|asked| (*began..=until).contains(asked))
+        });
+        let told = unanswered.map(|said| format!("nobody asked for an answer to what was said at {:?}", said.0));
+        let told: Vec<String> = told.collect();
+        QUESTIONS.with(|count| count.set(count.get() + truth.questions.len() as u64));
+        truth.violations.extend(told);
     }
 
     /// Every session was told no more than it can hold, and of everything that was done before it.
@@ -160,7 +176,12 @@ impl Script {
     }
 }
 
+/// A question waits no longer than this, whatever happens to the engine meanwhile.
+const ANSWERED: std::time::Duration = std::time::Duration::from_secs(20);
+
 thread_local! {
+    /// What callers said, in all calls.
+    pub static QUESTIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Times that older turns made way, in all calls.
     pub static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Calls that were ended or handed over for what the caller asked, in all.

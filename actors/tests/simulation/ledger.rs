@@ -36,6 +36,10 @@ pub struct Truth {
     pub began: BTreeMap<Arc<str>, Instant>,
     /// What the caller said: when they began, when their words were known, and these.
     pub said: Vec<(Instant, Instant, &'static str)>,
+    /// When an answer was asked for.
+    pub asked_for: Vec<Instant>,
+    /// … as far as the session that heard it was there to write it down.
+    pub questions: Vec<(Instant, Instant, &'static str)>,
     /// The engine was told to read something back.
     pub proposing: bool,
     /// What the caller said to a session and it did not write down: the item, when they began, and their words.
