@@ -70,9 +70,10 @@ impl Way {
         !matches!(self, Self::SaysNo | Self::LeavesUnasked)
     }
 
-    /// Whether nothing but a fault stands between the wish and the deed.
+    /// Whether nothing but a fault stands between the wish and the deed. A yes and another question in one breath are one turn,
+    /// and no clear yes.
     fn surely_agrees(self) -> bool {
-        matches!(self, Self::Agrees | Self::AgreesByKey | Self::ChangesTheSubject)
+        matches!(self, Self::Agrees | Self::AgreesByKey)
     }
 
     /// What the caller does once asked; `random` is any number.

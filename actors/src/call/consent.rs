@@ -121,10 +121,14 @@ impl Ledger {
         }
     }
 
-    /// An item of the answer has words.
-    pub(super) fn words_made(&mut self, item: &Arc<str>) {
+    /// An item of the answer has words. `began`: the caller hears it since then, for sound and words come on ways of their own.
+    pub(super) fn words_made(&mut self, item: &Arc<str>, began: Option<CallTime>) {
         for entry in self.proposed().filter(|entry| entry.consent == Consent::Telling(None)) {
-            entry.consent = Consent::Telling(Some(Arc::clone(item)));
+            let item = Arc::clone(item);
+            entry.consent = match began {
+                Some(since) => Consent::Asked { since, item },
+                None => Consent::Telling(Some(item)),
+            };
         }
     }
 

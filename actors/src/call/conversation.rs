@@ -64,7 +64,7 @@ impl CallState {
                 self.unheard_words = true;
                 self.tool_chain = 0;
                 self.knows_item(&item);
-                self.ledger.words_made(&item);
+                self.ledger.words_made(&item, self.turns.heard_since(&item));
                 self.turns.agent_words(&response, &item, &delta);
             }
             EngineEvent::AgentTranscript { item, text } => {

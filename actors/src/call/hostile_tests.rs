@@ -344,3 +344,31 @@ fn a_stored_sentence_is_on_record_as_far_as_it_was_heard() {
     let never = stored(vec![(33_005, said("u1")), (33_006, cut(item, 0, 1000))]);
     assert_eq!(never, (vec![], String::new()));
 }
+
+#[test]
+fn a_read_back_whose_sound_is_there_before_its_words_can_be_agreed_to() {
+    for sound_first in [true, false] {
+        let mut state = quiet(BargeIn::Normal);
+        let id = run(&state.on(called("cancel", "t1"), ms(4000)));
+        let plan = Ok(ActionOutput { output: r#"{"read_back":{"order":"1042"}}"#.into(), change: None });
+        let planned = CallEvent::ActionFinished { action: id, attempts: 1, result: plan };
+        let _ = play(&mut state, vec![(4100, planned), (4200, created("r1", 2))]);
+        let mut both = vec![began("a1"), speaks("r1", "a1", "Order 1042 cancel kar doon?")];
+        if !sound_first {
+            both.reverse();
+        }
+        let both = both.into_iter().map(|event| (4300, event)).collect();
+        let _ = play(&mut state, both);
+        let _ = play(
+            &mut state,
+            vec![
+                (4400, done("r1", ResponseOutcome::Completed)),
+                (6000, CallEvent::PlayoutDrained),
+                (6500, CallEvent::DtmfPressed('1')),
+                (6500, CallEvent::DtmfPressed('#')),
+            ],
+        );
+        let log = play(&mut state, vec![(6600, created("r2", 3)), (6700, called("cancel", "t2"))]);
+        assert!(log.iter().any(|(_, word)| word.starts_with("run")), "sound first {sound_first}: {log:?}");
+    }
+}

@@ -261,7 +261,7 @@ pub(super) fn hear(state: &mut CallState, script: impl IntoIterator<Item = (u64,
 /// The action that is to be run.
 pub(super) fn run(effects: &[Effect]) -> ActionId {
     let run = effects.iter().find_map(|effect| match effect {
-        Effect::RunAction { action, .. } => Some(*action),
+        Effect::RunAction { action, .. } | Effect::PlanAction { action, .. } => Some(*action),
         _ => None,
     });
     run.expect("an action is to be run")

@@ -22,13 +22,13 @@ const SILENCED_MAX: usize = 16;
 /// See the module's text.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct Turns {
-    open: Vec<Draft>,
+    pub(super) open: Vec<Draft>,
     history: History,
     /// What the caller said last, until it is answered.
-    unanswered: Option<Asked>,
+    pub(super) unanswered: Option<Asked>,
     /// … and once its answer has begun to be heard.
-    answering: Option<Arc<str>>,
-    quiets: Quiets,
+    pub(super) answering: Option<Arc<str>>,
+    pub(super) quiets: Quiets,
     /// Answers that nobody will hear more of, and their items.
     silenced: Vec<Arc<str>>,
     /// Since when the agent keeps silent, with words left to say.
@@ -287,27 +287,17 @@ impl Turns {
             .collect()
     }
 
+    /// Since when the caller hears an item of the agent.
+    #[must_use]
+    pub fn heard_since(&self, item: &str) -> Option<CallTime> {
+        self.open.iter().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)?.started
+    }
+
     /// What the caller is saying.
     #[must_use]
     pub fn caller_speaks(&self) -> Option<&Arc<str>> {
         let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none() && !draft.aside;
         self.open.iter().rev().find(speaking).map(|draft| &draft.item)
-    }
-
-    /// Since when the line has been quiet although the engine believes that the caller speaks.
-    #[must_use]
-    pub fn quiet_since(&self) -> Option<CallTime> {
-        let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none();
-        let began = self.open.iter().rev().find(speaking)?.started?;
-        self.quiets.last().filter(|quiet| *quiet > began)
-    }
-
-    /// The call ends while the caller speaks: what they have said is all.
-    pub fn caller_cut_off(&mut self, now: CallTime) {
-        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller && draft.started.is_some()) {
-            draft.cut_off |= draft.ended.is_none();
-            draft.ended.get_or_insert(now);
-        }
     }
 
     /// Caller turns whose words are still owed.
@@ -319,38 +309,6 @@ impl Turns {
     /// When turns of the caller began whose words are not there yet.
     pub fn caller_pending(&self) -> impl Iterator<Item = CallTime> + '_ {
         self.open.iter().filter(|draft| draft.speaker == Speaker::Caller).filter_map(|draft| draft.started)
-    }
-
-    /// … and those whose words the session has taken with it.
-    pub fn caller_lost(&self) -> impl Iterator<Item = CallTime> + '_ {
-        let lost = |draft: &&Draft| draft.speaker == Speaker::Caller && !draft.aside;
-        self.open.iter().filter(lost).filter_map(|draft| draft.started)
-    }
-
-    /// Sets the caller turns aside that nobody wrote down and nobody answered: another session hears them again. When the
-    /// first of them began. `owed`: the answer to those that were being answered is lost.
-    #[must_use]
-    pub fn set_aside(&mut self, owed: bool) -> Option<CallTime> {
-        self.unanswered = None;
-        let lost = self.answering.take().filter(|_| owed);
-        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller) {
-            draft.aside |= !draft.answered || lost.as_ref() == Some(&draft.item);
-        }
-        self.open.iter().filter(|draft| draft.aside).filter_map(|draft| draft.started).min()
-    }
-
-    /// They are heard again, as turns of another session.
-    pub fn heard_again(&mut self) {
-        self.open.retain(|draft| !draft.aside);
-    }
-
-    /// … or were not noticed: turns without words.
-    #[must_use]
-    pub fn never_heard(&mut self, now: CallTime) -> Vec<Turn> {
-        let (aside, open) = std::mem::take(&mut self.open).into_iter().partition(|draft| draft.aside);
-        self.open = open;
-        let aside: Vec<Draft> = aside;
-        aside.into_iter().map(|draft| self.close(now, draft)).collect()
     }
 
     /// Gives up waiting: caller turns that ended without words.
@@ -481,7 +439,7 @@ impl Turns {
         self.close(now, draft)
     }
 
-    fn close(&mut self, now: CallTime, draft: Draft) -> Turn {
+    pub(super) fn close(&mut self, now: CallTime, draft: Draft) -> Turn {
         let (heard, unheard) = split_heard(draft.text.trim(), draft.cut.as_ref());
         let started = draft.started.unwrap_or(now);
         let ended = match draft.stopped {

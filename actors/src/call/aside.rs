@@ -1,0 +1,55 @@
+//! Turns of the caller that nobody has written down: a session took them with it, or the call ended in them.
+
+use super::draft::Draft;
+use super::turns::Turns;
+use crate::domain::{CallTime, Speaker, Turn};
+
+impl Turns {
+    /// When turns of the caller began whose words the session has taken with it.
+    pub fn caller_lost(&self) -> impl Iterator<Item = CallTime> + '_ {
+        let lost = |draft: &&Draft| draft.speaker == Speaker::Caller && !draft.aside;
+        self.open.iter().filter(lost).filter_map(|draft| draft.started)
+    }
+
+    /// Sets the caller turns aside that nobody wrote down and nobody answered: another session hears them again. When the
+    /// first of them began. `owed`: the answer to those that were being answered is lost.
+    #[must_use]
+    pub fn set_aside(&mut self, owed: bool) -> Option<CallTime> {
+        self.unanswered = None;
+        let lost = self.answering.take().filter(|_| owed);
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller) {
+            draft.aside |= !draft.answered || lost.as_ref() == Some(&draft.item);
+        }
+        self.open.iter().filter(|draft| draft.aside).filter_map(|draft| draft.started).min()
+    }
+
+    /// They are heard again, as turns of another session.
+    pub fn heard_again(&mut self) {
+        self.open.retain(|draft| !draft.aside);
+    }
+
+    /// … or were not noticed: turns without words.
+    #[must_use]
+    pub fn never_heard(&mut self, now: CallTime) -> Vec<Turn> {
+        let (aside, open) = std::mem::take(&mut self.open).into_iter().partition(|draft| draft.aside);
+        self.open = open;
+        let aside: Vec<Draft> = aside;
+        aside.into_iter().map(|draft| self.close(now, draft)).collect()
+    }
+
+    /// The call ends while the caller speaks: what they have said is all.
+    pub fn caller_cut_off(&mut self, now: CallTime) {
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Caller && draft.started.is_some()) {
+            draft.cut_off |= draft.ended.is_none();
+            draft.ended.get_or_insert(now);
+        }
+    }
+
+    /// Since when the line has been quiet although the engine believes that the caller speaks.
+    #[must_use]
+    pub fn quiet_since(&self) -> Option<CallTime> {
+        let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none();
+        let began = self.open.iter().rev().find(speaking)?.started?;
+        self.quiets.last().filter(|quiet| *quiet > began)
+    }
+}
