@@ -5,7 +5,7 @@
 //!
 //! `CALY_BENCH_CALLS="1,50,200"` and `CALY_BENCH_SECONDS=10` change the ladder; `cargo bench --bench relay -- --json`
 //! prints JSON. Variables such as `CALY__ENGINE__AUDIO=pcm24` reach the server. Needs Linux; binds with `taskset` if
-//! that is there. Exit code 0 unless something failed to run: it judges nothing.
+//! that is there. Exit code 1 if something failed to run, or blocks were later than they may be at the 99th percentile.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is the result")]
 
@@ -54,6 +54,9 @@ const STRAGGLERS: Duration = Duration::from_secs(1);
 const DOWN_DEADLINE: Duration = Duration::from_secs(10);
 /// Let go of what a call took before the memory without calls is read.
 const SETTLE: Duration = Duration::from_millis(500);
+
+/// A frame of the carrier: a block that is later than its length is heard as a gap.
+const LATE_MS: f64 = 20.0;
 
 struct Options {
     calls: Vec<usize>,
@@ -115,6 +118,10 @@ fn run(options: &Options) -> Result<()> {
         println!("{}", report::json(&setting, &rungs));
     } else {
         println!("{}", report::table(&setting, &rungs));
+    }
+    for rung in &rungs {
+        let late = rung.delay.as_ref().is_none_or(|delay| delay.p99_ms > LATE_MS);
+        ensure!(!late && rung.failed == 0, "{} calls: blocks are later than {LATE_MS} ms, or calls failed", rung.calls);
     }
     Ok(())
 }
