@@ -130,6 +130,8 @@ pub enum EngineCommand {
         wish: u64,
         /// `None`: follow the session's.
         instructions: Option<Arc<str>>,
+        /// No tool may be called in it.
+        words_only: bool,
     },
     /// Stop the answer in progress.
     CancelResponse,
