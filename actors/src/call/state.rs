@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::answering::Answering;
 use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
@@ -134,7 +135,7 @@ pub struct CallState {
     pub(super) known: Option<Arc<str>>,
     /// … and the context of the session now opening was taken before.
     pub(super) known_untold: bool,
-    pub(super) tool_chain: u32,
+    pub(super) answering: Answering,
     /// What stored phrases are said in: the caller's, as far as the agent speaks it.
     pub(super) language: Language,
     /// What the last turn was in, if that was another.
@@ -221,7 +222,7 @@ impl CallState {
             untold: Vec::new(),
             known: None,
             known_untold: false,
-            tool_chain: 0,
+            answering: Answering::default(),
             engine_by: EngineChoice::First,
             fallback_left: false,
             keys: String::new(),
