@@ -116,10 +116,15 @@ impl CallState {
         let anything_new = !untold.is_empty();
         out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
         self.bridge_when_quiet = false;
+        // What the session before made and nobody began to hear is gone.
+        self.unheard_words &= self.playing;
         if !std::mem::replace(&mut self.greeted, true) {
-            self.want_answer(Some(self.greeting_instructions()), now, out);
+            self.ask_for_greeting(now, out);
         } else if self.answers_what_is_heard_again(now) {
             self.answer_owed = true;
+        } else if self.answer_owed && self.nobody_spoke() {
+            // It was the greeting that was lost.
+            self.ask_for_greeting(now, out);
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
         }
@@ -132,6 +137,11 @@ impl CallState {
             }
             self.session_items.push(Arc::clone(item));
         }
+    }
+
+    fn ask_for_greeting(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.notices_are_asked();
+        self.want_answer(Some(self.greeting_instructions()), now, out);
     }
 
     pub(super) fn greeting_instructions(&self) -> Arc<str> {
@@ -193,6 +203,7 @@ impl CallState {
             return;
         }
         let Some(wanted) = self.put_off(wanted, now) else { return };
+        let wanted = self.with_notices(wanted);
         out.extend(self.responses.want_so(wanted).map(Effect::Engine));
         if !self.timers.is_set(Timer::EngineProgress) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
@@ -239,6 +250,7 @@ impl CallState {
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.forget_answers();
+        self.notices_are_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
         let first_failure = was_ready || self.engine_failures == 1;

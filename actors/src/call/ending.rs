@@ -242,6 +242,7 @@ impl CallState {
         for turn in self.turns.without_words(now) {
             self.record_turn(turn, out);
         }
+        self.close_notices(now, out);
         self.phase = Phase::Ended(reason);
         self.timers.clear_all();
         if let Some(language) = self.caller_language() {

@@ -11,6 +11,7 @@ use super::answering::Answering;
 use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
+use super::greeting::Notices;
 use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
@@ -157,7 +158,7 @@ pub struct CallState {
     /// The greeting, if it was made before this call.
     pub(super) greeting: Option<Pcm>,
     /// The caller has been told what every caller must be told.
-    pub(super) noticed: bool,
+    pub(super) notices: Notices,
     pub(super) cut_pending: bool,
     /// … and will not be told: the child that knew it is gone.
     pub(super) cut_lost: bool,
@@ -231,7 +232,7 @@ impl CallState {
             fillers: 0,
             engine_heard: false,
             greeting: None,
-            noticed: false,
+            notices: Notices::default(),
             cut_pending: false,
             cut_lost: false,
             session_items: Vec::new(),
@@ -345,6 +346,7 @@ impl CallState {
             CallEvent::DrainExpired => self.on_drain_expired(now, out),
             CallEvent::TimePassed => self.on_time(now, out),
         }
+        self.mind_notices(now, out);
         self.steer(now, out);
     }
 
