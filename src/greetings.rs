@@ -175,7 +175,8 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
         match session.events.next().await {
             Some(EngineEvent::Ready) => {
                 let instructions = format!("Say exactly these words, with nothing before or after: \"{words}\"").into();
-                session.commands.push(EngineCommand::CreateResponse { wish: 1, instructions: Some(instructions) });
+                let (wish, instructions, words_only) = (1, Some(instructions), false);
+                session.commands.push(EngineCommand::CreateResponse { wish, instructions, words_only });
             }
             Some(EngineEvent::AgentTranscript { text, .. }) => said.push_str(&text),
             Some(EngineEvent::ResponseDone { outcome: ResponseOutcome::Completed, .. }) => break,

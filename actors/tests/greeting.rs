@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,13 +99,96 @@ async fn what_every_caller_must_be_told_is_not_interrupted_and_the_journal_says_
     wait_for(|| (world.events("caller_interrupted") == 1).then_some(())).await;
 }
 
-#[actix::test]
-async fn an_engine_that_leaves_the_notice_out_is_found_out() {
-    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
-    let (session, _line) = world.answered().await;
+/// How often the notice was heard, and found not to be.
+fn noticed(world: &World) -> (usize, usize) {
+    (world.events("notices_heard"), world.events("notices_not_heard"))
+}
+
+/// The engine greets without the notice, and is asked for it; gives back the second request.
+async fn leaves_it_out(world: &World) -> (Session, Line, u64) {
+    let (session, line) = world.answered().await;
     let (wish, instructions) = session.asked().await;
     assert!(instructions.expect("the greeting").contains(NOTICE));
     session.answer("r0", "a0", "Namaste! How can I help?", 500, Some(wish));
-    wait_for(|| (world.events("notices_not_heard") == 1).then_some(())).await;
-    assert_eq!(world.events("notices_heard"), 0);
+    let (wish, instructions) = session.asked().await;
+    let instructions = instructions.expect("the notice");
+    assert!(instructions.contains(NOTICE), "{instructions}");
+    (session, line, wish)
+}
+
+#[actix::test]
+async fn an_engine_that_leaves_the_notice_out_is_asked_for_it_once_more() {
+    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
+    let (session, _line, wish) = leaves_it_out(&world).await;
+    assert_eq!(noticed(&world), (0, 0));
+    session.answer("r1", "a1", NOTICE, 500, Some(wish));
+    wait_for(|| (noticed(&world) == (1, 0)).then_some(())).await;
+    session.caller_turn("u1", "theek hai");
+    assert_eq!(session.asked().await.1, None, "and never again");
+}
+
+#[actix::test]
+async fn an_engine_that_leaves_the_notice_out_twice_is_found_out() {
+    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
+    let (session, _line, wish) = leaves_it_out(&world).await;
+    session.answer("r1", "a1", "How can I help?", 500, Some(wish));
+    wait_for(|| (noticed(&world) == (0, 1)).then_some(())).await;
+    session.caller_turn("u1", "theek hai");
+    assert_eq!(session.asked().await.1, None, "and not asked for it again");
+}
+
+#[actix::test]
+async fn a_notice_that_is_lost_with_its_session_is_asked_of_the_next() {
+    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
+    let (session, _line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.say(EngineEvent::ResponseCreated { response: "r0".into(), wish: Some(wish) });
+    let (response, item) = (Arc::<str>::from("r0"), Arc::<str>::from("a0"));
+    let delta = "Namaste! ".into();
+    session.say(EngineEvent::AgentWords { response: Arc::clone(&response), item: Arc::clone(&item), delta });
+    let bytes = Bytes::from(vec![0xd5u8; 1_920]);
+    session.lanes.agent.push(AgentAudio { response, item, bytes });
+    tokio::time::sleep(Duration::from_millis(240)).await;
+    session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
+    let next = world.session(1).await;
+    // … also if that one is lost before it has said a word.
+    let (_, instructions) = next.asked().await;
+    assert!(instructions.is_some_and(|instructions| instructions.contains(NOTICE)));
+    next.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
+    let last = world.session(2).await;
+    let (wish, instructions) = last.asked().await;
+    assert!(instructions.is_some_and(|instructions| instructions.contains(NOTICE)));
+    assert_eq!(noticed(&world), (0, 0));
+    last.answer("r1", "a1", NOTICE, 500, Some(wish));
+    wait_for(|| (noticed(&world) == (1, 0)).then_some(())).await;
+}
+
+#[actix::test]
+async fn who_speaks_before_the_notice_was_heard_is_answered_after_it() {
+    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
+    let (session, _line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.answer("r0", "a0", "Namaste!", 1_000, Some(wish));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    session.caller_turn("u1", "mera order kahan hai");
+    let (wish, instructions) = session.asked().await;
+    assert_eq!(instructions, None, "it may still be being said");
+    session.answer("r1", "a1", "On its way.", 500, Some(wish));
+    let (wish, instructions) = session.asked().await;
+    assert!(instructions.is_some_and(|instructions| instructions.contains(NOTICE)));
+    session.answer("r2", "a2", NOTICE, 500, Some(wish));
+    wait_for(|| (noticed(&world) == (1, 0)).then_some(())).await;
+}
+
+#[actix::test]
+async fn who_hangs_up_in_the_greeting_has_not_heard_the_notice() {
+    let world = World::with(with_notice(), TestActions::default(), vec![]).await;
+    let (session, line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.answer("r0", "a0", &format!("Namaste! {NOTICE}"), 3_000, Some(wish));
+    wait_for(|| first_audio(&line)).await;
+    tokio::time::sleep(SECOND).await;
+    line.events.push(CarrierEvent::Stopped { call_ended: true });
+    assert_eq!(world.ended().await, EndReason::CallerHungUp);
+    assert_eq!(noticed(&world), (0, 1));
 }

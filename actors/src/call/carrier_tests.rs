@@ -125,7 +125,8 @@ fn a_pressed_key_breaks_the_silence() {
     let mut state = settled();
     let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (40, CallEvent::DtmfPressed('#'))];
     let _ = hear(&mut state, script);
-    let _ = hear(&mut state, [(41, created("r1", 2)), (42, done("r1", ResponseOutcome::Completed))]);
+    let _ =
+        hear(&mut state, [(41, created("r1", 2)), (41, agent_words()), (42, done("r1", ResponseOutcome::Completed))]);
     assert_eq!(state.next_deadline(), Some(at(70)));
     assert_eq!(words(&hear(&mut state, [(70, CallEvent::TimePassed)])), ["say still_there"]);
 }

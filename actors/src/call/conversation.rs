@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::answering::ENGINE_WAIT_MAX;
 use super::ending::LastWords;
-use super::event::{Effect, EngineChoice, MediaWish};
+use super::event::{Effect, EngineChoice};
+use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::summary::RECOLLECTION;
 use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
-use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind, ResponseOutcome};
+use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -20,8 +22,6 @@ const ENGINE_ATTEMPTS_MAX: u32 = 3;
 const SESSION_AGE: Duration = Duration::from_secs(50 * 60);
 /// Items of the session that can still be cut: more than can be in play.
 const SESSION_ITEMS_MAX: usize = 64;
-/// Longest wait the engine may ask for (`Retry-After`) before another session is tried.
-const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 impl CallState {
     /// A call that has a second engine to go to.
@@ -37,6 +37,7 @@ impl CallState {
         if self.timers.is_set(Timer::EngineProgress) && is_progress(&event) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
         }
+        self.mind_answer(&event);
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
@@ -51,7 +52,6 @@ impl CallState {
             EngineEvent::TurnCommitted { item } => {
                 self.caller_speaking = false;
                 self.turns.caller_committed(now, &item);
-                self.tool_chain = 0;
                 if !self.committed_while_contested() && matches!(self.phase, Phase::Live | Phase::Waiting) {
                     self.want_answer(None, now, out);
                 }
@@ -62,7 +62,6 @@ impl CallState {
             EngineEvent::AgentWords { response, item, delta } => {
                 self.answer_has_words = true;
                 self.unheard_words = true;
-                self.tool_chain = 0;
                 self.knows_item(&item);
                 self.ledger.words_made(&item, self.turns.heard_since(&item));
                 self.turns.agent_words(&response, &item, &delta);
@@ -120,10 +119,15 @@ impl CallState {
         let anything_new = !untold.is_empty();
         out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
         self.bridge_when_quiet = false;
+        // What the session before made and nobody began to hear is gone.
+        self.unheard_words &= self.playing;
         if !std::mem::replace(&mut self.greeted, true) {
-            self.want_greeting(now, out);
+            self.ask_for_greeting(now, out);
         } else if self.answers_what_is_heard_again(now) {
             self.answer_owed = true;
+        } else if self.answer_owed && self.nobody_spoke() {
+            // It was the greeting that was lost.
+            self.ask_for_greeting(now, out);
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
         }
@@ -138,12 +142,17 @@ impl CallState {
         }
     }
 
-    fn want_greeting(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let instructions = self.facts.agent.greeting.as_ref().map_or_else(
-            || "Greet the caller now in one short sentence.".to_owned(),
-            |greeting| format!("Greet the caller now. Say exactly: {greeting}"),
-        );
-        self.want_answer(Some(instructions.into()), now, out);
+    fn ask_for_greeting(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.notices_are_asked();
+        self.want_answer(Some(self.greeting_instructions()), now, out);
+    }
+
+    pub(super) fn greeting_instructions(&self) -> Arc<str> {
+        let greeting = self.facts.agent.greeting.as_ref();
+        greeting.map_or_else(
+            || "Greet the caller now in one short sentence.".into(),
+            |greeting| format!("Greet the caller now. Say exactly: {greeting}").into(),
+        )
     }
 
     fn on_caller_began(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) {
@@ -190,75 +199,22 @@ impl CallState {
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.
     pub(super) fn want_answer(&mut self, instructions: Option<Arc<str>>, now: CallTime, out: &mut Vec<Effect>) {
+        self.want(Wanted::new(instructions), now, out);
+    }
+
+    pub(super) fn want(&mut self, wanted: Wanted, now: CallTime, out: &mut Vec<Effect>) {
         if self.engine != EngineStage::Ready {
             self.answer_owed = true;
             self.await_in_silence(now);
             return;
         }
-        out.extend(self.responses.want(instructions).map(Effect::Engine));
+        let Some(wanted) = self.put_off(wanted, now) else { return };
+        let wanted = self.with_notices(wanted);
+        out.extend(self.responses.want_so(wanted).map(Effect::Engine));
         if !self.timers.is_set(Timer::EngineProgress) {
             self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
         }
         self.await_in_silence(now);
-    }
-
-    fn on_response_created(&mut self, response: Arc<str>, wish: Option<u64>, out: &mut Vec<Effect>) {
-        self.answer_has_words = false;
-        self.answer_owed = false;
-        self.ledger.answer_made();
-        if let Some(cancel) = self.responses.created(&response, wish) {
-            self.turns.silence(&response);
-            out.push(Effect::Media(MediaWish::Discard { response }));
-            out.push(Effect::Engine(cancel));
-        }
-    }
-
-    fn on_response_done(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) {
-        self.turns.answers_complete();
-        let next = self.responses.done(response);
-        let asked_again = next.is_some();
-        out.extend(next.map(Effect::Engine));
-        if self.responses.is_idle() {
-            self.timers.clear(Timer::EngineProgress);
-        }
-        match outcome {
-            ResponseOutcome::Completed => self.engine_failures = 0,
-            ResponseOutcome::Cancelled => {}
-            ResponseOutcome::Incomplete => self.note("answer_incomplete", &json!({}), now, out),
-            ResponseOutcome::Failed(error) => self.on_answer_failed(&error, asked_again, now, out),
-        }
-        self.record_finished_turns(now, false, out);
-        if let Phase::Closing(reason) = self.phase
-            && !self.playing
-            && self.responses.is_idle()
-            && !self.unheard_words
-        {
-            self.end(reason, now, out);
-        }
-    }
-
-    fn on_answer_failed(&mut self, error: &EngineError, asked_again: bool, now: CallTime, out: &mut Vec<Effect>) {
-        self.engine_failures += 1;
-        self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
-        if self.is_given_up(error) && self.fallback_left {
-            // The other engine is asked for what this one failed at.
-            if self.nobody_spoke() {
-                self.greeted = false;
-            } else {
-                self.answer_owed = true;
-            }
-            out.push(Effect::CloseEngine);
-            self.on_engine_lost(error.clone(), now, out);
-        } else if self.is_given_up(error) {
-            self.engine_dead(now, out);
-        } else if !asked_again && matches!(self.phase, Phase::Live | Phase::Waiting) {
-            // Nothing was said by anybody yet: it was the greeting that failed.
-            if self.nobody_spoke() {
-                self.want_greeting(now, out);
-            } else {
-                self.want_answer(None, now, out);
-            }
-        }
     }
 
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
@@ -299,6 +255,8 @@ impl CallState {
         self.turns.session_lost();
         self.session_items.clear();
         self.engine = EngineStage::Opening;
+        self.forget_answers();
+        self.notices_are_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
         let first_failure = was_ready || self.engine_failures == 1;
@@ -328,7 +286,7 @@ impl CallState {
     }
 
     /// Whether more of the present engine is of no use.
-    fn is_given_up(&self, error: &EngineError) -> bool {
+    pub(super) fn is_given_up(&self, error: &EngineError) -> bool {
         !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX
     }
 
@@ -350,6 +308,7 @@ impl CallState {
         }
         self.engine = EngineStage::Dead;
         let _ = self.responses.lost();
+        self.forget_answers();
         self.ledger.session_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);

@@ -4,7 +4,7 @@ use super::super::event::CallEvent;
 use super::super::table::*;
 use super::*;
 use crate::domain::Agent;
-use crate::ports::JournalEntry;
+use crate::ports::{JournalEntry, ResponseOutcome};
 
 fn rows_of_interruptions() -> Vec<Row> {
     let patient = Agent { barge_in: crate::domain::BargeIn::Off, ..agent(true) };
@@ -48,55 +48,6 @@ fn rows_of_interruptions() -> Vec<Row> {
             engine(EngineEvent::CallerTranscriptFailed { item: "u1".into() }),
             &["turn"],
             "live",
-        ),
-    ]
-}
-
-const HANDED_OVER: &[&str] = &["close engine", "decide Transfer", "say hand_off"];
-
-fn rows_of_failed_answers() -> Vec<Row> {
-    vec![
-        (
-            "an answer that is refused for good is not asked for again",
-            quiet(true),
-            vec![committed(), created("r1", 2)],
-            done("r1", ResponseOutcome::Failed(EngineError::Quota("empty".into()))),
-            HANDED_OVER,
-            "closing",
-        ),
-        (
-            "the third failed answer in a row is the last",
-            quiet(true),
-            vec![committed(), created("r1", 2), failed("r1"), created("r2", 3), failed("r2"), created("r3", 4)],
-            failed("r3"),
-            HANDED_OVER,
-            "closing",
-        ),
-        (
-            "an answer that was made makes up for those that failed",
-            quiet(true),
-            vec![
-                committed(),
-                created("r1", 2),
-                failed("r1"),
-                created("r2", 3),
-                failed("r2"),
-                created("r3", 4),
-                done("r3", ResponseOutcome::Completed),
-                committed(),
-                created("r4", 5),
-            ],
-            failed("r4"),
-            &["ask"],
-            "live",
-        ),
-        (
-            "a goodbye that fails is not asked for again",
-            saying_goodbye(),
-            vec![created("r1", 2)],
-            failed("r1"),
-            &["interrupt", "close 1000"],
-            "tearing",
         ),
     ]
 }
@@ -150,7 +101,6 @@ fn rows_of_goodbyes() -> Vec<Row> {
 #[test]
 fn every_row_of_the_table_holds() {
     hold(rows_of_interruptions());
-    hold(rows_of_failed_answers());
     hold(rows_of_goodbyes());
 }
 

@@ -11,9 +11,6 @@ use super::state::{CallState, EngineStage, Phase};
 use crate::domain::{ActionId, AfterStream, CallTime, EndReason, Phrase};
 use crate::ports::{ActionError, ActionOutput, CallChange, EngineCommand, JournalEntry, Step};
 
-/// Tool calls in a row without a word to the caller.
-const TOOL_CHAIN_MAX: u32 = 5;
-
 impl CallState {
     pub(super) fn on_tool_called(
         &mut self,
@@ -23,14 +20,13 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
-        if self.tool_chain >= TOOL_CHAIN_MAX {
+        if self.answering.one_more_tool() {
             metrics::counter!("caly_actions_refused_total").increment(1);
             self.note("tool_refused", &json!({ "tool": name_for_journal(name), "why": "too many in a row" }), now, out);
             let output = json!({ "error": "too many tool calls in a row; speak to the caller first" });
-            self.answer_tool(tool_call, &output.to_string().into(), now, out);
+            self.answer_tool(tool_call, &output.to_string().into(), !self.answering.words_were_asked(), now, out);
             return;
         }
-        self.tool_chain += 1;
         let pending = self.answer_pending();
         match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments, pending) {
             Asked::Run(action) => {
@@ -42,7 +38,7 @@ impl CallState {
             Asked::Answer(output) => {
                 let why = if output.contains("\"error\"") { "refused" } else { "known already" };
                 self.note("tool_answered", &json!({ "tool": name_for_journal(name), "why": why }), now, out);
-                self.answer_tool(tool_call, &output, now, out);
+                self.answer_tool(tool_call, &output, true, now, out);
             }
         }
     }
@@ -68,10 +64,18 @@ impl CallState {
         });
     }
 
-    fn answer_tool(&mut self, tool_call: &Arc<str>, output: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+    /// `owed`: the engine is to speak about it.
+    fn answer_tool(
+        &mut self,
+        tool_call: &Arc<str>,
+        output: &Arc<str>,
+        owed: bool,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
         let (tool_call, output) = (Arc::clone(tool_call), Arc::clone(output));
         out.push(Effect::Engine(EngineCommand::ToolOutput { tool_call, output }));
-        self.outputs_owed = true;
+        self.outputs_owed |= owed;
         self.answer_outputs(now, out);
     }
 
@@ -80,7 +84,8 @@ impl CallState {
         let closing = matches!(self.phase, Phase::Closing(_));
         if self.outputs_owed && self.ledger.waiting() == 0 && !closing {
             self.outputs_owed = false;
-            self.want_answer(None, now, out);
+            let wanted = self.answering.after_tools();
+            self.want(wanted, now, out);
         }
     }
 

@@ -89,7 +89,7 @@ fn a_tool_that_ends_after_the_goodbye_was_asked_for_wants_no_answer() {
 #[test]
 fn what_an_action_did_is_told_to_the_session_after_the_one_that_asked_for_it() {
     let (mut state, id) = acting("look");
-    let script = [(5, lost()), (6, engine(EngineEvent::Ready)), (7, created("r1", 2))];
+    let script = [(5, lost()), (6, engine(EngineEvent::Ready)), (7, created("r1", 2)), (7, agent_words())];
     let _ = hear(&mut state, script);
     let _ = state.on(done("r1", ResponseOutcome::Completed), at(8));
     assert_eq!(words(&state.on(finished(id, None), at(9))), ["note", "ask"]);

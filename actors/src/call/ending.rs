@@ -36,6 +36,7 @@ impl CallState {
                 Timer::MaxDuration => self.on_max_duration(now, out),
                 Timer::IdleSpeech => self.on_idle_speech(now, out),
                 Timer::EngineProgress => self.on_engine_stalled(now, out),
+                Timer::AskAgain => self.on_ask_again(now, out),
                 Timer::Reheard => self.on_heard_again(now, out),
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
@@ -110,6 +111,7 @@ impl CallState {
         self.phase = Phase::Closing(reason);
         self.timers.clear(Timer::IdleSpeech);
         self.timers.clear(Timer::EngineProgress);
+        self.forget_answers();
         self.timers.clear(Timer::Dtmf);
         self.timers.clear(Timer::Steering);
         self.agent_goes_on("the end", now, out);
@@ -232,6 +234,7 @@ impl CallState {
         for turn in self.turns.without_words(now) {
             self.record_turn(turn, out);
         }
+        self.close_notices(now, out);
         self.phase = Phase::Ended(reason);
         self.timers.clear_all();
         if let Some(language) = self.caller_language() {

@@ -37,6 +37,7 @@ impl CallState {
         }
         self.timers.clear(Timer::EngineProgress);
         self.engine_heard = true;
+        self.answering.is_heard();
         self.ledger.heard(item, now);
         self.waiting_is_over();
         if let Some(latency) = self.turns.agent_began(now, item, first) {

@@ -52,18 +52,6 @@ fn rows_of_the_other_engine() -> Vec<Row> {
             &["close engine"],
             "waiting",
         ),
-        (
-            "an answer that fails for good is asked of the other engine",
-            asking(true).with_fallback(true),
-            vec![],
-            engine(EngineEvent::ResponseDone {
-                response: "r".into(),
-                outcome: ResponseOutcome::Failed(EngineError::Quota("empty".into())),
-                usage: Usage::default(),
-            }),
-            &["close engine", "say bridge", "open the fallback after 0 ms"],
-            "live",
-        ),
     ]
 }
 
@@ -273,21 +261,6 @@ fn an_action_that_ends_while_the_next_session_opens_is_told_to_it() {
 }
 
 #[test]
-fn a_greeting_that_fails_while_the_phone_connects_is_asked_for_again_as_it_was() {
-    let greeting = |effects: &[Effect]| {
-        effects.iter().find_map(|effect| match effect {
-            Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => instructions.clone(),
-            _ => None,
-        })
-    };
-    let mut state = call(true);
-    let asked = greeting(&state.on(ready(), at(1)));
-    assert!(asked.is_some());
-    let _ = state.on(created("r0", 1), at(1));
-    assert_eq!(greeting(&state.on(failed("r0"), at(2))), asked);
-}
-
-#[test]
 fn an_old_session_is_replaced_in_the_next_pause_and_the_caller_hears_nothing_of_it() {
     let mut state = quiet(true);
     let opened =
@@ -307,23 +280,4 @@ fn an_old_session_is_replaced_in_the_next_pause_and_the_caller_hears_nothing_of_
     assert!(!state.timers.is_set(Timer::SessionAge));
     let _ = state.on(ready(), at(16) + SESSION_AGE);
     assert!(state.timers.is_set(Timer::SessionAge), "the next one grows old as well");
-}
-
-#[test]
-fn what_one_engine_failed_at_is_asked_of_the_other() {
-    let failed = || {
-        engine(EngineEvent::ResponseDone {
-            response: "r".into(),
-            outcome: ResponseOutcome::Failed(EngineError::Quota("empty".into())),
-            usage: Usage::default(),
-        })
-    };
-    // In mid-call an answer; before anything was said the greeting.
-    for mut state in [quiet(true).with_fallback(true), call(true).with_fallback(true)] {
-        let _ = state.on(ready(), Duration::from_secs(20));
-        let _ = state.on(failed(), Duration::from_secs(21));
-        let effects = state.on(ready(), Duration::from_secs(22));
-        let asked = effects.iter().any(|effect| matches!(effect, Effect::Engine(EngineCommand::CreateResponse { .. })));
-        assert!(asked, "{effects:?}");
-    }
 }

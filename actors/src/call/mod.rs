@@ -1,6 +1,7 @@
 //! One call: what it hears and wants ([`event`]), how it decides ([`state`]) and the actor that carries it out ([`actor`]).
 
 pub mod actor;
+mod answering;
 mod aside;
 pub mod clock;
 pub mod consent;

@@ -34,6 +34,9 @@ impl CallState {
         self.timers.set(Timer::Answer, past.age + limits.answer);
         for (at, speaker, text) in past.said {
             self.turns.recall(at, speaker, &text);
+            if speaker == Speaker::Agent {
+                self.recall_notices(&text);
+            }
         }
         self.ledger.recall(past.actions, &self.catalogue);
         self.usage = past.usage;

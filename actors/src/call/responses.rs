@@ -8,9 +8,20 @@ use std::sync::Arc;
 use crate::ports::EngineCommand;
 
 /// A wish that waits for its turn.
-#[derive(Clone, PartialEq, Debug)]
-struct Wanted {
-    instructions: Option<Arc<str>>,
+#[derive(Clone, PartialEq, Default, Debug)]
+pub struct Wanted {
+    /// `None`: follow the session's.
+    pub instructions: Option<Arc<str>>,
+    /// No tool may be called in it.
+    pub words_only: bool,
+}
+
+impl Wanted {
+    /// An answer that may call tools.
+    #[must_use]
+    pub fn new(instructions: Option<Arc<str>>) -> Self {
+        Self { instructions, words_only: false }
+    }
 }
 
 /// A request that was sent and neither begun nor refused.
@@ -27,6 +38,10 @@ struct Pending {
 pub struct Responses {
     pending: Option<Pending>,
     active: Option<Arc<str>>,
+    /// What the answer being made was asked for, if it was.
+    making: Option<Wanted>,
+    /// … and it was cancelled.
+    unwanted: bool,
     /// The engine refused ours because of an answer we have not heard of.
     foreign: bool,
     wanted: Option<Wanted>,
@@ -45,10 +60,17 @@ impl Responses {
     /// An answer is wanted. Returns the request if it can be sent now; else it is kept. A later wish replaces a kept one.
     #[must_use]
     pub fn want(&mut self, instructions: Option<Arc<str>>) -> Option<EngineCommand> {
-        let wanted = Wanted { instructions };
+        self.want_so(Wanted::new(instructions))
+    }
+
+    /// The same, in full.
+    #[must_use]
+    pub fn want_so(&mut self, wanted: Wanted) -> Option<EngineCommand> {
         match &self.pending {
-            // The request under way will see everything said before it is answered.
-            Some(pending) if self.doomed != Some(pending.wish) => None,
+            // The request under way will see everything said before it is answered, and may do as much.
+            Some(pending) if self.doomed != Some(pending.wish) && (wanted.words_only || !pending.wanted.words_only) => {
+                None
+            }
             None if self.active.is_none() && !self.foreign => Some(self.request(wanted)),
             Some(_) | None => {
                 self.wanted = Some(wanted);
@@ -66,9 +88,13 @@ impl Responses {
         self.active = Some(Arc::clone(response));
         self.foreign = false;
         self.echoes |= wish.is_some();
+        self.making = None;
         match &mut self.pending {
-            Some(pending) if wish == Some(pending.wish) => self.pending = None,
-            Some(pending) if wish.is_none() && !self.echoes => pending.begun_perhaps = true,
+            Some(pending) if wish == Some(pending.wish) => self.making = self.pending.take().map(|p| p.wanted),
+            Some(pending) if wish.is_none() && !self.echoes => {
+                pending.begun_perhaps = true;
+                self.making = Some(pending.wanted.clone());
+            }
             Some(_) | None => {}
         }
         let perhaps = wish.is_none() && !self.doomed_only_by_mark;
@@ -76,7 +102,34 @@ impl Responses {
         if unwanted && wish.is_some() {
             self.doomed = None;
         }
+        self.unwanted = unwanted;
         unwanted.then_some(EngineCommand::CancelResponse)
+    }
+
+    /// The answer being made ended and came to nothing. Returns what is to be asked for instead, a later wish before its own;
+    /// nothing if nobody asked for it, or its like is under way.
+    #[must_use]
+    pub fn came_to_nothing(&mut self) -> Option<Wanted> {
+        let own = self.making.take();
+        let perhaps = self.pending.as_ref().is_some_and(|pending| pending.begun_perhaps);
+        let later = self.over();
+        if perhaps {
+            // It is asked for again anyway.
+            self.assumed = None;
+        }
+        if self.pending.is_some() { None } else { later.or(own) }
+    }
+
+    /// Whether this is the answer being made, and nobody has cancelled it.
+    #[must_use]
+    pub fn is_wanted(&self, response: &str) -> bool {
+        self.active.as_deref() == Some(response) && !self.unwanted
+    }
+
+    /// Whether the answer being made may call no tool.
+    #[must_use]
+    pub fn is_words_only(&self) -> bool {
+        self.making.as_ref().is_some_and(|wanted| wanted.words_only)
     }
 
     /// An answer ended. Returns the next request if one waits.
@@ -87,15 +140,22 @@ impl Responses {
         if !ours && !self.foreign {
             return None;
         }
-        self.active = None;
         self.foreign = false;
+        self.over().map(|wanted| self.request(wanted))
+    }
+
+    /// The answer being made is over. Takes out the wish that waited for that.
+    fn over(&mut self) -> Option<Wanted> {
+        self.active = None;
+        self.making = None;
+        self.unwanted = false;
         if self.pending.as_ref().is_some_and(|pending| pending.begun_perhaps) {
             let doomed = self.doomed;
             self.assumed = self.pending.take().filter(|pending| doomed != Some(pending.wish)).map(|p| p.wanted);
             // It may have been that one: only an answer that bears its mark is doomed after it.
             self.doomed_only_by_mark = self.doomed.is_some();
         }
-        self.next()
+        if self.pending.is_some() { None } else { self.wanted.take() }
     }
 
     /// What was written beside the conversation is done: it may have been what our request was refused for. If it was not, the
@@ -133,6 +193,7 @@ impl Responses {
             self.doomed = Some(pending.wish);
             self.doomed_only_by_mark = false;
         }
+        self.unwanted = self.active.is_some();
         (self.active.is_some() || self.foreign).then_some(EngineCommand::CancelResponse)
     }
 
@@ -167,9 +228,9 @@ impl Responses {
 
     fn request(&mut self, wanted: Wanted) -> EngineCommand {
         self.last_wish += 1;
-        let instructions = wanted.instructions.clone();
+        let Wanted { instructions, words_only } = wanted.clone();
         self.pending = Some(Pending { wish: self.last_wish, wanted, begun_perhaps: false });
-        EngineCommand::CreateResponse { wish: self.last_wish, instructions }
+        EngineCommand::CreateResponse { wish: self.last_wish, instructions, words_only }
     }
 }
 
@@ -183,13 +244,17 @@ mod tests {
         name.into()
     }
 
+    fn ask(wish: u64, instructions: Option<Arc<str>>) -> EngineCommand {
+        EngineCommand::CreateResponse { wish, instructions, words_only: false }
+    }
+
     #[test]
     fn a_wish_during_an_answer_is_sent_when_that_one_is_done() {
         let mut responses = Responses::default();
         assert!(responses.want(None).is_some());
         assert_eq!(responses.created(&id("r1"), Some(1)), None);
         assert_eq!(responses.want(None), None);
-        assert_eq!(responses.done("r1"), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+        assert_eq!(responses.done("r1"), Some(ask(2, None)));
     }
 
     #[test]
@@ -197,10 +262,7 @@ mod tests {
         let mut responses = Responses::default();
         assert!(responses.want(Some(id("greet"))).is_some());
         responses.refused();
-        assert_eq!(
-            responses.done("not ours"),
-            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("greet")) })
-        );
+        assert_eq!(responses.done("not ours"), Some(ask(2, Some(id("greet")))));
     }
 
     #[test]
@@ -209,10 +271,10 @@ mod tests {
         assert!(responses.want(None).is_some());
         assert_eq!(responses.aside_done(), None, "ours is under way");
         responses.refused();
-        assert_eq!(responses.aside_done(), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+        assert_eq!(responses.aside_done(), Some(ask(2, None)));
         // It was something else after all.
         responses.refused();
-        assert_eq!(responses.done("r1"), Some(EngineCommand::CreateResponse { wish: 3, instructions: None }));
+        assert_eq!(responses.done("r1"), Some(ask(3, None)));
         assert_eq!(responses.created(&id("r2"), Some(3)), None);
         assert_eq!(responses.want(None), None);
         assert_eq!(responses.aside_done(), None, "an answer is being made");
@@ -275,10 +337,7 @@ mod tests {
         assert!(responses.is_idle());
         responses.refused();
         assert!(!responses.is_idle(), "the engine makes an answer we have not heard of");
-        assert_eq!(
-            responses.done("r2"),
-            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("greet")) })
-        );
+        assert_eq!(responses.done("r2"), Some(ask(2, Some(id("greet")))));
     }
 
     #[test]
@@ -298,10 +357,7 @@ mod tests {
         assert!(responses.want(None).is_some());
         responses.refused();
         assert_eq!(responses.want(Some(id("later"))), None);
-        assert_eq!(
-            responses.done("not ours"),
-            Some(EngineCommand::CreateResponse { wish: 2, instructions: Some(id("later")) })
-        );
+        assert_eq!(responses.done("not ours"), Some(ask(2, Some(id("later")))));
     }
 
     #[test]
@@ -314,6 +370,46 @@ mod tests {
         assert!(!responses.is_idle());
         assert_eq!(responses.done("not ours"), None, "the wish was forgotten");
         assert!(responses.is_idle());
+    }
+
+    #[test]
+    fn what_came_to_nothing_is_told_with_what_it_was_asked_for_or_what_was_wanted_since() {
+        let begun = |wanted: Wanted| {
+            let mut responses = Responses::default();
+            assert!(responses.want_so(wanted).is_some());
+            assert_eq!(responses.created(&id("r1"), Some(1)), None);
+            responses
+        };
+        let greet = Wanted { instructions: Some(id("greet")), words_only: true };
+        let mut failed = begun(greet.clone());
+        assert!(failed.is_wanted("r1") && failed.is_words_only() && !failed.is_wanted("r0"));
+        assert_eq!(failed.came_to_nothing(), Some(greet.clone()));
+        assert!(failed.is_idle(), "whoever is told asks for it, now or later");
+
+        let mut since = begun(greet.clone());
+        assert_eq!(since.want(Some(id("later"))), None);
+        assert_eq!(since.came_to_nothing(), Some(Wanted::new(Some(id("later")))));
+
+        let mut cancelled = begun(greet.clone());
+        assert!(cancelled.cancel().is_some());
+        assert!(!cancelled.is_wanted("r1"));
+
+        let mut own = begun(greet);
+        assert_eq!(own.done("r1"), None);
+        assert_eq!(own.created(&id("own"), None), None);
+        assert_eq!(own.came_to_nothing(), None, "nobody asked for it");
+    }
+
+    #[test]
+    fn a_request_that_may_call_tools_is_not_served_by_one_that_may_not() {
+        let words = || Wanted { instructions: None, words_only: true };
+        let mut responses = Responses::default();
+        let first = EngineCommand::CreateResponse { wish: 1, instructions: None, words_only: true };
+        assert_eq!(responses.want_so(words()), Some(first));
+        assert_eq!(responses.want_so(words()), None, "its like");
+        assert_eq!(responses.want(None), None, "kept");
+        assert_eq!(responses.created(&id("r1"), Some(1)), None);
+        assert_eq!(responses.done("r1"), Some(ask(2, None)));
     }
 
     #[test]
@@ -345,7 +441,7 @@ mod tests {
         assert!(responses.want(None).is_some());
         assert_eq!(responses.cancel(), None);
         assert!(!responses.lost());
-        assert_eq!(responses.want(None), Some(EngineCommand::CreateResponse { wish: 2, instructions: None }));
+        assert_eq!(responses.want(None), Some(ask(2, None)));
         assert_eq!(responses.created(&id("r1"), Some(2)), None);
         assert!(responses.lost(), "it was being made");
         assert!(responses.want(None).is_some());
@@ -375,6 +471,7 @@ mod tests {
     enum Said {
         Created(Arc<str>, Option<u64>),
         Done(Arc<str>),
+        Failed(Arc<str>),
         Refused,
     }
 
@@ -402,14 +499,20 @@ mod tests {
                 self.events.push_back(Said::Done(response));
             }
         }
+
+        fn fail(&mut self) {
+            if let Some((response, _)) = self.active.take() {
+                self.events.push_back(Said::Failed(response));
+            }
+        }
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
-        /// Whatever the order of wishes, cancellations, foreign answers and late events: every want that is not followed
+        /// Whatever the order of wishes, cancellations, foreign answers, failures and late events: every want that is not followed
         /// by a cancellation is answered by an answer that began after it.
         #[test]
-        fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..7, 1..60)) {
+        fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..8, 1..60)) {
             let mut responses = Responses::default();
             let mut engine = EngineModel::default();
             let mut owed = false;
@@ -423,6 +526,12 @@ mod tests {
                         command
                     }
                     Said::Done(response) => responses.done(&response),
+                    Said::Failed(response) if responses.is_wanted(&response) => {
+                        let again = responses.came_to_nothing();
+                        *owed |= again.is_some();
+                        again.and_then(|wanted| responses.want_so(wanted))
+                    }
+                    Said::Failed(response) => responses.done(&response),
                     Said::Refused => {
                         responses.refused();
                         None
@@ -436,7 +545,8 @@ mod tests {
                     1 => { owed = false; if let Some(c) = responses.cancel() { engine.hear(&c); } }
                     2 => if engine.active.is_none() { engine.begin(None) },
                     3 => engine.finish(),
-                    4 => if let Some(c) = responses.aside_done() { requests += 1; engine.hear(&c); },
+                    4 => engine.fail(),
+                    5 => if let Some(c) = responses.aside_done() { requests += 1; engine.hear(&c); },
                     _ => deliver(&mut responses, &mut engine, &mut owed, &mut requests),
                 }
             }

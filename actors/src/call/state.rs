@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::answering::Answering;
 use super::consent::Reply;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
+use super::greeting::Notices;
 use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
@@ -136,7 +138,7 @@ pub struct CallState {
     pub(super) known: Option<Arc<str>>,
     /// … and the context of the session now opening was taken before.
     pub(super) known_untold: bool,
-    pub(super) tool_chain: u32,
+    pub(super) answering: Answering,
     /// What stored phrases are said in: the caller's, as far as the agent speaks it.
     pub(super) language: Language,
     /// What the last turn was in, if that was another.
@@ -158,7 +160,7 @@ pub struct CallState {
     /// The greeting, if it was made before this call.
     pub(super) greeting: Option<Pcm>,
     /// The caller has been told what every caller must be told.
-    pub(super) noticed: bool,
+    pub(super) notices: Notices,
     pub(super) cut_pending: bool,
     /// … and will not be told: the child that knew it is gone.
     pub(super) cut_lost: bool,
@@ -223,7 +225,7 @@ impl CallState {
             untold: Vec::new(),
             known: None,
             known_untold: false,
-            tool_chain: 0,
+            answering: Answering::default(),
             engine_by: EngineChoice::First,
             fallback_left: false,
             keys: String::new(),
@@ -232,7 +234,7 @@ impl CallState {
             fillers: 0,
             engine_heard: false,
             greeting: None,
-            noticed: false,
+            notices: Notices::default(),
             cut_pending: false,
             cut_lost: false,
             session_items: Vec::new(),
@@ -346,6 +348,7 @@ impl CallState {
             CallEvent::DrainExpired => self.on_drain_expired(now, out),
             CallEvent::TimePassed => self.on_time(now, out),
         }
+        self.mind_notices(now, out);
         self.steer(now, out);
     }
 

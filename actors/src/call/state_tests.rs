@@ -109,14 +109,6 @@ fn rows_of_lost_engines() -> Vec<Row> {
             &["close engine", "decide HangUp", "say apology"],
             "closing",
         ),
-        (
-            "a failed answer is asked for again",
-            quiet(true),
-            vec![committed(), created("r1", 2)],
-            done("r1", ResponseOutcome::Failed(EngineError::Busy { reason: "later".into(), after: None })),
-            &["ask"],
-            "live",
-        ),
     ]
 }
 

@@ -243,8 +243,12 @@ fn an_engine_that_answers_and_does_not_hand_over_is_overruled_and_only_once() {
 fn an_engine_that_does_nothing_is_overruled_after_a_moment() {
     let mut state = quiet(true);
     let _ = says(&mut state, "kisi insaan se baat karni hai", PERSON, 5);
-    let gone = hear(&mut state, [(5, created("r1", 2)), (5, done("r1", ResponseOutcome::Cancelled))]);
-    // An answer that came to nothing was its chance.
+    let vain = |n: u64| [(5, created(&format!("r{n}"), n)), (5, done(&format!("r{n}"), ResponseOutcome::Cancelled))];
+    let again = hear(&mut state, vain(2));
+    assert_eq!(words(&again), ["ask"], "it is asked once more");
+    let _ = hear(&mut state, vain(3));
+    // It has been given every chance by then.
+    let gone = state.on(CallEvent::TimePassed, at(5) + PATIENCE);
     assert!(words(&gone).contains(&"decide Transfer".to_owned()), "{gone:?}");
 
     let mut state = quiet(true);

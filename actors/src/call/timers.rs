@@ -15,6 +15,8 @@ pub enum Timer {
     IdleSpeech,
     /// The engine owes an answer.
     EngineProgress,
+    /// An answer that failed is to be asked for again.
+    AskAgain,
     /// The session must have noticed what it was given to hear again.
     Reheard,
     /// The engine session is to be replaced in the next pause.
@@ -41,7 +43,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 17;
+const COUNT: usize = 18;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -54,6 +56,7 @@ impl Timers {
         Timer::IdleMedia,
         Timer::IdleSpeech,
         Timer::EngineProgress,
+        Timer::AskAgain,
         Timer::Reheard,
         Timer::SessionAge,
         Timer::Floor,

@@ -102,6 +102,7 @@ impl CallState {
         self.note("engine_renewed", &json!({ "why": why }), now, out);
         let context = self.next_context(now);
         let _ = self.responses.lost();
+        self.forget_answers();
         self.lose_answers();
         self.ledger.session_lost();
         self.turns.session_lost();

@@ -65,11 +65,13 @@ pub enum Phrase {
     WrongNumber,
     /// "I have to end this call": the caller goes on abusing.
     Enough,
+    /// "That did not work, please tell me once more": the engine did much and said nothing.
+    SayAgain,
 }
 
 impl Phrase {
     /// All of them, for tests and for the audio store.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Bridge,
         Self::Apology,
         Self::HandOff,
@@ -81,6 +83,7 @@ impl Phrase {
         Self::MinuteLeft,
         Self::WrongNumber,
         Self::Enough,
+        Self::SayAgain,
     ];
 
     /// The name used for its audio file and in the journal.
@@ -98,6 +101,7 @@ impl Phrase {
             Self::MinuteLeft => "minute_left",
             Self::WrongNumber => "wrong_number",
             Self::Enough => "enough",
+            Self::SayAgain => "say_again",
         }
     }
 }

@@ -130,6 +130,8 @@ pub enum EngineCommand {
         wish: u64,
         /// `None`: follow the session's.
         instructions: Option<Arc<str>>,
+        /// No tool may be called in it.
+        words_only: bool,
     },
     /// The caller has said all they will: what was heard since the last turn is one, whether they seem to speak or not.
     CommitTurn,

@@ -92,7 +92,7 @@ impl Session {
     /// Waits for the next request of an answer, passing over other commands.
     pub async fn asked(&self) -> (u64, Option<Arc<str>>) {
         loop {
-            if let EngineCommand::CreateResponse { wish, instructions } = self.command().await {
+            if let EngineCommand::CreateResponse { wish, instructions, .. } = self.command().await {
                 return (wish, instructions);
             }
         }

@@ -187,10 +187,13 @@ fn named(id: &str, mut item: Value) -> Value {
 /// One command as the client event it stands for; `None`: it says nothing to this service.
 pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription) -> Option<String> {
     Some(match command {
-        EngineCommand::CreateResponse { wish, instructions } => {
+        EngineCommand::CreateResponse { wish, instructions, words_only } => {
             let mut response = json!({ "metadata": { "caly_wish": wish.to_string() } });
             if let Some(instructions) = instructions {
                 response["instructions"] = json!(&**instructions);
+            }
+            if *words_only {
+                response["tool_choice"] = json!("none");
             }
             json!({ "type": "response.create", "response": response }).to_string()
         }

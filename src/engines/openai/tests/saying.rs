@@ -143,13 +143,18 @@ fn each_command_is_one_documented_event() {
         json!({"type": "conversation.item.create",
                "item": {"type": "message", "role": role, "content": [{"type": "input_text", "text": text}]}})
     };
+    let ask = |wish, instructions: Option<&str>, words_only| {
+        let instructions = instructions.map(Into::into);
+        EngineCommand::CreateResponse { wish, instructions, words_only }
+    };
     let table = [
+        (ask(7, None, false), json!({"type": "response.create", "response": {"metadata": {"caly_wish": "7"}}})),
         (
-            EngineCommand::CreateResponse { wish: 7, instructions: None },
-            json!({"type": "response.create", "response": {"metadata": {"caly_wish": "7"}}}),
+            ask(8, None, true),
+            json!({"type": "response.create", "response": {"metadata": {"caly_wish": "8"}, "tool_choice": "none"}}),
         ),
         (
-            EngineCommand::CreateResponse { wish: u64::MAX, instructions: Some("Say \"namaste\"".into()) },
+            ask(u64::MAX, Some("Say \"namaste\""), false),
             json!({"type": "response.create",
                    "response": {"metadata": {"caly_wish": "18446744073709551615"}, "instructions": "Say \"namaste\""}}),
         ),

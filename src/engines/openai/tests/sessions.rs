@@ -41,7 +41,7 @@ async fn a_session_goes_from_greeting_to_goodbye() {
     let (_caller, agent_out, lanes) = lanes();
     let mut session = engine(&base).open(spec(), lanes).await.expect("a session");
     assert_eq!(session.events.next().await, Some(EngineEvent::Ready));
-    session.commands.push(EngineCommand::CreateResponse { wish: 7, instructions: None });
+    session.commands.push(EngineCommand::CreateResponse { wish: 7, instructions: None, words_only: false });
     let mut kinds = Vec::new();
     while kinds.last() != Some(&"speech") {
         kinds.push(match session.events.next().await.expect("an event") {

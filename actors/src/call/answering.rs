@@ -1,0 +1,288 @@
+//! What becomes of an answer: one that fails is asked for again after a while, one that comes to nothing once more at once,
+//! and a chain of tool calls ends in words.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::event::{Effect, MediaWish};
+use super::responses::Wanted;
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{CallTime, Phrase};
+use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+
+/// Tool calls in a row without a word to the caller. Then words are asked for, and nothing else.
+const TOOL_CHAIN_MAX: u32 = 5;
+/// From the first failed answer until it is asked for again; twice as long after the second, and so on.
+const BACK_OFF: Duration = Duration::from_millis(250);
+/// Longest wait the engine may ask for, before an answer or a session.
+pub(super) const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
+const SPEAKING: Duration = Duration::from_millis(250);
+
+/// For the rest of an answer whose beginning was heard.
+const GO_ON: &str =
+    "Your last answer broke off in the middle. Say only what is missing of it, shortly; do not repeat what you said.";
+
+/// How the answer being made stands, and what was before it.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(super) struct Answering {
+    /// It calls a tool, or is heard.
+    acts: bool,
+    sounds: bool,
+    /// To be asked for again, and not before this time.
+    again: Option<(Wanted, CallTime)>,
+    /// The answer before came to nothing, and so did none since.
+    in_vain: bool,
+    /// Tool calls since anybody spoke.
+    chain: u32,
+    /// … and words were asked for since.
+    words_asked: bool,
+}
+
+impl Answering {
+    /// It is heard.
+    pub(super) fn is_heard(&mut self) {
+        self.sounds = true;
+    }
+
+    /// Somebody speaks: tools may be called again.
+    pub(super) fn somebody_speaks(&mut self) {
+        (self.chain, self.words_asked) = (0, false);
+    }
+
+    /// One more tool call; whether it is one too many.
+    pub(super) fn one_more_tool(&mut self) -> bool {
+        let too_many = self.chain >= TOOL_CHAIN_MAX;
+        self.chain += u32::from(!too_many);
+        too_many
+    }
+
+    /// What is to be asked for now that tools are answered.
+    pub(super) fn after_tools(&mut self) -> Wanted {
+        self.words_asked = self.chain >= TOOL_CHAIN_MAX;
+        Wanted { instructions: None, words_only: self.words_asked }
+    }
+
+    /// The engine was asked for words since: who calls tools all the same is not asked again for it.
+    pub(super) fn words_were_asked(&self) -> bool {
+        self.words_asked
+    }
+}
+
+/// How an answer ended, as the caller has it.
+enum Fate {
+    /// It was made, or nobody wants it any more.
+    Over,
+    /// Nothing or not all of it came, and nobody stopped it.
+    Vain {
+        broken: bool,
+    },
+    /// Words were asked for, and none came.
+    Wordless,
+    Failed(EngineError),
+}
+
+impl CallState {
+    pub(super) fn on_response_created(
+        &mut self,
+        response: std::sync::Arc<str>,
+        wish: Option<u64>,
+        out: &mut Vec<Effect>,
+    ) {
+        self.answer_has_words = false;
+        (self.answering.acts, self.answering.sounds) = (false, false);
+        self.answer_owed = self.answering.again.is_some();
+        self.ledger.answer_made();
+        if let Some(cancel) = self.responses.created(&response, wish) {
+            self.turns.silence(&response);
+            out.push(Effect::Media(MediaWish::Discard { response }));
+            out.push(Effect::Engine(cancel));
+        }
+    }
+
+    /// Notes what an event shows of the answer being made.
+    pub(super) fn mind_answer(&mut self, event: &EngineEvent) {
+        match event {
+            EngineEvent::AgentWords { .. } | EngineEvent::TurnCommitted { .. } => self.answering.somebody_speaks(),
+            EngineEvent::ToolCalled { .. } => self.answering.acts = true,
+            EngineEvent::AgentTranscript { text, .. } => self.answering.sounds |= !text.is_empty(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn on_response_done(
+        &mut self,
+        response: &str,
+        outcome: ResponseOutcome,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        self.turns.answers_complete();
+        match self.fate(response, outcome, now, out) {
+            Fate::Over => self.answer_next(response, out),
+            Fate::Wordless => {
+                self.answer_next(response, out);
+                self.speak_instead(now, out);
+            }
+            Fate::Vain { broken } => self.on_answer_in_vain(broken, now, out),
+            Fate::Failed(error) => {
+                let wanted = if self.responses.is_wanted(response) {
+                    self.responses.came_to_nothing()
+                } else {
+                    self.answer_next(response, out);
+                    None
+                };
+                self.on_answer_failed(&error, wanted, now, out);
+            }
+        }
+        if self.responses.is_idle() {
+            self.timers.clear(Timer::EngineProgress);
+        }
+        self.record_finished_turns(now, false, out);
+        if let Phase::Closing(reason) = self.phase
+            && !self.playing
+            && self.responses.is_idle()
+            && !self.unheard_words
+        {
+            self.end(reason, now, out);
+        }
+    }
+
+    fn answer_next(&mut self, response: &str, out: &mut Vec<Effect>) {
+        out.extend(self.responses.done(response).map(Effect::Engine));
+    }
+
+    fn fate(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) -> Fate {
+        let wanted = self.responses.is_wanted(response);
+        let spoken = self.answer_has_words || self.answering.sounds;
+        let wordless = wanted && self.responses.is_words_only() && !spoken;
+        let kind = match outcome {
+            ResponseOutcome::Failed(error) => return Fate::Failed(error),
+            ResponseOutcome::Completed if !wanted || spoken || self.answering.acts => {
+                self.engine_failures = 0;
+                self.answering.in_vain = false;
+                return if wordless { Fate::Wordless } else { Fate::Over };
+            }
+            ResponseOutcome::Completed => "answer_empty",
+            ResponseOutcome::Incomplete => "answer_incomplete",
+            ResponseOutcome::Cancelled if !wanted => return Fate::Over,
+            ResponseOutcome::Cancelled => "answer_cancelled",
+        };
+        self.note(kind, &json!({}), now, out);
+        if wordless {
+            Fate::Wordless
+        } else if !wanted || self.answering.acts {
+            // A tool that was called is answered as always.
+            Fate::Over
+        } else {
+            Fate::Vain { broken: spoken }
+        }
+    }
+
+    /// Asked once more at once; after that it counts as failed.
+    fn on_answer_in_vain(&mut self, broken: bool, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(wanted) = self.responses.came_to_nothing() else { return };
+        if std::mem::replace(&mut self.answering.in_vain, true) {
+            let error = EngineError::Protocol("an answer came to nothing twice".to_owned());
+            self.on_answer_failed(&error, Some(wanted), now, out);
+        } else if broken && wanted.instructions.is_none() {
+            self.ask_again(Wanted { instructions: Some(GO_ON.into()), ..wanted }, Duration::ZERO, now, out);
+        } else {
+            self.ask_again(wanted, Duration::ZERO, now, out);
+        }
+    }
+
+    fn on_answer_failed(&mut self, error: &EngineError, wanted: Option<Wanted>, now: CallTime, out: &mut Vec<Effect>) {
+        if self.answering.again.is_some() && error.is_retryable() {
+            // An attempt counts that was waited for.
+            return;
+        }
+        self.engine_failures += 1;
+        self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
+        if self.is_given_up(error) && self.fallback_left {
+            // The other engine is asked for what this one failed at.
+            if self.nobody_spoke() {
+                self.greeted = false;
+            } else {
+                self.answer_owed = true;
+            }
+            out.push(Effect::CloseEngine);
+            self.on_engine_lost(error.clone(), now, out);
+        } else if self.is_given_up(error) {
+            self.engine_dead(now, out);
+        } else {
+            // Nothing was said by anybody yet: it was the greeting that failed.
+            let greeting = || self.nobody_spoke().then(|| self.greeting_instructions());
+            let wanted = wanted.unwrap_or_else(|| Wanted::new(greeting()));
+            let asked = if let EngineError::Busy { after, .. } = error { *after } else { None };
+            let wait = asked.unwrap_or(BACK_OFF * self.engine_failures).min(ENGINE_WAIT_MAX);
+            self.ask_again(wanted, wait, now, out);
+        }
+    }
+
+    /// It is owed meanwhile, so the caller is told to wait if it takes long, and another session is asked for it.
+    fn ask_again(&mut self, wanted: Wanted, wait: Duration, now: CallTime, out: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Live | Phase::Waiting) {
+            return;
+        }
+        self.answer_owed = true;
+        self.answering.again = Some((wanted, now + wait));
+        if wait.is_zero() {
+            self.on_ask_again(now, out);
+        } else {
+            self.timers.set(Timer::AskAgain, now + wait);
+            self.await_in_silence(now);
+        }
+    }
+
+    pub(super) fn on_ask_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let open = matches!(self.phase, Phase::Live | Phase::Waiting) && self.engine == EngineStage::Ready;
+        let speaking = self.caller_speaking || self.contested.is_some();
+        match self.answering.again.take() {
+            Some((wanted, _)) if open && !speaking => self.want(wanted, now, out),
+            Some((wanted, at)) if open => {
+                self.answering.again = Some((wanted, at));
+                self.timers.set(Timer::AskAgain, now + SPEAKING);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// What is wanted while an answer waits to be asked for again: asked for in its place, at its time.
+    pub(super) fn put_off(&mut self, wanted: Wanted, now: CallTime) -> Option<Wanted> {
+        match self.answering.again.take() {
+            Some((_, at)) if now < at => {
+                self.answering.again = Some((wanted, at));
+                None
+            }
+            _ => {
+                self.timers.clear(Timer::AskAgain);
+                Some(wanted)
+            }
+        }
+    }
+
+    /// The session is gone, or the call is: nothing is asked for again.
+    pub(super) fn forget_answers(&mut self) {
+        self.answering.again = None;
+        self.answering.words_asked = false;
+        self.timers.clear(Timer::AskAgain);
+    }
+
+    /// The engine called tools and said nothing, though it was asked to: the caller hears a sentence, and it is their turn.
+    fn speak_instead(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.answering.somebody_speaks();
+        self.outputs_owed = false;
+        let speaking = self.caller_speaking || self.contested.is_some();
+        if self.phase == Phase::Live && self.responses.is_idle() && !speaking {
+            self.note("answer_wordless", &json!({}), now, out);
+            self.say(Phrase::SayAgain, out);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "answering_tests.rs"]
+mod tests;
