@@ -1,19 +1,25 @@
 //! A client's own HTTPS action: a signed request made from a template, its JSON answer told to the engine.
 //!
 //! The URL is distrusted: https only, the address is checked after resolution and pinned, no redirects, bounded in
-//! size and time. Each request says who asks, as far as the tool is told, and is signed (see [`super::signing`]).
+//! size and time. Each request says who asks, as far as the tool is told, and is signed (see [`super::signing`]). A host that
+//! does not answer is left alone for a while, for the one client (see [`super::breaker`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use awc::http::header::HeaderValue;
+use awc::error::PayloadError;
+use awc::http::header::{HeaderValue, RETRY_AFTER};
 use caly_actors::domain::HttpTool;
 use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
+use chrono::Utc;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
+use super::breaker::{Breakers, Sign, sign};
 use super::signing::{Signed, caller};
+use super::{MARGIN, RESTS};
 use crate::directory::Directory;
 use crate::outbound::Outbound;
 
@@ -28,7 +34,12 @@ pub struct HttpActions {
     directory: Directory,
     /// `host:port` pairs that may be plain http or on a private network, as the operator allows.
     trusted: Vec<String>,
+    /// By `host:port`, for each client on its own.
+    breakers: Breakers<String>,
 }
+
+/// What came of one request, and what it tells of the host.
+type Heard = (Result<ActionOutput, ActionError>, Sign);
 
 /// The catalogue entry of a client's tool.
 #[must_use]
@@ -39,7 +50,7 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
             description: Arc::clone(&tool.description),
             schema: Arc::clone(&tool.schema),
         },
-        deadline: tool.deadline,
+        deadline: tool.deadline + MARGIN,
         // Only what surely did not happen is tried again; the key makes a repeat harmless for an endpoint that heeds it.
         retry: RetryRule { attempts: if tool.repeatable { 3 } else { 1 }, backoff: Duration::from_millis(200) },
         same: SameAction::PerArguments,
@@ -52,13 +63,13 @@ impl HttpActions {
     /// `trusted` lists `host:port` pairs exempt from the https and public-address rules.
     #[must_use]
     pub fn new(outbound: Outbound, directory: Directory, trusted: Vec<String>) -> Self {
-        Self { outbound, directory, trusted }
+        Self { outbound, directory, trusted, breakers: Breakers::new("http") }
     }
 
     /// One attempt.
     ///
     /// # Errors
-    /// By what is known to have happened: nothing (`Refused`, `Unavailable`) or perhaps something (`Unknown`).
+    /// By what is known to have happened: nothing (`Refused`, `Unavailable`, `Away`) or perhaps something (`Unknown`).
     pub async fn run(&self, tool: &HttpTool, request: &ActionRequest) -> Result<ActionOutput, ActionError> {
         if !may_send(tool, request.attempt) {
             return Err(ActionError::Unknown(
@@ -72,16 +83,38 @@ impl HttpActions {
     async fn send(&self, tool: &HttpTool, request: &ActionRequest, secret: &str) -> Result<ActionOutput, ActionError> {
         let url = fill_url(&tool.url, &request.arguments)
             .ok_or_else(|| ActionError::Refused("its address is misconfigured".to_owned()))?;
-        let address = self.checked_address(&url).await?;
+        let until = Instant::now() + tool.deadline;
+        let permit = self.breakers.admit(request.facts.client, host(&url), until.into_std());
+        let permit = permit.ok_or_else(|| ActionError::Away(RESTS.to_owned()))?;
+        let (outcome, sign) = self.exchange(tool, request, (&url, secret), until).await;
+        permit.settle(sign);
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        tool: &HttpTool,
+        request: &ActionRequest,
+        (url, secret): (&Url, &str),
+        until: Instant,
+    ) -> Heard {
+        let address = match timeout_at(until, self.checked_address(url)).await {
+            Ok(Ok(address)) => address,
+            Ok(Err(refused @ ActionError::Refused(_))) => return (Err(refused), Sign::None),
+            Ok(Err(error)) => return (Err(error), Sign::Failed),
+            Err(_) => {
+                return (Err(ActionError::Unavailable("its host was not found in time".to_owned())), Sign::Failed);
+            }
+        };
         let (get, body) = (&*tool.method == "GET", body(tool, request));
         let (call, key) = (request.facts.call.to_string(), request.idempotency_key.to_string());
         let asks = if tool.tells_caller() { caller(&request.facts.caller) } else { "" };
-        let signed = Signed { url: &url, get, caller: asks, call: &call, key: &key, body: &body };
+        let signed = Signed { url, get, caller: asks, call: &call, key: &key, body: &body };
         let signature = signed.signature(secret, SystemTime::now());
         let (client, text) = (self.outbound.client(), url.as_str());
         let mut prepared = if get { client.get(text) } else { client.post(text) }
             .address(address)
-            .timeout(tool.deadline)
+            .timeout(until.saturating_duration_since(Instant::now()))
             .insert_header(("Idempotency-Key", key))
             .insert_header(("X-Caly-Call", call))
             .insert_header(("X-Caly-Signature", signature));
@@ -93,10 +126,18 @@ impl HttpActions {
         } else {
             prepared.insert_header(("Content-Type", "application/json")).send_body(body)
         };
-        let mut answer = sent.await.map_err(|error| failed(tool, &error))?;
+        let mut answer = match sent.await {
+            Ok(answer) => answer,
+            Err(error) => return (Err(failed(tool, &error)), told(&error)),
+        };
         let status = answer.status().as_u16();
-        let bytes = answer.body().limit(ANSWER_BYTES_MAX).await;
-        judge(tool, status, bytes.ok().as_deref())
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+        let sign = sign(status, wait, Utc::now());
+        match timeout_at(until, answer.body().limit(ANSWER_BYTES_MAX)).await {
+            Ok(Ok(bytes)) => (judge(tool, status, Some(&bytes)), sign),
+            Ok(Err(PayloadError::Overflow)) => (judge(tool, status, None), sign),
+            Ok(Err(_)) | Err(_) => (judge(tool, status, None), Sign::Failed),
+        }
     }
 
     fn secret(&self, request: &ActionRequest) -> Option<String> {
@@ -105,9 +146,14 @@ impl HttpActions {
     }
 
     async fn checked_address(&self, url: &Url) -> Result<SocketAddr, ActionError> {
-        let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
-        checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
+        checked_address(url, self.trusted.contains(&host(url))).await
     }
+}
+
+/// `host:port`; empty for a URL that has none.
+fn host(url: &Url) -> String {
+    let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
+    own.unwrap_or_default()
 }
 
 /// Who asks, as a header that does not print; `None` where it is not told.
@@ -266,10 +312,23 @@ fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError 
     }
 }
 
+/// What a request without an answer tells of the host.
+fn told(error: &awc::error::SendRequestError) -> Sign {
+    use awc::error::SendRequestError as E;
+    match error {
+        E::Connect(_) | E::Send(_) | E::Response(_) | E::Timeout => Sign::Failed,
+        // It could not even be put together.
+        _ => Sign::None,
+    }
+}
+
 fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutput, ActionError> {
     match status {
         200..=299 => {
-            let Some(body) = body else { return Err(ActionError::Unknown("its answer could not be read".to_owned())) };
+            let unread = "its answer could not be read".to_owned();
+            let Some(body) = body else {
+                return Err(if tool.writes { ActionError::Unknown(unread) } else { ActionError::Unavailable(unread) });
+            };
             let value = serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body)));
             let mut output = if body.is_empty() { json!({ "done": true }).to_string() } else { value.to_string() };
             if output.len() > ANSWER_TOLD_MAX {
@@ -289,6 +348,9 @@ fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutp
 #[cfg(test)]
 #[path = "http_tests.rs"]
 mod http_tests;
+#[cfg(test)]
+#[path = "http_resting_tests.rs"]
+mod resting_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]

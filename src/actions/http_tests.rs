@@ -164,7 +164,7 @@ const NO_URL: &[&str] = &[
     "https://{user}@shop.example/",
 ];
 
-fn tools(trusted: &[&str]) -> HttpActions {
+pub(super) fn tools(trusted: &[&str]) -> HttpActions {
     let limits = caly_actors::domain::CallLimits::default();
     HttpActions::new(
         Outbound::new(None).unwrap(),
@@ -282,7 +282,7 @@ fn endpoint() -> (Arc<Mutex<Vec<Seen>>>, String) {
     (seen, address)
 }
 
-fn asked(caller: Party) -> ActionRequest {
+pub(super) fn asked(caller: Party) -> ActionRequest {
     let settings = json!({});
     let agent: Agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default()).unwrap();
     let facts = CallFacts {

@@ -11,6 +11,7 @@
 //! | a client's own | an HTTPS request of theirs, see [`http`]; a tool of their MCP servers, see [`mcp`] |
 
 pub mod appointments;
+mod breaker;
 pub mod callback;
 pub mod customers;
 pub mod diary;
@@ -37,6 +38,11 @@ use self::http::HttpActions;
 use self::mcp::Mcp;
 use self::shopify::Shopify;
 
+/// What an attempt may take beyond its own deadline: it then says itself what became of it. Less than any rule waits before it
+/// tries again.
+const MARGIN: Duration = Duration::from_millis(150);
+/// Told of who is left alone because they do not answer.
+const RESTS: &str = "it does not answer at the moment: offer to ring back or a person";
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 
 /// Runs the catalogue.

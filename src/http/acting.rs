@@ -152,7 +152,7 @@ async fn ask_about(app: &App, row: &ActionRow) {
             let heard = run(app, ActionRequest { attempt, ..asked }).await;
             match heard {
                 // It was begun before: what cannot be reached now may have happened all the same.
-                Err(ActionError::Unavailable(why)) => Err(ActionError::Unknown(why)),
+                Err(ActionError::Unavailable(why) | ActionError::Away(why)) => Err(ActionError::Unknown(why)),
                 heard => heard,
             }
         }

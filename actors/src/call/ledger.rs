@@ -320,7 +320,7 @@ impl Entry {
 pub fn outcome(result: &Result<ActionOutput, ActionError>) -> (ActionState, Arc<str>) {
     match result {
         Ok(output) => (ActionState::Done, Arc::clone(&output.output)),
-        Err(ActionError::Refused(why) | ActionError::Unavailable(why)) => {
+        Err(ActionError::Refused(why) | ActionError::Unavailable(why) | ActionError::Away(why)) => {
             (ActionState::Failed, text(&json!({ "error": why, "done": false })))
         }
         Err(ActionError::Unknown(why)) => (ActionState::Unknown, unknown_output(why)),

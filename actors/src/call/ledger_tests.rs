@@ -82,6 +82,9 @@ fn an_unknown_outcome_is_never_run_again_but_a_clean_failure_may_be() {
     let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
     ledger.finish(NOW, id, 1, &Err(ActionError::Unavailable("busy".into())));
     assert_eq!(ask(&mut ledger, call, "t2", "cancel", r#"{"id":"7"}"#), Asked::Run(id));
+    ledger.finish(NOW, id, 1, &Err(ActionError::Away("left alone".into())));
+    assert_eq!(ledger.get(id).map(|entry| entry.action.state), Some(ActionState::Failed));
+    assert_eq!(ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#), Asked::Run(id), "under its key");
     ledger.finish(NOW, id, 1, &Err(ActionError::Unknown("timed out".into())));
     let Asked::Answer(answer) = ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#) else { panic!("run again") };
     assert!(answer.contains("unknown"));

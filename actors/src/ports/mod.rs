@@ -183,6 +183,9 @@ pub enum ActionError {
     /// Nothing happened this time; trying again may help.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// Nothing happened, and trying again at once cannot help.
+    #[error("away: {0}")]
+    Away(String),
     /// The answer was lost; it may have happened.
     #[error("outcome unknown: {0}")]
     Unknown(String),

@@ -53,7 +53,10 @@ pub(super) fn unread(fault: Fault) -> ActionError {
 
 /// Of a change whose outcome is asked for: that it cannot be found out does not mean that nothing happened.
 pub(super) fn unheard(error: ActionError) -> ActionError {
-    let (ActionError::Refused(why) | ActionError::Unavailable(why) | ActionError::Unknown(why)) = error;
+    let (ActionError::Refused(why)
+    | ActionError::Unavailable(why)
+    | ActionError::Away(why)
+    | ActionError::Unknown(why)) = error;
     ActionError::Unknown(format!("whether it was done cannot be found out: {why}"))
 }
 

@@ -9,14 +9,13 @@
 //! | `reading`, `cancel`, `address`, `returns`, `goods` | one thing each that callers want |
 //! | `telling`, `order` | orders in words that can be said |
 //! | `states` | which state a PIN code lies in |
-//! | `client` | asking a shop within a deadline; `limiter`, `breaker`, `cache`, `answer` are its parts |
+//! | `client` | asking a shop within a deadline; `limiter`, `cache`, `answer` are its parts |
 //! | `wire` | Shopify's documents and shapes, seen by nobody else |
 
 mod address;
 mod answer;
 mod asked;
 mod authorise;
-mod breaker;
 mod cache;
 mod cancel;
 mod client;
