@@ -10,8 +10,10 @@ use std::time::{Duration, SystemTime};
 
 use awc::error::PayloadError;
 use awc::http::header::{HeaderValue, RETRY_AFTER};
-use caly_actors::domain::HttpTool;
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
+use caly_actors::domain::{HttpTool, HttpUndo};
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionSpec, PLANNED, RetryRule, SameAction, ToolSpec, Undo,
+};
 use chrono::Utc;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
@@ -27,6 +29,8 @@ use crate::outbound::Outbound;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Longest answer told to the engine.
 const ANSWER_TOLD_MAX: usize = 8 * 1024;
+/// Under this name a tool that undoes another one is given what that one answered.
+const RESULT: &str = "result";
 
 /// Makes the requests.
 pub struct HttpActions {
@@ -56,7 +60,31 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
+        lasting: tool.undo == HttpUndo::Never,
+        offered: true,
     }
+}
+
+/// What would be done is known to the client alone: the arguments are read back, and of what undoes another tool not what that
+/// one answered.
+#[must_use]
+pub fn plan(tool: &HttpTool, request: &ActionRequest) -> ActionOutput {
+    let undoes = |other: &HttpTool| other.undo == HttpUndo::By(Arc::clone(&tool.name));
+    let mut told = Value::clone(&request.arguments);
+    if let Some(told) = told.as_object_mut().filter(|_| request.facts.agent.http_tools.iter().any(undoes)) {
+        told.remove(RESULT);
+    }
+    ActionOutput { output: told.to_string().into(), change: None, undo: None }
+}
+
+/// The same arguments and the answer, for the tool that undoes this one.
+fn undo(tool: &HttpTool, request: &ActionRequest, output: &str) -> Option<Undo> {
+    let HttpUndo::By(name) = &tool.undo else { return None };
+    let mut arguments = Value::clone(&request.arguments);
+    let map = arguments.as_object_mut()?;
+    map.remove(PLANNED);
+    map.insert(RESULT.to_owned(), serde_json::from_str(output).unwrap_or_default());
+    Some(Undo { tool: Arc::clone(name), arguments })
 }
 
 impl HttpActions {
@@ -77,7 +105,9 @@ impl HttpActions {
             ));
         }
         let secret = self.secret(request).ok_or_else(|| ActionError::Refused("the client is unknown".to_owned()))?;
-        self.send(tool, request, &secret).await
+        let mut output = self.send(tool, request, &secret).await?;
+        output.undo = undo(tool, request, &output.output);
+        Ok(output)
     }
 
     async fn send(&self, tool: &HttpTool, request: &ActionRequest, secret: &str) -> Result<ActionOutput, ActionError> {
@@ -239,7 +269,7 @@ fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
     while let Some((before, after)) = rest.split_once('{') {
         let (name, tail) = after.split_once('}')?;
         filled.push_str(before);
-        let value = plain(&arguments[name]);
+        let value = plain(argument(arguments, name));
         // These two are no names in a path but steps in it, however they are encoded.
         if matches!(value.as_str(), "." | "..") {
             return None;
@@ -252,6 +282,14 @@ fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
     let plain_host = Url::parse(&template.replace(['{', '}'], "")).ok()?;
     // A place in the host would let an argument choose where the secret-signed request goes.
     (url.host() == plain_host.host() && url.username().is_empty() && url.password().is_none()).then_some(url)
+}
+
+/// An argument by its name, or one within it: `result.id`.
+fn argument<'a>(arguments: &'a Value, name: &str) -> &'a Value {
+    match name.split_once('.') {
+        Some((whole, part)) if arguments.get(name).is_none() => &arguments[whole][part],
+        _ => &arguments[name],
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -284,11 +322,14 @@ fn fill_json(template: &Value, arguments: &Value) -> Value {
             if let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'))
                 && !name.contains(['{', '}'])
             {
-                return arguments[name].clone();
+                return argument(arguments, name).clone();
             }
             let mut filled = text.clone();
             for (name, value) in arguments.as_object().into_iter().flatten() {
                 filled = filled.replace(&format!("{{{name}}}"), &plain(value));
+                for (part, value) in value.as_object().into_iter().flatten() {
+                    filled = filled.replace(&format!("{{{name}.{part}}}"), &plain(value));
+                }
             }
             Value::String(filled)
         }
@@ -335,7 +376,7 @@ fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutp
                 let end = output.floor_char_boundary(ANSWER_TOLD_MAX);
                 output = json!({ "cut_short": &output[..end] }).to_string();
             }
-            Ok(ActionOutput { output: output.into(), change: None })
+            Ok(ActionOutput { output: output.into(), change: None, undo: None })
         }
         408 | 425 | 429 | 503 => Err(ActionError::Unavailable("it is busy".to_owned())),
         // The endpoint was reached and failed part-way: for a write nobody knows how far it got.
@@ -415,6 +456,7 @@ mod tests {
             deadline: Duration::from_secs(1),
             writes,
             confirm: false,
+            undo: HttpUndo::Unsaid,
             repeatable: true,
             tell_caller: None,
         }

@@ -18,7 +18,9 @@ fn catalogue() -> Vec<Arc<ActionSpec>> {
             retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
             same,
             writes: true,
-            confirm: false
+            confirm: false,
+lasting: false,
+offered: true,
         })
     };
     vec![spec("cancel", SameAction::PerArguments), spec("bye", SameAction::PerCall)]
@@ -29,7 +31,7 @@ fn ask(ledger: &mut Ledger, call: CallId, tool_call: &str, name: &str, arguments
 }
 
 fn done(text: &str) -> Result<ActionOutput, ActionError> {
-    Ok(ActionOutput { output: text.into(), change: None })
+    Ok(ActionOutput { output: text.into(), change: None, undo: None })
 }
 
 #[test]
@@ -152,6 +154,8 @@ fn what_was_done_undone_and_is_wanted_again_is_done_again() {
             same: SameAction::PerChange,
             writes: true,
             confirm: false,
+            lasting: false,
+            offered: true,
         })
     };
     let catalogue = [spec("book"), spec("undo")];
@@ -226,6 +230,8 @@ fn fits(schema: &Value, arguments: &str) -> bool {
         same: SameAction::PerCall,
         writes: false,
         confirm: false,
+        lasting: false,
+        offered: true,
     };
     parse_arguments(&spec, arguments).is_ok()
 }

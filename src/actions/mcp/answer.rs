@@ -34,7 +34,7 @@ pub(super) fn told(tool: &McpTool, result: &Value) -> Result<ActionOutput, Actio
     if output.len() > ANSWER_TOLD_MAX {
         output = json!({ "cut_short": &output[..output.floor_char_boundary(ANSWER_TOLD_MAX)] }).to_string();
     }
-    Ok(ActionOutput { output: output.into(), change: None })
+    Ok(ActionOutput { output: output.into(), change: None, undo: None })
 }
 
 fn items<'a>(result: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {

@@ -130,7 +130,7 @@ impl Mcp {
     ) -> Result<ActionOutput, ActionError> {
         if request.step == Step::Plan {
             // What a client's own service would do is known to the client alone.
-            return Ok(ActionOutput { output: request.arguments.to_string().into(), change: None });
+            return Ok(ActionOutput { output: request.arguments.to_string().into(), change: None, undo: None });
         }
         if !may_send(tool, request.attempt) {
             return Err(ActionError::Unknown(
@@ -361,6 +361,8 @@ fn spec(tool: &McpTool, listed: listed::Listed) -> ActionSpec {
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
+        lasting: false,
+        offered: true,
     }
 }
 

@@ -268,6 +268,7 @@ async fn nothing_is_looked_up_that_will_not_be_asked_for() {
         repeatable: false,
         confirm: false,
         tell_caller: None,
+        undo: caly_actors::domain::HttpUndo::Unsaid,
     };
     for (name, agent, looks) in [
         ("as it is", agent(), true),
