@@ -15,15 +15,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{
-    Agent, AgentId, BargeIn, CallLimits, HttpTool, Language, MenuChoice, PhoneNumber, TurnDetection,
+    Agent, AgentId, BargeIn, CallLimits, HttpTool, HttpUndo, Language, MenuChoice, PhoneNumber, TurnDetection,
 };
+use caly_actors::ports::UNDO;
 use chrono::Offset as _;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// Names of the actions every client has.
-pub const BUILT_IN_TOOLS: [&str; 19] = [
+pub const BUILT_IN_TOOLS: [&str; 20] = [
     "end_call",
     "transfer_to_human",
     "request_callback",
@@ -43,6 +44,7 @@ pub const BUILT_IN_TOOLS: [&str; 19] = [
     "start_return",
     "find_products",
     "draft_order",
+    UNDO,
 ];
 
 /// Where clients are that do not say so.
@@ -170,6 +172,22 @@ struct Endpoint {
     repeatable: bool,
     #[serde(default)]
     tell_caller: Option<bool>,
+    #[serde(default)]
+    undo: Option<EndpointUndo>,
+}
+
+/// `false`, or which other endpoint undoes it.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum EndpointUndo {
+    Known(bool),
+    By(UndoneBy),
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct UndoneBy {
+    tool: String,
 }
 
 /// Seconds; what is absent follows the configuration.
@@ -279,6 +297,7 @@ pub fn read(
         return Err(wrong("tools", &format!("there is no tool {unknown}; there are {}", BUILT_IN_TOOLS.join(", "))));
     }
     let http_tools: Vec<HttpTool> = settings.http_tools.into_iter().map(http_tool).collect::<Result<_, _>>()?;
+    check_undo(&http_tools)?;
     let mcp_servers = mcp::read(settings.mcp_servers, &http_tools)?;
     Ok(Agent {
         id,
@@ -386,7 +405,7 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
     let name_fits = (1..=64).contains(&endpoint.name.len())
         && endpoint.name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
     // A client's own tool may bear the name of one for calendars, customers or shops: then it is the one that is offered.
-    if !name_fits || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
+    if !name_fits || endpoint.name == UNDO || BUILT_IN_TOOLS[..3].contains(&endpoint.name.as_str()) {
         return Err(named("name: 1 to 64 of a-z, 0-9 and '_', and none of the built-in tools"));
     }
     if !endpoint.schema.is_object() {
@@ -402,6 +421,12 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         return Err(named("deadline_ms: expected 100 to 30000"));
     }
     let writes = endpoint.writes.unwrap_or(endpoint.method != "GET");
+    let undo = match endpoint.undo {
+        None => HttpUndo::Unsaid,
+        Some(EndpointUndo::Known(false)) => HttpUndo::Never,
+        Some(EndpointUndo::Known(true)) => return Err(named("undo: expected {\"tool\": …} or false")),
+        Some(EndpointUndo::By(by)) => HttpUndo::By(by.tool.into()),
+    };
     Ok(HttpTool {
         name: endpoint.name.into(),
         description: endpoint.description.into(),
@@ -416,7 +441,23 @@ fn http_tool(endpoint: Endpoint) -> Result<HttpTool, SettingsError> {
         repeatable: endpoint.repeatable,
         confirm: endpoint.confirm.unwrap_or(writes),
         tell_caller: endpoint.tell_caller,
+        undo,
     })
+}
+
+/// What undoes a tool is another of the client's own that changes something.
+fn check_undo(tools: &[HttpTool]) -> Result<(), SettingsError> {
+    for tool in tools {
+        let HttpUndo::By(name) = &tool.undo else { continue };
+        let fits = tools.iter().any(|other| other.name == *name && other.name != tool.name && other.writes);
+        if !fits || !tool.writes {
+            let reason = format!(
+                "undo: expected the name of another of http_tools that writes, not {name}, for a tool that writes"
+            );
+            return Err(wrong(&format!("http_tools.{}", tool.name), &reason));
+        }
+    }
+    Ok(())
 }
 
 fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsError> {

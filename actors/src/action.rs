@@ -135,6 +135,7 @@ fn measure(spec: &ActionSpec, took: Duration, result: &Result<ActionOutput, Acti
         Ok(_) => "done",
         Err(ActionError::Refused(_)) => "refused",
         Err(ActionError::Unavailable(_)) => "unavailable",
+        Err(ActionError::Away(_)) => "away",
         Err(ActionError::Unknown(_)) => "unknown",
     };
     let name = spec.tool.name.to_string();

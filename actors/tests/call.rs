@@ -124,6 +124,23 @@ async fn an_action_that_is_down_is_tried_again_and_then_told_as_failed() {
 }
 
 #[actix::test]
+async fn an_action_that_cannot_be_asked_at_the_moment_is_told_at_once() {
+    let actions = TestActions {
+        entries: vec![("book", true, SECOND * 5, |_| {
+            Box::pin(async { Err(ActionError::Away("offer to ring back".into())) })
+        })],
+        ..TestActions::default()
+    };
+    let world = World::with(agent(), actions, vec![]).await;
+    let (session, _line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.tool("r1", "t1", "book", "{}", Some(wish));
+    let EngineCommand::ToolOutput { output, .. } = session.command().await else { panic!("no output") };
+    assert!(output.contains("offer to ring back") && output.contains("\"done\":false"), "{output}");
+    assert_eq!(world.actions.runs.lock().expect("not poisoned").values().sum::<u32>(), 1);
+}
+
+#[actix::test]
 async fn a_write_without_an_answer_is_unknown_and_not_repeated() {
     let actions = TestActions {
         entries: vec![("book", true, SECOND, |_| Box::pin(std::future::pending()))],

@@ -90,14 +90,14 @@ fn actions() -> TestActions {
                 // Long enough for the caller to ask for something else meanwhile.
                 _ => Box::pin(async {
                     tokio::time::sleep(SECOND * 3).await;
-                    Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None })
+                    Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None, undo: None })
                 }),
             }),
             entry("confirmed", true, |_| done(r#"{"cancelled":true}"#, None)),
             entry("slow", false, |_| {
                 Box::pin(async {
                     tokio::time::sleep(SECOND * 7).await;
-                    Ok(ActionOutput { output: r#"{"late":true}"#.into(), change: None })
+                    Ok(ActionOutput { output: r#"{"late":true}"#.into(), change: None, undo: None })
                 })
             }),
         ],

@@ -31,6 +31,8 @@ async fn a_call_taken_up_again_goes_on_where_it_stood_and_does_nothing_twice() {
         arguments: "{}".into(),
         state,
         output: output.map(Into::into),
+        undo: None,
+        undoes: None,
         attempts: 1,
         started: SECOND * 40,
         changed: SECOND * 41,

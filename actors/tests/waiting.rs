@@ -41,7 +41,7 @@ fn slow() -> TestActions {
         entries: vec![("look", false, SECOND * 30, |_| {
             Box::pin(async {
                 tokio::time::sleep(SECOND * 12).await;
-                Ok(ActionOutput { output: r#"{"state":"shipped"}"#.into(), change: None })
+                Ok(ActionOutput { output: r#"{"state":"shipped"}"#.into(), change: None, undo: None })
             })
         })],
         ..TestActions::default()

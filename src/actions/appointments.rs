@@ -1,11 +1,16 @@
 //! Booking, moving and calling off in the client's own calendar. Who may change an appointment is decided here, by the
 //! number the caller rings from, whatever the engine was persuaded to ask for.
 
+#[path = "appointments_undo.rs"]
+mod undo;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{Agent, Busy, Calendar, ClientId, Service, Slot};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, PLANNED, SameAction, Step, ToolSpec};
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionSpec, PLANNED, SameAction, Step, ToolSpec, Undo,
+};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -67,7 +72,7 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = !matches!(name, "find_times" | "my_appointments");
     let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
-    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm: writes })
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm: writes, lasting: false, offered: true })
 }
 
 /// One request, with what it needs to know.
@@ -86,13 +91,14 @@ pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Optio
     let zone = FixedOffset::east_opt(agent.utc_offset)?;
     let now = Utc::now().with_timezone(&zone).naive_local();
     let asked = Asked { calendar, request, zone, now, diary: &*diary };
+    let plain = |output: Result<Value, ActionError>| output.map(|output| (output, None));
     let output = match (&*request.name, request.step) {
-        ("find_times", _) => asked.find().await,
-        ("my_appointments", _) => asked.mine().await,
-        ("book_appointment", Step::Plan) => asked.plan_booking().await,
-        ("move_appointment", Step::Plan) => asked.plan_shift().await,
+        ("find_times", _) => plain(asked.find().await),
+        ("my_appointments", _) => plain(asked.mine().await),
+        ("book_appointment", Step::Plan) => plain(asked.plan_booking().await),
+        ("move_appointment", Step::Plan) => plain(asked.plan_shift().await),
         ("cancel_appointment", Step::Plan) => {
-            asked.one().await.map(|one| json!({ "cancel_appointment": asked.shown(&one) }))
+            plain(asked.one().await.map(|one| json!({ "cancel_appointment": asked.shown(&one) })))
         }
         ("book_appointment" | "move_appointment" | "cancel_appointment", Step::Do) if request.attempt > 1 => {
             asked.again().await
@@ -102,8 +108,11 @@ pub(super) async fn run(diary: Arc<dyn Diary>, request: &ActionRequest) -> Optio
         ("cancel_appointment", Step::Do) => asked.cancel().await,
         _ => return None,
     };
-    Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }))
+    Some(output.map(|(output, undo)| ActionOutput { output: output.to_string().into(), change: None, undo }))
 }
+
+/// What was done, and what undoes it.
+type Done = Result<(Value, Option<Undo>), ActionError>;
 
 fn refused(text: impl Into<String>) -> ActionError {
     ActionError::Refused(text.into())
@@ -120,11 +129,16 @@ impl Asked<'_> {
 
     /// Asked again after its answer was lost, perhaps when its call is long over: what it did is told, and nothing is done
     /// now, since "their appointment" may be another by now.
-    async fn again(&self) -> Result<Value, ActionError> {
-        match self.diary.done_by(self.client(), &self.request.idempotency_key).await.map_err(Fault::undone)? {
-            Some(one) => Ok(json!({ "done": true, "appointment": self.shown(&one) })),
-            None => Err(refused("it was not done")),
-        }
+    async fn again(&self) -> Done {
+        let one = self.diary.done_by(self.client(), &self.request.idempotency_key).await.map_err(Fault::undone)?;
+        let one = one.ok_or_else(|| refused("it was not done"))?;
+        let undo = match &*self.request.name {
+            "book_appointment" => self.undo_booking(&one),
+            "cancel_appointment" => self.undo_cancel(&one),
+            // From when it was moved nobody knows any more.
+            _ => None,
+        };
+        Ok((json!({ "done": true, "appointment": self.shown(&one) }), undo))
     }
 
     fn client(&self) -> ClientId {
@@ -328,10 +342,11 @@ impl Asked<'_> {
         let own = self.own(&caller).await?;
         let name = self.name();
         // Booked already, it is the same wish once more: whoever else is free would make another one of it.
-        let same = |one: &&Appointment| {
+        let same = |one: &Appointment, people: &[String]| {
             one.service == *service.name && one.from == self.utc(at) && one.name == name && people.contains(&one.person)
         };
-        let person: Arc<str> = match own.iter().find(same) {
+        let people = if self.is_undoing() { self.people_agreed(people) } else { people };
+        let person: Arc<str> = match own.iter().find(|one| same(one, &people)) {
             Some(one) => one.person.as_str().into(),
             None => Arc::clone(&self.free_at(service, &people, at, None).await?[0]),
         };
@@ -352,12 +367,13 @@ impl Asked<'_> {
         let appointment = self.one().await?;
         let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
         let people = self.people_like(&appointment)?;
+        let people = if self.is_undoing() { self.people_agreed(people) } else { people };
         let free = self.free_at(service, &people, to, Some(&appointment)).await?;
         let change = json!({ "from": self.shown(&appointment), "to": told(to, &free[..1]) });
         Ok(json!({ "move_appointment": change, PLANNED: { "person": &*free[0] } }))
     }
 
-    async fn book(&self) -> Result<Value, ActionError> {
+    async fn book(&self) -> Done {
         let caller = self.booker()?;
         let (service, all) = (self.service()?, self.people()?);
         let people = self.people_agreed(all.clone());
@@ -375,7 +391,9 @@ impl Asked<'_> {
             key: self.request.idempotency_key.to_string(),
         };
         match self.diary.book(wish).await.map_err(Fault::undone)? {
-            Booked::Made(booked) => Ok(json!({ "booked": true, "appointment": self.shown(&booked) })),
+            Booked::Made(booked) => {
+                Ok((json!({ "booked": true, "appointment": self.shown(&booked) }), self.undo_booking(&booked)))
+            }
             Booked::Taken => Err(self.taken(service, (&people, &all), at, None).await),
             Booked::TooMany => Err(self.too_many()),
         }
@@ -389,6 +407,9 @@ impl Asked<'_> {
     /// The caller's one appointment, or the one at the time told.
     async fn one(&self) -> Result<Appointment, ActionError> {
         let own = self.own(&self.caller()?).await?;
+        if let Some(named) = self.named(&own) {
+            return named;
+        }
         let at = self.time("at")?;
         let fits = |one: &&Appointment| {
             let begins = self.local(one.from);
@@ -412,7 +433,7 @@ impl Asked<'_> {
         Ok(people)
     }
 
-    async fn shift(&self) -> Result<Value, ActionError> {
+    async fn shift(&self) -> Done {
         let to = self.hour("to")?;
         let appointment = self.one().await?;
         let service = self.calendar.service(Some(&appointment.service)).ok_or_else(gone)?;
@@ -421,15 +442,18 @@ impl Asked<'_> {
         let span = self.span(service, &people, to).await?;
         let key = &*self.request.idempotency_key;
         match self.diary.change(appointment.id, key, people.clone(), span).await.map_err(Fault::undone)? {
-            Some(moved) => Ok(json!({ "moved": true, "appointment": self.shown(&moved) })),
+            Some(moved) => {
+                let undo = self.undo_shift(&appointment, &moved);
+                Ok((json!({ "moved": true, "appointment": self.shown(&moved) }), undo))
+            }
             None => Err(self.taken(service, (&people, &all), to, Some(&appointment)).await),
         }
     }
 
-    async fn cancel(&self) -> Result<Value, ActionError> {
+    async fn cancel(&self) -> Done {
         let appointment = self.one().await?;
         self.diary.cancel(appointment.id, &self.request.idempotency_key).await.map_err(Fault::undone)?;
-        Ok(json!({ "cancelled": true, "appointment": self.shown(&appointment) }))
+        Ok((json!({ "cancelled": true, "appointment": self.shown(&appointment) }), self.undo_cancel(&appointment)))
     }
 
     fn shown(&self, one: &Appointment) -> Value {

@@ -1,6 +1,9 @@
 //! Tools over a diary in memory: what is asked, answered and refused.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[path = "appointments_undo_tests.rs"]
+mod undoing;
+
 use std::sync::Mutex;
 use std::time::SystemTime;
 
@@ -174,7 +177,6 @@ impl Desk {
         self.attempt(0, caller, name, arguments).await
     }
 
-    /// Attempt 0 is the plan.
     async fn attempt(
         &self,
         attempt: u32,
@@ -182,6 +184,18 @@ impl Desk {
         name: &str,
         arguments: Value,
     ) -> Result<Value, ActionError> {
+        let output = self.whole(attempt, caller, name, arguments).await?.output;
+        Ok(serde_json::from_str(&output).unwrap())
+    }
+
+    /// Attempt 0 is the plan.
+    async fn whole(
+        &self,
+        attempt: u32,
+        caller: Option<&str>,
+        name: &str,
+        arguments: Value,
+    ) -> Result<ActionOutput, ActionError> {
         let number = caller.map_or(Party::Withheld, |number| Party::Number(PhoneNumber::parse(number).unwrap()));
         let facts = CallFacts {
             call: CallId::new(),
@@ -204,8 +218,7 @@ impl Desk {
             attempt,
         };
         let diary: Arc<dyn Diary> = Arc::<Memory>::clone(&self.diary);
-        let output = run(diary, &request).await.unwrap()?;
-        Ok(serde_json::from_str(&output.output).unwrap())
+        run(diary, &request).await.unwrap()
     }
 
     async fn refusal(&self, caller: Option<&str>, name: &str, arguments: Value) -> String {

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use caly_actors::domain::{ClientId, PhoneNumber};
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest};
+use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, Step, Undo};
 use caly_actors::understand::{Surroundings, understand};
 use chrono::{NaiveDateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+
+use super::undoing::WITHDRAW;
 
 /// Longest wait for the list of those who are not rung.
 const LOOK_UP: Duration = Duration::from_secs(2);
@@ -48,7 +50,17 @@ pub(super) async fn run(list: &dyn DoNotCall, request: &ActionRequest) -> Result
     if number.is_none() && other(request).is_none() {
         output["missing"] = json!("the caller's number is withheld: ask for it");
     }
-    Ok(ActionOutput { output: output.to_string().into(), change: None })
+    let undo = Undo { tool: WITHDRAW.into(), arguments: json!({ "when": request.arguments["when"] }) };
+    Ok(ActionOutput { output: output.to_string().into(), change: None, undo: Some(undo) })
+}
+
+/// The wish is the other action's row, which names the one that takes it back: there is nothing else to be done.
+pub(super) fn withdraw(request: &ActionRequest) -> ActionOutput {
+    let output = match request.step {
+        Step::Plan => json!({ WITHDRAW: { "when": request.arguments["when"] } }),
+        Step::Do => json!({ "withdrawn": true }),
+    };
+    ActionOutput { output: output.to_string().into(), change: None, undo: None }
 }
 
 /// Another number than the one that rings, as it was told.
@@ -87,7 +99,6 @@ mod tests {
 
     use super::*;
     use caly_actors::domain::{AgentId, CallFacts, CallId, CallLimits, Carrier, CarrierCallId, Direction, Party};
-    use caly_actors::ports::Step;
     use chrono::NaiveDate;
 
     /// A list with one number on it, or none that can be looked at.

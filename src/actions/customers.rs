@@ -1,13 +1,16 @@
 //! What a caller told and wants remembered, looked up and forgotten: for agents whose clients remember their callers. Only
 //! about the number that rings, whatever the engine was persuaded to ask for, and never a secret.
 
+#[path = "customers_undo.rs"]
+mod undo;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{Agent, CallFacts, CallId, ClientId, KnownCaller, PhoneNumber};
 use caly_actors::ports::{
-    ActionError, ActionOutput, ActionRequest, ActionSpec, CallChange, SameAction, Step, ToolSpec,
+    ActionError, ActionOutput, ActionRequest, ActionSpec, CallChange, SameAction, Step, ToolSpec, Undo,
 };
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value, json};
@@ -50,7 +53,7 @@ impl Whose {
 pub struct Told {
     /// In which call.
     pub call: CallId,
-    /// What the caller is called.
+    /// What the caller is called; an empty one takes it away.
     pub name: Option<String>,
     /// By name; `None` takes one away.
     pub facts: BTreeMap<String, Option<String>>,
@@ -107,7 +110,7 @@ pub(super) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let (writes, confirm) = (name != "what_is_known", name == "forget_caller");
     let (deadline, same) = (Duration::from_secs(8), SameAction::PerChange);
-    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm })
+    Some(ActionSpec { tool, deadline, retry: ONCE, same, writes, confirm, lasting: confirm, offered: true })
 }
 
 /// Carries one out. `None`: it is no tool of this file, or the agent remembers nobody.
@@ -116,11 +119,14 @@ pub(super) async fn run(book: Arc<dyn Book>, request: &ActionRequest) -> Option<
     TOOLS.contains(&&*request.name).then_some(())?;
     let output = match Whose::of(&request.facts) {
         None => Err(refused("the caller's number is withheld, so nothing is remembered of them")),
-        Some(whose) => answer(&*book, &whose, request).await,
+        Some(whose) if &*request.name == "remember_about_caller" && request.attempt <= 1 => {
+            remember(&*book, &whose, request).await
+        }
+        Some(whose) => answer(&*book, &whose, request).await.map(|output| (output, None)),
     };
     let forgets = &*request.name == "forget_caller" && request.step == Step::Do && request.attempt <= 1;
     let change = forgets.then_some(CallChange::CallerForgotten);
-    Some(output.map(|output| ActionOutput { output: output.to_string().into(), change }))
+    Some(output.map(|(output, undo)| ActionOutput { output: output.to_string().into(), change, undo }))
 }
 
 async fn answer(book: &dyn Book, whose: &Whose, request: &ActionRequest) -> Result<Value, ActionError> {
@@ -141,20 +147,39 @@ async fn answer(book: &dyn Book, whose: &Whose, request: &ActionRequest) -> Resu
             true => Ok(json!({ "done": true })),
             false => Err(refused("it was not done")),
         },
-        "forget_caller" => {
+        _ => {
             book.forget(whose, key).await.map_err(unheard)?;
             Ok(json!({ "forgotten": true }))
         }
-        _ => {
-            let told = told(call, &request.arguments).map_err(refused)?;
-            let (name, facts) = (told.name.clone(), told.facts.clone());
-            book.remember(whose, told, key).await.map_err(unheard)?;
-            let (kept, gone): (Vec<_>, Vec<_>) = facts.into_iter().partition(|(_, value)| value.is_some());
-            let names = |facts: Vec<(String, Option<String>)>| facts.into_iter().map(|(name, _)| name).collect();
-            let (kept, gone): (Vec<String>, Vec<String>) = (names(kept), names(gone));
-            Ok(json!({ "remembered": true, "name": name, "facts": kept, "taken_away": gone }))
-        }
     }
+}
+
+/// Writes down what was told, and lays down what it was before.
+async fn remember(
+    book: &dyn Book,
+    whose: &Whose,
+    request: &ActionRequest,
+) -> Result<(Value, Option<Undo>), ActionError> {
+    let (call, key) = (request.facts.call, &*request.idempotency_key);
+    let mut told = told(call, &request.arguments)
+        .or_else(|why| undo::nothing_but_name(request, call).ok_or(why))
+        .map_err(refused)?;
+    // What it was before can be missing: then nothing undoes it.
+    let known = book.known(whose, call, request.facts.agent.utc_offset).await;
+    undo::still_as_left(request, known.as_ref().ok().map(Option::as_ref)).map_err(refused)?;
+    if undo::takes_name_away(request) {
+        told.name = Some(String::new());
+    }
+    if request.step == Step::Plan {
+        return Ok((json!({ "remember_about_caller": { "name": told.name, "facts": told.facts } }), None));
+    }
+    let undo = known.ok().map(|known| undo::undo(&told, &known.unwrap_or_default()));
+    let (name, facts) = (told.name.clone(), told.facts.clone());
+    book.remember(whose, told, key).await.map_err(unheard)?;
+    let (kept, gone): (Vec<_>, Vec<_>) = facts.into_iter().partition(|(_, value)| value.is_some());
+    let names = |facts: Vec<(String, Option<String>)>| facts.into_iter().map(|(name, _)| name).collect();
+    let (kept, gone): (Vec<String>, Vec<String>) = (names(kept), names(gone));
+    Ok((json!({ "remembered": true, "name": name, "facts": kept, "taken_away": gone }), undo))
 }
 
 const AWAY: &str = "what is known of callers cannot be reached right now";

@@ -44,7 +44,7 @@ impl Book for Memory {
             let mut all = self.0.lock().unwrap();
             let known = all.entry(whose.number.as_e164().to_owned()).or_default();
             if let Some(name) = told.name {
-                known.name = Some(name.into());
+                known.name = Some(name.into()).filter(|name: &Arc<str>| !name.is_empty());
             }
             for (name, value) in told.facts {
                 known.facts.retain(|(other, _)| **other != *name);
@@ -70,11 +70,13 @@ fn agent(remembers: bool) -> Agent {
 struct Desk {
     book: Arc<Memory>,
     agent: Arc<Agent>,
+    /// What undoes the last thing that was done.
+    undo: Mutex<Option<Undo>>,
 }
 
 impl Desk {
     fn new() -> Self {
-        Self { book: Arc::default(), agent: Arc::new(agent(true)) }
+        Self { book: Arc::default(), agent: Arc::new(agent(true)), undo: Mutex::default() }
     }
 
     async fn attempt(&self, attempt: u32, caller: Party, name: &str, arguments: Value) -> Result<Value, ActionError> {
@@ -111,6 +113,7 @@ impl Desk {
         };
         let book: Arc<dyn Book> = Arc::<Memory>::clone(&self.book);
         let output = run(book, &request).await.unwrap()?;
+        *self.undo.lock().unwrap() = output.undo.clone();
         assert_eq!(output.change.is_some(), name == "forget_caller" && step == Step::Do && attempt == 1);
         Ok(serde_json::from_str(&output.output).unwrap())
     }
@@ -226,4 +229,32 @@ fn tools_are_offered_only_where_callers_are_remembered() {
     let writes: Vec<(bool, bool)> = specs.iter().map(|spec| (spec.writes, spec.confirm)).collect();
     assert_eq!(writes, [(true, false), (false, false), (true, true)], "who is to be forgotten must have said yes");
     assert!(TOOLS.iter().all(|name| crate::agents::BUILT_IN_TOOLS.contains(name)));
+}
+
+#[actix_rt::test]
+async fn what_was_remembered_is_as_it_was_again_unless_somebody_changed_it_since() {
+    let desk = Desk::new();
+    let told = json!({ "name": "Meera", "facts": { "stylist": "Ravi", "tea": "no sugar" } });
+    desk.ask(MEERA, "remember_about_caller", told).await.unwrap();
+    let first = desk.undo.lock().unwrap().clone().unwrap();
+    let before = desk.book.of(MEERA);
+    let corrected = json!({ "name": "Mira", "facts": { "stylist": "Asha", "tea": "", "city": "Pune" } });
+    desk.ask(MEERA, "remember_about_caller", corrected).await.unwrap();
+    let second = desk.undo.lock().unwrap().clone().unwrap();
+    assert_eq!(&*second.tool, "remember_about_caller");
+    // The one before is undone only after this one.
+    assert!(desk.refusal("remember_about_caller", first.arguments.clone()).await.contains("changed since"));
+    let meera = || Party::Number(PhoneNumber::parse(MEERA).unwrap());
+    let plan = desk.step(Step::Plan, 1, meera(), "remember_about_caller", second.arguments.clone()).await.unwrap();
+    assert_eq!(plan["remember_about_caller"]["facts"], json!({ "city": null, "stylist": "Ravi", "tea": "no sugar" }));
+    assert_eq!(desk.book.of(MEERA).name.as_deref(), Some("Mira"), "a plan changes nothing");
+    desk.ask(MEERA, "remember_about_caller", second.arguments).await.unwrap();
+    let known = desk.book.of(MEERA);
+    let sorted = |mut known: KnownCaller| {
+        known.facts.sort();
+        known
+    };
+    assert_eq!(sorted(known), sorted(before));
+    desk.ask(MEERA, "remember_about_caller", first.arguments).await.unwrap();
+    assert_eq!(desk.book.of(MEERA), KnownCaller::default());
 }

@@ -1,19 +1,27 @@
 //! A client's own HTTPS action: a signed request made from a template, its JSON answer told to the engine.
 //!
 //! The URL is distrusted: https only, the address is checked after resolution and pinned, no redirects, bounded in
-//! size and time. Each request says who asks, as far as the tool is told, and is signed (see [`super::signing`]).
+//! size and time. Each request says who asks, as far as the tool is told, and is signed (see [`super::signing`]). A host that
+//! does not answer is left alone for a while, for the one client (see [`super::breaker`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use awc::http::header::HeaderValue;
-use caly_actors::domain::HttpTool;
-use caly_actors::ports::{ActionError, ActionOutput, ActionRequest, ActionSpec, RetryRule, SameAction, ToolSpec};
+use awc::error::PayloadError;
+use awc::http::header::{HeaderValue, RETRY_AFTER};
+use caly_actors::domain::{HttpTool, HttpUndo};
+use caly_actors::ports::{
+    ActionError, ActionOutput, ActionRequest, ActionSpec, PLANNED, RetryRule, SameAction, ToolSpec, Undo,
+};
+use chrono::Utc;
 use serde_json::{Value, json};
+use tokio::time::{Instant, timeout_at};
 use url::{Host, Url};
 
+use super::breaker::{Breakers, Sign, sign};
 use super::signing::{Signed, caller};
+use super::{MARGIN, RESTS};
 use crate::directory::Directory;
 use crate::outbound::Outbound;
 
@@ -21,6 +29,8 @@ use crate::outbound::Outbound;
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Longest answer told to the engine.
 const ANSWER_TOLD_MAX: usize = 8 * 1024;
+/// Under this name a tool that undoes another one is given what that one answered.
+const RESULT: &str = "result";
 
 /// Makes the requests.
 pub struct HttpActions {
@@ -28,7 +38,12 @@ pub struct HttpActions {
     directory: Directory,
     /// `host:port` pairs that may be plain http or on a private network, as the operator allows.
     trusted: Vec<String>,
+    /// By `host:port`, for each client on its own.
+    breakers: Breakers<String>,
 }
+
+/// What came of one request, and what it tells of the host.
+type Heard = (Result<ActionOutput, ActionError>, Sign);
 
 /// The catalogue entry of a client's tool.
 #[must_use]
@@ -39,26 +54,50 @@ pub fn spec(tool: &HttpTool) -> ActionSpec {
             description: Arc::clone(&tool.description),
             schema: Arc::clone(&tool.schema),
         },
-        deadline: tool.deadline,
+        deadline: tool.deadline + MARGIN,
         // Only what surely did not happen is tried again; the key makes a repeat harmless for an endpoint that heeds it.
         retry: RetryRule { attempts: if tool.repeatable { 3 } else { 1 }, backoff: Duration::from_millis(200) },
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
+        lasting: tool.undo == HttpUndo::Never,
+        offered: true,
     }
+}
+
+/// What would be done is known to the client alone: the arguments are read back, and of what undoes another tool not what that
+/// one answered.
+#[must_use]
+pub fn plan(tool: &HttpTool, request: &ActionRequest) -> ActionOutput {
+    let undoes = |other: &HttpTool| other.undo == HttpUndo::By(Arc::clone(&tool.name));
+    let mut told = Value::clone(&request.arguments);
+    if let Some(told) = told.as_object_mut().filter(|_| request.facts.agent.http_tools.iter().any(undoes)) {
+        told.remove(RESULT);
+    }
+    ActionOutput { output: told.to_string().into(), change: None, undo: None }
+}
+
+/// The same arguments and the answer, for the tool that undoes this one.
+fn undo(tool: &HttpTool, request: &ActionRequest, output: &str) -> Option<Undo> {
+    let HttpUndo::By(name) = &tool.undo else { return None };
+    let mut arguments = Value::clone(&request.arguments);
+    let map = arguments.as_object_mut()?;
+    map.remove(PLANNED);
+    map.insert(RESULT.to_owned(), serde_json::from_str(output).unwrap_or_default());
+    Some(Undo { tool: Arc::clone(name), arguments })
 }
 
 impl HttpActions {
     /// `trusted` lists `host:port` pairs exempt from the https and public-address rules.
     #[must_use]
     pub fn new(outbound: Outbound, directory: Directory, trusted: Vec<String>) -> Self {
-        Self { outbound, directory, trusted }
+        Self { outbound, directory, trusted, breakers: Breakers::new("http") }
     }
 
     /// One attempt.
     ///
     /// # Errors
-    /// By what is known to have happened: nothing (`Refused`, `Unavailable`) or perhaps something (`Unknown`).
+    /// By what is known to have happened: nothing (`Refused`, `Unavailable`, `Away`) or perhaps something (`Unknown`).
     pub async fn run(&self, tool: &HttpTool, request: &ActionRequest) -> Result<ActionOutput, ActionError> {
         if !may_send(tool, request.attempt) {
             return Err(ActionError::Unknown(
@@ -66,22 +105,46 @@ impl HttpActions {
             ));
         }
         let secret = self.secret(request).ok_or_else(|| ActionError::Refused("the client is unknown".to_owned()))?;
-        self.send(tool, request, &secret).await
+        let mut output = self.send(tool, request, &secret).await?;
+        output.undo = undo(tool, request, &output.output);
+        Ok(output)
     }
 
     async fn send(&self, tool: &HttpTool, request: &ActionRequest, secret: &str) -> Result<ActionOutput, ActionError> {
         let url = fill_url(&tool.url, &request.arguments)
             .ok_or_else(|| ActionError::Refused("its address is misconfigured".to_owned()))?;
-        let address = self.checked_address(&url).await?;
+        let until = Instant::now() + tool.deadline;
+        let permit = self.breakers.admit(request.facts.client, host(&url), until.into_std());
+        let permit = permit.ok_or_else(|| ActionError::Away(RESTS.to_owned()))?;
+        let (outcome, sign) = self.exchange(tool, request, (&url, secret), until).await;
+        permit.settle(sign);
+        outcome
+    }
+
+    async fn exchange(
+        &self,
+        tool: &HttpTool,
+        request: &ActionRequest,
+        (url, secret): (&Url, &str),
+        until: Instant,
+    ) -> Heard {
+        let address = match timeout_at(until, self.checked_address(url)).await {
+            Ok(Ok(address)) => address,
+            Ok(Err(refused @ ActionError::Refused(_))) => return (Err(refused), Sign::None),
+            Ok(Err(error)) => return (Err(error), Sign::Failed),
+            Err(_) => {
+                return (Err(ActionError::Unavailable("its host was not found in time".to_owned())), Sign::Failed);
+            }
+        };
         let (get, body) = (&*tool.method == "GET", body(tool, request));
         let (call, key) = (request.facts.call.to_string(), request.idempotency_key.to_string());
         let asks = if tool.tells_caller() { caller(&request.facts.caller) } else { "" };
-        let signed = Signed { url: &url, get, caller: asks, call: &call, key: &key, body: &body };
+        let signed = Signed { url, get, caller: asks, call: &call, key: &key, body: &body };
         let signature = signed.signature(secret, SystemTime::now());
         let (client, text) = (self.outbound.client(), url.as_str());
         let mut prepared = if get { client.get(text) } else { client.post(text) }
             .address(address)
-            .timeout(tool.deadline)
+            .timeout(until.saturating_duration_since(Instant::now()))
             .insert_header(("Idempotency-Key", key))
             .insert_header(("X-Caly-Call", call))
             .insert_header(("X-Caly-Signature", signature));
@@ -93,10 +156,18 @@ impl HttpActions {
         } else {
             prepared.insert_header(("Content-Type", "application/json")).send_body(body)
         };
-        let mut answer = sent.await.map_err(|error| failed(tool, &error))?;
+        let mut answer = match sent.await {
+            Ok(answer) => answer,
+            Err(error) => return (Err(failed(tool, &error)), told(&error)),
+        };
         let status = answer.status().as_u16();
-        let bytes = answer.body().limit(ANSWER_BYTES_MAX).await;
-        judge(tool, status, bytes.ok().as_deref())
+        let wait = answer.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+        let sign = sign(status, wait, Utc::now());
+        match timeout_at(until, answer.body().limit(ANSWER_BYTES_MAX)).await {
+            Ok(Ok(bytes)) => (judge(tool, status, Some(&bytes)), sign),
+            Ok(Err(PayloadError::Overflow)) => (judge(tool, status, None), sign),
+            Ok(Err(_)) | Err(_) => (judge(tool, status, None), Sign::Failed),
+        }
     }
 
     fn secret(&self, request: &ActionRequest) -> Option<String> {
@@ -105,9 +176,14 @@ impl HttpActions {
     }
 
     async fn checked_address(&self, url: &Url) -> Result<SocketAddr, ActionError> {
-        let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
-        checked_address(url, own.is_some_and(|own| self.trusted.contains(&own))).await
+        checked_address(url, self.trusted.contains(&host(url))).await
     }
+}
+
+/// `host:port`; empty for a URL that has none.
+fn host(url: &Url) -> String {
+    let own = url.host().zip(url.port_or_known_default()).map(|(host, port)| format!("{host}:{port}"));
+    own.unwrap_or_default()
 }
 
 /// Who asks, as a header that does not print; `None` where it is not told.
@@ -193,7 +269,7 @@ fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
     while let Some((before, after)) = rest.split_once('{') {
         let (name, tail) = after.split_once('}')?;
         filled.push_str(before);
-        let value = plain(&arguments[name]);
+        let value = plain(argument(arguments, name));
         // These two are no names in a path but steps in it, however they are encoded.
         if matches!(value.as_str(), "." | "..") {
             return None;
@@ -206,6 +282,14 @@ fn fill_url(template: &str, arguments: &Value) -> Option<Url> {
     let plain_host = Url::parse(&template.replace(['{', '}'], "")).ok()?;
     // A place in the host would let an argument choose where the secret-signed request goes.
     (url.host() == plain_host.host() && url.username().is_empty() && url.password().is_none()).then_some(url)
+}
+
+/// An argument by its name, or one within it: `result.id`.
+fn argument<'a>(arguments: &'a Value, name: &str) -> &'a Value {
+    match name.split_once('.') {
+        Some((whole, part)) if arguments.get(name).is_none() => &arguments[whole][part],
+        _ => &arguments[name],
+    }
 }
 
 fn plain(value: &Value) -> String {
@@ -238,11 +322,14 @@ fn fill_json(template: &Value, arguments: &Value) -> Value {
             if let Some(name) = text.strip_prefix('{').and_then(|t| t.strip_suffix('}'))
                 && !name.contains(['{', '}'])
             {
-                return arguments[name].clone();
+                return argument(arguments, name).clone();
             }
             let mut filled = text.clone();
             for (name, value) in arguments.as_object().into_iter().flatten() {
                 filled = filled.replace(&format!("{{{name}}}"), &plain(value));
+                for (part, value) in value.as_object().into_iter().flatten() {
+                    filled = filled.replace(&format!("{{{name}.{part}}}"), &plain(value));
+                }
             }
             Value::String(filled)
         }
@@ -266,17 +353,30 @@ fn failed(tool: &HttpTool, error: &awc::error::SendRequestError) -> ActionError 
     }
 }
 
+/// What a request without an answer tells of the host.
+fn told(error: &awc::error::SendRequestError) -> Sign {
+    use awc::error::SendRequestError as E;
+    match error {
+        E::Connect(_) | E::Send(_) | E::Response(_) | E::Timeout => Sign::Failed,
+        // It could not even be put together.
+        _ => Sign::None,
+    }
+}
+
 fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutput, ActionError> {
     match status {
         200..=299 => {
-            let Some(body) = body else { return Err(ActionError::Unknown("its answer could not be read".to_owned())) };
+            let unread = "its answer could not be read".to_owned();
+            let Some(body) = body else {
+                return Err(if tool.writes { ActionError::Unknown(unread) } else { ActionError::Unavailable(unread) });
+            };
             let value = serde_json::from_slice(body).unwrap_or_else(|_| Value::from(String::from_utf8_lossy(body)));
             let mut output = if body.is_empty() { json!({ "done": true }).to_string() } else { value.to_string() };
             if output.len() > ANSWER_TOLD_MAX {
                 let end = output.floor_char_boundary(ANSWER_TOLD_MAX);
                 output = json!({ "cut_short": &output[..end] }).to_string();
             }
-            Ok(ActionOutput { output: output.into(), change: None })
+            Ok(ActionOutput { output: output.into(), change: None, undo: None })
         }
         408 | 425 | 429 | 503 => Err(ActionError::Unavailable("it is busy".to_owned())),
         // The endpoint was reached and failed part-way: for a write nobody knows how far it got.
@@ -289,6 +389,9 @@ fn judge(tool: &HttpTool, status: u16, body: Option<&[u8]>) -> Result<ActionOutp
 #[cfg(test)]
 #[path = "http_tests.rs"]
 mod http_tests;
+#[cfg(test)]
+#[path = "http_resting_tests.rs"]
+mod resting_tests;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
@@ -353,6 +456,7 @@ mod tests {
             deadline: Duration::from_secs(1),
             writes,
             confirm: false,
+            undo: HttpUndo::Unsaid,
             repeatable: true,
             tell_caller: None,
         }

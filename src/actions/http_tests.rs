@@ -164,7 +164,7 @@ const NO_URL: &[&str] = &[
     "https://{user}@shop.example/",
 ];
 
-fn tools(trusted: &[&str]) -> HttpActions {
+pub(super) fn tools(trusted: &[&str]) -> HttpActions {
     let limits = caly_actors::domain::CallLimits::default();
     HttpActions::new(
         Outbound::new(None).unwrap(),
@@ -282,7 +282,7 @@ fn endpoint() -> (Arc<Mutex<Vec<Seen>>>, String) {
     (seen, address)
 }
 
-fn asked(caller: Party) -> ActionRequest {
+pub(super) fn asked(caller: Party) -> ActionRequest {
     let settings = json!({});
     let agent: Agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default()).unwrap();
     let facts = CallFacts {
@@ -353,4 +353,31 @@ fn the_number_that_rings_does_not_print() {
     let told = header("+919876543210").unwrap();
     assert_eq!(told.to_str().ok(), Some("+919876543210"));
     assert!(!format!("{told:?}").contains("98765"), "{told:?}");
+}
+
+#[test]
+fn what_undoes_an_action_is_told_its_arguments_and_its_answer() {
+    let tool = |name: &str, undo: Value| json!({ "name": name, "description": "", "schema": {}, "url": "https://x", "undo": undo });
+    let settings = json!({ "http_tools": [tool("book", json!({ "tool": "back" })), tool("back", Value::Null)] });
+    let agent = crate::agents::read(AgentId::new(), 1, "shop", &settings, &CallLimits::default()).unwrap();
+    let (book, back) = (agent.http_tools[0].clone(), agent.http_tools[1].clone());
+    let mut request = asked(Party::Withheld);
+    request.arguments = Arc::new(json!({ "id": "7", PLANNED: { "x": 1 } }));
+    let expected = json!({ "id": "7", "result": { "booking": "B 1" } });
+    let undo = |tool: &HttpTool, output: &str| undo(tool, &request, output);
+    let told = Undo { tool: "back".into(), arguments: expected.clone() };
+    assert_eq!(undo(&book, r#"{"booking":"B 1"}"#), Some(told));
+    assert_eq!(undo(&back, "{}"), None);
+    let url = fill_url("https://shop.example/bookings/{result.booking}/{id}", &expected).unwrap();
+    assert_eq!(url.path(), "/bookings/B%201/7");
+    let body = fill_json(&json!({ "one": "{result.booking}", "text": "of {result.booking}" }), &expected);
+    assert_eq!(body, json!({ "one": "B 1", "text": "of B 1" }));
+    // Read back is what the caller knows of.
+    for (agent, read_back) in
+        [(Arc::new(agent), json!({ "id": "7" })), (Arc::clone(&request.facts.agent), expected.clone())]
+    {
+        let mut request = ActionRequest { arguments: Arc::new(expected.clone()), ..request.clone() };
+        Arc::make_mut(&mut request.facts).agent = agent;
+        assert_eq!(*plan(&back, &request).output, read_back.to_string());
+    }
 }

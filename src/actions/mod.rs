@@ -8,9 +8,11 @@
 //! | `find_times`, `book_appointment`, … | the client's calendar, see [`appointments`] |
 //! | `find_orders`, `order_status`, … | the client's shop, see [`shopify`] |
 //! | `remember_about_caller`, … | what the client knows of who rings, see [`customers`] |
+//! | `undo_last_action` | undoes what was done in this call, by the step that came with it, see [`undoing`] |
 //! | a client's own | an HTTPS request of theirs, see [`http`]; a tool of their MCP servers, see [`mcp`] |
 
 pub mod appointments;
+mod breaker;
 pub mod callback;
 pub mod customers;
 pub mod diary;
@@ -18,6 +20,7 @@ pub mod http;
 pub mod mcp;
 pub mod shopify;
 mod signing;
+mod undoing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +40,11 @@ use self::http::HttpActions;
 use self::mcp::Mcp;
 use self::shopify::Shopify;
 
+/// What an attempt may take beyond its own deadline: it then says itself what became of it. Less than any rule waits before it
+/// tries again.
+const MARGIN: Duration = Duration::from_millis(150);
+/// Told of who is left alone because they do not answer.
+const RESTS: &str = "it does not answer at the moment: offer to ring back or a person";
 const ONCE: RetryRule = RetryRule { attempts: 1, backoff: Duration::ZERO };
 
 /// Runs the catalogue.
@@ -71,7 +79,8 @@ impl ActionRunner for Catalogue {
             if own(name) { None } else { spec.or_else(|| shopify::spec(name, agent)) }
         };
         let built_in = agent.tools.iter().filter_map(|name| built_in(name, agent).or_else(|| kept(name)));
-        built_in.chain(agent.http_tools.iter().map(http::spec)).chain(self.mcp.specs(agent)).collect()
+        let all = built_in.chain(agent.http_tools.iter().map(http::spec)).chain(self.mcp.specs(agent)).collect();
+        undoing::with_steps(all, agent, |name| undoing::spec(name, agent).or_else(|| kept(name)))
     }
 
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
@@ -82,7 +91,7 @@ impl ActionRunner for Catalogue {
         let tool = request.facts.agent.http_tools.iter().find(|tool| tool.name == request.name).cloned();
         let (http, diary, book) = (Arc::clone(&self.http), Arc::clone(&self.diary), Arc::clone(&self.customers));
         let (shop, do_not_call) = (Arc::clone(&self.shop), Arc::clone(&self.do_not_call));
-        Box::pin(async move {
+        Box::pin(undoing::told(request.clone(), async move {
             if tool.is_none()
                 && let Some(outcome) = appointments::run(diary, &request).await
             {
@@ -100,16 +109,15 @@ impl ActionRunner for Catalogue {
             }
             match (&*request.name, tool) {
                 // What a client's own service would do is known to the client alone.
-                (_, Some(_)) if request.step == Step::Plan => {
-                    Ok(ActionOutput { output: request.arguments.to_string().into(), change: None })
-                }
+                (_, Some(tool)) if request.step == Step::Plan => Ok(http::plan(&tool, &request)),
                 ("end_call", _) => Ok(changing(&json!({ "done": true }), CallChange::End)),
                 ("transfer_to_human", _) => transfer(&request),
                 ("request_callback", _) => callback::run(&*do_not_call, &request).await,
+                (undoing::WITHDRAW, _) => Ok(callback::withdraw(&request)),
                 (_, Some(tool)) => http.run(&tool, &request).await,
                 (name, None) => Err(ActionError::Refused(format!("there is no action {name}"))),
             }
-        })
+        }))
     }
 
     fn prefetch(&self, facts: &Arc<CallFacts>, intent: IntentKind) -> Option<LocalBoxFuture<'static, ()>> {
@@ -156,11 +164,20 @@ fn built_in(name: &str, agent: &Agent) -> Option<ActionSpec> {
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     // What only changes the call itself has nothing to be reconciled with.
     let writes = name == "request_callback";
-    Some(ActionSpec { tool, deadline: Duration::from_secs(5), retry: ONCE, same, writes, confirm: false })
+    Some(ActionSpec {
+        tool,
+        deadline: Duration::from_secs(5),
+        retry: ONCE,
+        same,
+        writes,
+        confirm: false,
+        lasting: false,
+        offered: true,
+    })
 }
 
 fn changing(output: &Value, change: CallChange) -> ActionOutput {
-    ActionOutput { output: output.to_string().into(), change: Some(change) }
+    ActionOutput { output: output.to_string().into(), change: Some(change), undo: None }
 }
 
 fn transfer(request: &ActionRequest) -> Result<ActionOutput, ActionError> {

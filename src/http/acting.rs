@@ -11,13 +11,14 @@ use actix_web::web;
 use caly_actors::call::Heard;
 use caly_actors::call::event::CallEvent;
 use caly_actors::call::ledger::{is_key_of, outcome};
+use caly_actors::call::undoing;
 use caly_actors::domain::{Action, ActionId, ActionState, Agent, CallId, ClientId};
 use caly_actors::ports::{
-    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step,
+    ActionError, ActionOutput, ActionRequest, ActionRunner, ActionSpec, Journal as _, JournalEntry, Step, Undo,
 };
 use chrono::Utc;
 use futures_util::{StreamExt as _, stream};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::App;
 use super::returning::{action, facts};
@@ -152,7 +153,7 @@ async fn ask_about(app: &App, row: &ActionRow) {
             let heard = run(app, ActionRequest { attempt, ..asked }).await;
             match heard {
                 // It was begun before: what cannot be reached now may have happened all the same.
-                Err(ActionError::Unavailable(why)) => Err(ActionError::Unknown(why)),
+                Err(ActionError::Unavailable(why) | ActionError::Away(why)) => Err(ActionError::Unknown(why)),
                 heard => heard,
             }
         }
@@ -166,6 +167,7 @@ async fn ask_about(app: &App, row: &ActionRow) {
 async fn settle(app: &App, row: &ActionRow, result: &Outcome) {
     let Some(mut action) = action(row) else { return };
     let (state, output) = outcome(result);
+    action.undo = undoing::kept(&action, state, result);
     let known = state == action.state && action.output.is_some();
     action.state = state;
     action.output = Some(output);
@@ -232,7 +234,21 @@ pub(super) async fn request(app: &App, row: &ActionRow) -> Option<ActionRequest>
         step: Step::Do,
         attempt: u32::try_from(row.attempts).unwrap_or_default(),
     };
-    is_whole(&*app.actions, &request).then_some(request)
+    let whole = match row.undoes {
+        None => is_whole(&*app.actions, &request),
+        // Its key follows from what it undoes.
+        Some(undone) => {
+            let undone = app.store.action(undone).await.ok()?;
+            let undo = Undo { tool: Arc::clone(&request.name), arguments: Value::clone(&request.arguments) };
+            undoing::key_of(&undone.idempotency_key, &undo) == *request.idempotency_key && is_known(app, &request)
+        }
+    };
+    whole.then_some(request)
+}
+
+/// Whether its client's agent has such an action now.
+fn is_known(app: &App, request: &ActionRequest) -> bool {
+    app.actions.catalogue(&request.facts.agent).iter().any(|spec| spec.tool.name == request.name)
 }
 
 /// Whether an action changes something.
@@ -278,9 +294,9 @@ impl Order {
 }
 
 /// Carries an order out in the background. The action's own row tells what became of it.
-pub(super) fn carry_out(app: web::Data<App>, hold: Hold, row: ActionRow, request: ActionRequest) {
+pub(super) fn carry_out(app: web::Data<App>, held: Vec<Hold>, row: ActionRow, request: ActionRequest) {
     actix_rt::spawn(async move {
-        let _hold = hold;
+        let _held = held;
         if row.state == ActionState::Unknown.as_str() {
             ask_about(&app, &row).await;
         } else {
@@ -288,6 +304,15 @@ pub(super) fn carry_out(app: web::Data<App>, hold: Hold, row: ActionRow, request
             settle(&app, &ActionRow { state: ActionState::Running.as_str().to_owned(), ..row }, &result).await;
         }
     });
+}
+
+/// Puts an action on record that was agreed to and not begun. Whatever becomes of this process, it will be.
+pub(super) async fn put_down(app: &App, row: &ActionRow) -> bool {
+    let Some(action) = action(row) else { return false };
+    let (call, client) = (CallId(row.call_id), ClientId(row.client_id));
+    let kept = app.recorder.record_durably(SystemTime::now(), JournalEntry::Action { call, client, action });
+    // What is kept in the spool is not read by whoever asks next.
+    tokio::time::timeout(ON_RECORD, kept).await.unwrap_or(false)
 }
 
 /// Writes down that an action will not be done.
@@ -334,6 +359,8 @@ mod tests {
             same: SameAction::PerArguments,
             writes: true,
             confirm: true,
+            lasting: false,
+            offered: true,
         };
         for (specs, name, waits) in [
             (&[][..], "crm_find", true),

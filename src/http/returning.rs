@@ -164,6 +164,8 @@ pub fn action(row: &ActionRow) -> Option<Action> {
         arguments: row.arguments.to_string().into(),
         state: states.into_iter().find(|state| state.as_str() == row.state)?,
         output: row.output.as_ref().map(|output| output.to_string().into()),
+        undo: row.undo.as_ref().map(|undo| undo.to_string().into()),
+        undoes: row.undoes.map(ActionId),
         attempts: u32::try_from(row.attempts).unwrap_or(u32::MAX),
         started: millis(row.started_ms),
         changed: millis(row.changed_ms),

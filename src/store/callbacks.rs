@@ -16,7 +16,8 @@ const WISHES: &str = "SELECT actions.id, actions.client_id, actions.call_id, cal
     suppressions.created_at AS do_not_call_since FROM actions \
     JOIN calls ON calls.id = actions.call_id LEFT JOIN callbacks_done ON callbacks_done.action_id = actions.id \
     LEFT JOIN suppressions ON suppressions.client_id = actions.client_id AND suppressions.e164 = calls.caller \
-    WHERE actions.name = 'request_callback' AND actions.state <> 'withdrawn' AND actions.state <> 'failed'";
+    WHERE actions.name = 'request_callback' AND actions.state <> 'withdrawn' AND actions.state <> 'failed' \
+    AND actions.undone_by IS NULL";
 const DONE: &str = "INSERT INTO callbacks_done (action_id, client_id, done_at, done_by, note) VALUES ($1, $2, $3, $4, $5) \
     ON CONFLICT (action_id) DO NOTHING";
 

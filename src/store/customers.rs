@@ -31,7 +31,7 @@ const FACTS: &str = "SELECT * FROM customer_facts WHERE customer_id = $1 AND exp
 /// One whose time is over begins anew, although their row may still be there.
 const MEET: &str = "INSERT INTO customers (id, client_id, e164, name, calls, created_at, updated_at, expires_at) VALUES \
     ($1, $2, $3, $4, 0, $5, $5, $6) ON CONFLICT (client_id, e164) DO UPDATE SET \
-    name = COALESCE(excluded.name, CASE WHEN customers.expires_at > excluded.updated_at THEN customers.name END), \
+    name = NULLIF(COALESCE(excluded.name, CASE WHEN customers.expires_at > excluded.updated_at THEN customers.name END), ''), \
     language = CASE WHEN customers.expires_at > excluded.updated_at THEN customers.language END, \
     calls = CASE WHEN customers.expires_at > excluded.updated_at THEN customers.calls ELSE 0 END, \
     first_call_at = CASE WHEN customers.expires_at > excluded.updated_at THEN customers.first_call_at END, \

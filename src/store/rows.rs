@@ -352,6 +352,13 @@ pub struct ActionRow {
     pub changed_ms: i64,
     pub created_at: DateTime<Utc>,
     pub changed_at: DateTime<Utc>,
+    /// What `undo` would have done: `tool` and `arguments`; `null` where nothing undoes it.
+    #[schema(value_type = Option<Object>)]
+    pub undo: Option<serde_json::Value>,
+    /// The action that this one undoes.
+    pub undoes: Option<Uuid>,
+    /// The action that has undone this one.
+    pub undone_by: Option<Uuid>,
 }
 
 /// A caller who asked to be rung back.

@@ -3,7 +3,7 @@
 use metrics::Unit;
 
 /// Things that happened, since the start.
-const COUNTERS: [(&str, Unit, &str); 75] = [
+const COUNTERS: [(&str, Unit, &str); 76] = [
     ("caly_http_bodies_unread_total", Unit::Count, "Connections cut because a body was not read to its end"),
     (
         "caly_actions_not_confirmed_total",
@@ -19,6 +19,16 @@ const COUNTERS: [(&str, Unit, &str); 75] = [
         "caly_actions_reconciled_total",
         Unit::Count,
         "Actions a former process left half done and that were asked about, by outcome",
+    ),
+    (
+        "caly_breaker_opened_total",
+        Unit::Count,
+        "Times a client's vendor that did not answer was left alone for a while, by vendor: shop, http or mcp",
+    ),
+    (
+        "caly_breaker_refused_total",
+        Unit::Count,
+        "Requests not sent because who was to be asked does not answer at the moment, by vendor",
     ),
     ("caly_api_streams_cut_total", Unit::Count, "Followers of events cut because they did not read"),
     ("caly_calls_interrupted_total", Unit::Count, "Calls a former process left open, closed at the start"),
@@ -121,7 +131,6 @@ const COUNTERS: [(&str, Unit, &str); 75] = [
         "Samples left out of recordings because the disk did not keep up",
     ),
     ("caly_recordings_failed_total", Unit::Count, "Times a recording could not be opened or written, by reason"),
-    ("caly_shop_breaker_opened_total", Unit::Count, "Times a shop that did not answer was left alone for a while"),
     ("caly_shop_cache_hits_total", Unit::Count, "Questions to shops answered from memory"),
     ("caly_shop_proofs_refused_total", Unit::Count, "Orders asked for with further details after too many wrong ones"),
     ("caly_shop_requests_total", Unit::Count, "Questions and changes sent to shops, by operation and outcome"),

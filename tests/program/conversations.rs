@@ -182,6 +182,32 @@ async fn an_appointment_is_booked_and_moved_after_a_yes_to_each_on_postgres() {
     appointment(Database::Postgres).await;
 }
 
+/// Booked and undone in one call, each after a yes: the second is an action of its own, which the first one names.
+async fn undone(database: Database) {
+    let server = Server::start(Settings::on(database)).await;
+    let report = server.place("undo").await;
+    assert!(report.ok, "{report:#?}");
+    let detail = server.ended_call(&report.call_sid).await;
+    let actions = rows(&detail, "actions");
+    let done: Vec<_> = actions.iter().map(|row| (row["name"].as_str(), row["state"].as_str())).collect();
+    let expected = ["book_appointment", "cancel_appointment"].map(|name| (Some(name), Some("done")));
+    assert_eq!(done[..2], expected, "{detail:#}");
+    assert_eq!((&actions[0]["undone_by"], &actions[1]["undoes"]), (&actions[1]["id"], &actions[0]["id"]), "{detail:#}");
+    let listed = server.api("/appointments").await;
+    let states: Vec<_> = listed["items"].as_array().unwrap().iter().map(|row| row["state"].as_str()).collect();
+    assert_eq!(states, [Some("cancelled")], "{listed}");
+}
+
+#[actix_rt::test]
+async fn what_was_done_in_a_call_is_undone_in_it_after_a_yes_on_sqlite() {
+    undone(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn what_was_done_in_a_call_is_undone_in_it_after_a_yes_on_postgres() {
+    undone(Database::Postgres).await;
+}
+
 #[actix_rt::test]
 async fn twenty_calls_at_a_time_leave_forty_whole_records_and_nothing_else() {
     let server = Server::start(Settings::default()).await;

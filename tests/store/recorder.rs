@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use caly::store::recorder::{Recorder, RecorderOptions};
 use caly::store::rows::{TurnLatency, TurnRow};
 use caly::store::{AuditEntry, CallFilter, Store, StoreError, StoreOptions};
-use caly_actors::domain::{ActionState, AfterStream, CallFacts, CallId, Carrier, EndReason, Speaker};
+use caly_actors::domain::{Action, ActionId, ActionState, AfterStream, CallFacts, CallId, Carrier, EndReason, Speaker};
 use caly_actors::ports::{Journal, JournalEntry};
 use chrono::Utc;
 use serde_json::json;
@@ -27,6 +27,7 @@ on_both_engines!(
     the_recorder_shows_entries_to_subscribers,
     texts_with_nul_characters_are_kept,
     an_action_only_moves_forward_and_one_key_is_one_action,
+    what_is_undone_names_what_has_undone_it,
     calys_own_end_stands_over_a_restarts,
 );
 
@@ -188,6 +189,39 @@ async fn an_action_only_moves_forward_and_one_key_is_one_action(world: &World) {
     assert_eq!((actions.len(), actions[0].state.as_str()), (1, "done"));
     assert_eq!(world.store.find_action(&actions[0].idempotency_key).await.unwrap(), Some(actions[0].clone()));
     assert_eq!(world.store.find_action("none").await.unwrap(), None);
+}
+
+async fn what_is_undone_names_what_has_undone_it(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "undone");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    let JournalEntry::Action { call, client, action: done } = journal::action(&facts, ActionState::Done) else {
+        panic!("an action")
+    };
+    let undo = serde_json::json!({ "tool": "withdraw_callback", "arguments": { "when": "kal" }, "id": "k" });
+    let wish = Action { name: "request_callback".into(), undo: Some(undo.to_string().into()), ..done.clone() };
+    let step = Action {
+        id: ActionId::new(),
+        name: "withdraw_callback".into(),
+        idempotency_key: format!("{call}:undo").into(),
+        undoes: Some(wish.id),
+        ..done
+    };
+    let record = |action: Action| recorder.record(SystemTime::now(), JournalEntry::Action { call, client, action });
+    record(wish.clone());
+    for (state, undone_by) in
+        [(ActionState::Running, None), (ActionState::Failed, None), (ActionState::Done, Some(step.id.0))]
+    {
+        record(Action { state, output: None, ..step.clone() });
+        assert!(recorder.flush(SOON).await);
+        let first = world.store.action(wish.id.0).await.unwrap();
+        assert_eq!((first.state.as_str(), first.undone_by, first.undoes), ("done", undone_by, None), "{state:?}");
+        assert_eq!(first.undo, Some(undo.clone()));
+        // Nobody rings back whose wish was taken back.
+        assert_eq!(world.store.callback(wish.id.0).await.is_ok(), undone_by.is_none(), "{state:?}");
+    }
+    let second = world.store.action(step.id.0).await.unwrap();
+    assert_eq!((second.undoes, second.undone_by, second.undo), (Some(wish.id.0), None, None));
 }
 
 async fn calys_own_end_stands_over_a_restarts(world: &World) {

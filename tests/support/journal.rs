@@ -80,6 +80,8 @@ pub fn action(facts: &CallFacts, state: ActionState) -> JournalEntry {
         arguments: r#"{"order_id":"1001"}"#.into(),
         state,
         output: (state == ActionState::Done).then(|| r#"{"status":"shipped"}"#.into()),
+        undo: None,
+        undoes: None,
         attempts: 1,
         started: Duration::from_secs(4),
         changed: Duration::from_secs(5),

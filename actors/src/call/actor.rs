@@ -174,7 +174,8 @@ impl CallActor {
         let (to_engine, caller) = lane(CALLER_LANE);
         let (agent, from_engine) = lane(AGENT_LANE);
         let parent = ctx.address().downgrade().recipient();
-        let tools: Arc<[ToolSpec]> = self.catalogue.iter().map(|spec| spec.tool.clone()).collect();
+        let tools: Arc<[ToolSpec]> =
+            self.catalogue.iter().filter(|spec| spec.offered).map(|spec| spec.tool.clone()).collect();
         let media = Media::new(MediaSpec {
             facts: Arc::clone(&self.facts),
             clock: self.clock,

@@ -418,8 +418,8 @@ pub(super) fn not_confirmed(unsaid: &[String]) -> Arc<str> {
     json!({ "error": error, "done": false, "next": next }).to_string().into()
 }
 
-/// What the engine is told of an action that waits for the caller's yes.
-pub(super) fn proposal(name: &str, plan: &str) -> Arc<str> {
+/// What the engine is told of an action that waits for the caller's yes. `lasting`: nothing can undo it.
+pub(super) fn proposal(name: &str, plan: &str, lasting: bool) -> Arc<str> {
     let plan: Value = serde_json::from_str(plan).unwrap_or_else(|_| plan.into());
     // Not which: what stands on record outside of the plan could not be known there for what it is.
     let naming = if understand::to_be_told(&plan).is_empty() {
@@ -427,9 +427,10 @@ pub(super) fn proposal(name: &str, plan: &str) -> Arc<str> {
     } else {
         " that names every order number, amount, day and time in it"
     };
+    let lasting = if lasting { " Tell the caller in it that this cannot be undone." } else { "" };
     let next = format!(
         "Nothing is done yet. Read this back to the caller in one short sentence{naming}, in their language, and ask for a clear \
-         yes. Call {name} again with the same arguments once they have said yes; if they want something else, do not."
+         yes.{lasting} Call {name} again with the same arguments once they have said yes; if they want something else, do not."
     );
     json!({ "done": false, "read_back": plan, "next": next }).to_string().into()
 }

@@ -70,7 +70,7 @@ impl Scene {
             }
             ("planned", plan) => {
                 let output = if plan.is_empty() { "{}" } else { plan }.into();
-                let result = Ok(ActionOutput { output, change: None });
+                let result = Ok(ActionOutput { output, change: None, undo: None });
                 self.hear(CallEvent::ActionFinished { action: self.action.expect("planned"), attempts: 1, result });
             }
             ("refused", _) => {

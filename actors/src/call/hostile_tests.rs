@@ -350,7 +350,7 @@ fn a_read_back_whose_sound_is_there_before_its_words_can_be_agreed_to() {
     for sound_first in [true, false] {
         let mut state = quiet(BargeIn::Normal);
         let id = run(&state.on(called("cancel", "t1"), ms(4000)));
-        let plan = Ok(ActionOutput { output: r#"{"read_back":{"order":"1042"}}"#.into(), change: None });
+        let plan = Ok(ActionOutput { output: r#"{"read_back":{"order":"1042"}}"#.into(), change: None, undo: None });
         let planned = CallEvent::ActionFinished { action: id, attempts: 1, result: plan };
         let _ = play(&mut state, vec![(4100, planned), (4200, created("r1", 2))]);
         let mut both = vec![began("a1"), speaks("r1", "a1", "Order 1042 cancel kar doon?")];

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::domain::{Action, ActionId, ActionState, CallId, CallTime};
-use crate::ports::{ActionError, ActionOutput, ActionSpec, ContextItem, SameAction, Step};
+use crate::ports::{ActionError, ActionOutput, ActionSpec, ContextItem, SameAction, Step, UNDO};
 
 use super::consent::{Consent, not_confirmed, proposal};
 use super::planned;
+use super::undoing;
 
 /// More different actions than any honest call needs.
 const ENTRIES_MAX: usize = 64;
@@ -63,22 +64,22 @@ impl Ledger {
         arguments: &str,
         answer_pending: Option<CallTime>,
     ) -> Asked {
-        let Some(spec) = catalogue.iter().find(|spec| &*spec.tool.name == name) else {
-            let names: Vec<&str> = catalogue.iter().map(|spec| &*spec.tool.name).collect();
+        let offered = || catalogue.iter().filter(|spec| spec.offered);
+        let Some(spec) = offered().find(|spec| &*spec.tool.name == name) else {
+            let names: Vec<&str> = offered().map(|spec| &*spec.tool.name).collect();
             return refusal(json!({ "error": "there is no such tool", "tools": names }));
         };
         let arguments = match parse_arguments(spec, arguments) {
             Ok(arguments) => planned::asked(&arguments),
             Err(why) => return refusal(json!({ "error": why })),
         };
+        if name == UNDO {
+            return self.undo((now, call), catalogue, (tool_call, arguments["what"].as_str()), answer_pending);
+        }
         let canonical = canonical(&arguments);
-        let key = key_of_canonical(call, spec, &canonical, self.changes_beside(spec, &canonical));
+        let key = key_of_canonical(call, spec, &canonical, self.changes_since(spec, &canonical));
         if let Some(entry) = self.entries.iter_mut().find(|entry| *entry.action.idempotency_key == *key) {
             return entry.ask_again(now, tool_call, answer_pending);
-        }
-        if self.entries.len() >= ENTRIES_MAX {
-            metrics::counter!("caly_actions_refused_total").increment(1);
-            return refusal(json!({ "error": "too many actions in one call; speak to the caller instead" }));
         }
         let action = Action {
             id: ActionId::new(),
@@ -87,10 +88,27 @@ impl Ledger {
             arguments: canonical.into(),
             state: if spec.confirm { ActionState::Planning } else { ActionState::Running },
             output: None,
+            undo: None,
+            undoes: None,
             attempts: 0,
             started: now,
             changed: now,
         };
+        self.enter(action, spec, arguments, tool_call)
+    }
+
+    /// Another action, unless there are too many.
+    pub(super) fn enter(
+        &mut self,
+        action: Action,
+        spec: &Arc<ActionSpec>,
+        arguments: Value,
+        tool_call: &Arc<str>,
+    ) -> Asked {
+        if self.entries.len() >= ENTRIES_MAX {
+            metrics::counter!("caly_actions_refused_total").increment(1);
+            return refusal(json!({ "error": "too many actions in one call; speak to the caller instead" }));
+        }
         let id = action.id;
         self.entries.push(Entry {
             action,
@@ -101,6 +119,23 @@ impl Ledger {
             unsaid: Vec::new(),
         });
         Asked::Run(id)
+    }
+
+    /// What makes the same wish another action.
+    fn changes_since(&self, spec: &ActionSpec, canonical: &str) -> usize {
+        match spec.same {
+            SameAction::PerCall => 0,
+            SameAction::PerArguments => self.times_undone(spec, canonical),
+            SameAction::PerChange => self.changes_beside(spec, canonical),
+        }
+    }
+
+    /// How often the same was done in this call and undone again.
+    fn times_undone(&self, spec: &ActionSpec, canonical: &str) -> usize {
+        let same = |entry: &&Entry| {
+            entry.action.name == spec.tool.name && self::canonical(&planned::asked(&entry.arguments)) == canonical
+        };
+        self.entries.iter().filter(same).filter(|entry| self.is_undone(entry.action.id)).count()
     }
 
     /// How much else was done, or may have been, in this call.
@@ -135,7 +170,7 @@ impl Ledger {
                 entry.consent = Consent::default();
                 let (plan, choice) = planned::chosen(&plan.output);
                 entry.choose(choice);
-                (ActionState::Proposed, proposal(&entry.action.name, &plan))
+                (ActionState::Proposed, proposal(entry.asked_as(), &plan, entry.spec.lasting))
             }
             // A plan changes nothing, whatever became of it.
             (ActionState::Planning, Err(ActionError::Unknown(why))) => {
@@ -144,6 +179,7 @@ impl Ledger {
             (ActionState::Planning, Err(_)) => outcome(result),
             _ => return None,
         };
+        entry.action.undo = undoing::kept(&entry.action, state, result);
         entry.action.state = state;
         entry.action.output = Some(output);
         entry.action.attempts = attempts;
@@ -164,6 +200,7 @@ impl Ledger {
         if state == ActionState::Unknown {
             return None;
         }
+        entry.action.undo = undoing::kept(&entry.action, state, result);
         (entry.action.state, entry.action.output, entry.action.changed) = (state, Some(output), now);
         Some(entry.action.clone())
     }
@@ -198,7 +235,8 @@ impl Ledger {
                 action.state = ActionState::Unknown;
                 action.output = Some(unknown_output("the line broke before its answer came"));
             }
-            let (spec, waiting, consent) = (Arc::clone(spec), Vec::new(), Consent::default());
+            let spec = if action.undoes.is_some() { undoing::spec_of(spec) } else { Arc::clone(spec) };
+            let (waiting, consent) = (Vec::new(), Consent::default());
             self.entries.push(Entry { action, spec, arguments, waiting, consent, unsaid: Vec::new() });
         }
     }
@@ -274,12 +312,16 @@ impl Entry {
 
     /// What a plan chose is part of what is done.
     fn choose(&mut self, choice: Option<Value>) {
+        // What undoes something is done as it was laid down then.
+        if self.action.undoes.is_some() {
+            return;
+        }
         let arguments = planned::with(&self.arguments, choice);
         self.action.arguments = canonical(&arguments).into();
         self.arguments = Arc::new(arguments);
     }
 
-    fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>, answer_pending: Option<CallTime>) -> Asked {
+    pub(super) fn ask_again(&mut self, now: CallTime, tool_call: &Arc<str>, answer_pending: Option<CallTime>) -> Asked {
         let state = self.action.state;
         match (state, &self.action.output) {
             (ActionState::Running | ActionState::Planning | ActionState::Confirmed, _) => {
@@ -320,7 +362,7 @@ impl Entry {
 pub fn outcome(result: &Result<ActionOutput, ActionError>) -> (ActionState, Arc<str>) {
     match result {
         Ok(output) => (ActionState::Done, Arc::clone(&output.output)),
-        Err(ActionError::Refused(why) | ActionError::Unavailable(why)) => {
+        Err(ActionError::Refused(why) | ActionError::Unavailable(why) | ActionError::Away(why)) => {
             (ActionState::Failed, text(&json!({ "error": why, "done": false })))
         }
         Err(ActionError::Unknown(why)) => (ActionState::Unknown, unknown_output(why)),
@@ -335,7 +377,7 @@ fn unknown_output(why: &str) -> Arc<str> {
     }))
 }
 
-fn refusal(value: Value) -> Asked {
+pub(super) fn refusal(value: Value) -> Asked {
     Asked::Answer(text(&value))
 }
 
@@ -348,7 +390,7 @@ fn text(value: &Value) -> Arc<str> {
 #[must_use]
 pub fn is_key_of(key: &str, call: CallId, spec: &ActionSpec, arguments: &Value) -> bool {
     let canonical = canonical(&planned::asked(arguments));
-    let changes = if spec.same == SameAction::PerChange { ENTRIES_MAX } else { 0 };
+    let changes = if spec.same == SameAction::PerCall { 0 } else { ENTRIES_MAX };
     (0..=changes).any(|changes| key_of_canonical(call, spec, &canonical, changes) == key)
 }
 
@@ -356,7 +398,7 @@ fn key_of_canonical(call: CallId, spec: &ActionSpec, canonical: &str, changes: u
     let name = &spec.tool.name;
     let same = match spec.same {
         SameAction::PerCall => format!("{name}\0"),
-        SameAction::PerChange if changes > 0 => format!("{name}\0{canonical}\0{changes}"),
+        SameAction::PerArguments | SameAction::PerChange if changes > 0 => format!("{name}\0{canonical}\0{changes}"),
         SameAction::PerArguments | SameAction::PerChange => format!("{name}\0{canonical}"),
     };
     Uuid::new_v5(&call.0, same.as_bytes()).to_string()
@@ -411,7 +453,7 @@ fn check_value(name: &str, value: &Value, property: &Value) -> Result<(), String
 }
 
 /// JSON text with sorted keys, so that equal arguments give equal text.
-fn canonical(value: &Value) -> String {
+pub(super) fn canonical(value: &Value) -> String {
     match value {
         Value::Object(map) => {
             let mut pairs: Vec<_> = map.iter().collect();

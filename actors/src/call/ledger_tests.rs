@@ -18,7 +18,9 @@ fn catalogue() -> Vec<Arc<ActionSpec>> {
             retry: RetryRule { attempts: 1, backoff: Duration::ZERO },
             same,
             writes: true,
-            confirm: false
+            confirm: false,
+lasting: false,
+offered: true,
         })
     };
     vec![spec("cancel", SameAction::PerArguments), spec("bye", SameAction::PerCall)]
@@ -29,7 +31,7 @@ fn ask(ledger: &mut Ledger, call: CallId, tool_call: &str, name: &str, arguments
 }
 
 fn done(text: &str) -> Result<ActionOutput, ActionError> {
-    Ok(ActionOutput { output: text.into(), change: None })
+    Ok(ActionOutput { output: text.into(), change: None, undo: None })
 }
 
 #[test]
@@ -82,6 +84,9 @@ fn an_unknown_outcome_is_never_run_again_but_a_clean_failure_may_be() {
     let Asked::Run(id) = ask(&mut ledger, call, "t1", "cancel", r#"{"id":"7"}"#) else { panic!("not run") };
     ledger.finish(NOW, id, 1, &Err(ActionError::Unavailable("busy".into())));
     assert_eq!(ask(&mut ledger, call, "t2", "cancel", r#"{"id":"7"}"#), Asked::Run(id));
+    ledger.finish(NOW, id, 1, &Err(ActionError::Away("left alone".into())));
+    assert_eq!(ledger.get(id).map(|entry| entry.action.state), Some(ActionState::Failed));
+    assert_eq!(ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#), Asked::Run(id), "under its key");
     ledger.finish(NOW, id, 1, &Err(ActionError::Unknown("timed out".into())));
     let Asked::Answer(answer) = ask(&mut ledger, call, "t3", "cancel", r#"{"id":"7"}"#) else { panic!("run again") };
     assert!(answer.contains("unknown"));
@@ -149,6 +154,8 @@ fn what_was_done_undone_and_is_wanted_again_is_done_again() {
             same: SameAction::PerChange,
             writes: true,
             confirm: false,
+            lasting: false,
+            offered: true,
         })
     };
     let catalogue = [spec("book"), spec("undo")];
@@ -223,6 +230,8 @@ fn fits(schema: &Value, arguments: &str) -> bool {
         same: SameAction::PerCall,
         writes: false,
         confirm: false,
+        lasting: false,
+        offered: true,
     };
     parse_arguments(&spec, arguments).is_ok()
 }

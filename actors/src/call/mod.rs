@@ -34,6 +34,7 @@ mod summary;
 mod table;
 pub mod timers;
 pub mod turns;
+pub mod undoing;
 pub mod waited;
 mod waiting;
 mod window;

@@ -17,6 +17,8 @@ fn deed_of(name: &str, started: u64, state: ActionState, arguments: &str, output
         arguments: arguments.into(),
         state,
         output: Some(output.into()),
+        undo: None,
+        undoes: None,
         attempts: 1,
         started: at(started),
         changed: at(started),

@@ -344,7 +344,7 @@ impl CallState {
     fn offer_callback(&mut self, again: bool, now: CallTime, out: &mut Vec<Effect>) {
         let why = if again { "said again" } else { "nobody can be reached" };
         self.steered("person", "offered_callback", why, now, out);
-        let can_note = self.catalogue.iter().any(|spec| &*spec.tool.name == "request_callback");
+        let can_note = self.catalogue.iter().any(|spec| spec.offered && &*spec.tool.name == "request_callback");
         self.tell(if can_note { OFFER } else { NOBODY }, now, out);
         if again {
             self.want_answer(None, now, out);

@@ -373,7 +373,7 @@ fn what_became_of_an_unknown_action_is_told_to_the_live_call_once() {
     let _ = answered(&mut state, 6);
     let known = CallEvent::ActionResolved {
         action: id,
-        result: Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None }),
+        result: Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None, undo: None }),
     };
     let still = CallEvent::ActionResolved { action: id, result: Err(ActionError::Unknown("lost".into())) };
     assert!(state.on(still, at(8)).is_empty(), "nothing new");
@@ -393,7 +393,7 @@ fn what_became_of_an_unknown_action_is_told_to_the_live_call_once() {
     let (mut state, id) = acting("book");
     let unknown =
         CallEvent::ActionFinished { action: id, attempts: 1, result: Err(ActionError::Unknown("lost".into())) };
-    let result = Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None });
+    let result = Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None, undo: None });
     let _ = hear(&mut state, [(5, unknown), (6, lost())]);
     assert!(state.on(CallEvent::ActionResolved { action: id, result: result.clone() }, at(7)).is_empty());
     let ready = state.on(engine(EngineEvent::Ready), at(8));

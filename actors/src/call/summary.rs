@@ -385,7 +385,10 @@ impl CallState {
         let tool = |spec: &Arc<crate::ports::ActionSpec>| {
             spec.tool.name.len() + spec.tool.description.len() + spec.tool.schema.len()
         };
-        tokens_of_text(self.facts.agent.instructions.len() + self.catalogue.iter().map(tool).sum::<usize>())
+        tokens_of_text(
+            self.facts.agent.instructions.len()
+                + self.catalogue.iter().filter(|spec| spec.offered).map(tool).sum::<usize>(),
+        )
     }
 
     fn tokens_since_cut(&self) -> u64 {

@@ -28,6 +28,8 @@ fn tool(name: &str, writes: bool) -> Arc<ActionSpec> {
         same: SameAction::PerArguments,
         writes,
         confirm: name == "cancel",
+        lasting: false,
+        offered: true,
     })
 }
 
@@ -322,7 +324,11 @@ pub(super) fn written_down(text: &str) -> CallEvent {
 }
 
 pub(super) fn finished(action: ActionId, change: Option<CallChange>) -> CallEvent {
-    CallEvent::ActionFinished { action, attempts: 1, result: Ok(ActionOutput { output: "{}".into(), change }) }
+    CallEvent::ActionFinished {
+        action,
+        attempts: 1,
+        result: Ok(ActionOutput { output: "{}".into(), change, undo: None }),
+    }
 }
 
 pub(super) fn hung_up() -> CallEvent {

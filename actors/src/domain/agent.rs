@@ -328,6 +328,19 @@ pub struct HttpTool {
     pub repeatable: bool,
     /// Whether it is told the number that rings; `None`: nothing was said about it.
     pub tell_caller: Option<bool>,
+    /// What undoes it.
+    pub undo: HttpUndo,
+}
+
+/// What undoes a client's own action.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HttpUndo {
+    /// Nothing was said about it.
+    Unsaid,
+    /// Nothing: the caller is told before.
+    Never,
+    /// Another of the client's own, by name, asked with the same arguments and the `result`.
+    By(Arc<str>),
 }
 
 impl HttpTool {

@@ -10,8 +10,8 @@ mod parties;
 mod policies;
 
 pub use agent::{
-    Agent, BargeIn, CallLimits, Hidden, HttpTool, Language, McpServer, McpTool, MenuChoice, OrderProof, Phrase,
-    ShopPolicy, TurnDetection,
+    Agent, BargeIn, CallLimits, Hidden, HttpTool, HttpUndo, Language, McpServer, McpTool, MenuChoice, OrderProof,
+    Phrase, ShopPolicy, TurnDetection,
 };
 pub use calendar::{Busy, Calendar, NotBookable, Service, Slot};
 pub use customer::KnownCaller;
@@ -242,6 +242,10 @@ pub struct Action {
     pub state: ActionState,
     /// JSON told to the engine, once there is one.
     pub output: Option<Arc<str>>,
+    /// The step that undoes it, once it is done, as JSON: `tool`, `arguments` and `id`, the key that the step has.
+    pub undo: Option<Arc<str>>,
+    /// The action that this one undoes.
+    pub undoes: Option<ActionId>,
     /// Attempts made so far.
     pub attempts: u32,
     /// When it began, on the call's clock.

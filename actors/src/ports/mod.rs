@@ -119,6 +119,22 @@ pub struct ActionSpec {
     pub writes: bool,
     /// Whether the caller must say yes to it first: it is planned, read back, and done once Caly has heard the yes.
     pub confirm: bool,
+    /// Whether nothing can undo it, which the caller is told before they say yes.
+    pub lasting: bool,
+    /// Whether the engine may ask for it. What is not offered only undoes what another entry did.
+    pub offered: bool,
+}
+
+/// Under this name the engine asks for what was done last to be undone: the [`Undo`] that came with it.
+pub const UNDO: &str = "undo_last_action";
+
+/// The step that undoes what was done: another entry of the catalogue, with its arguments.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Undo {
+    /// Catalogue name.
+    pub tool: Arc<str>,
+    /// JSON object.
+    pub arguments: serde_json::Value,
 }
 
 /// Under this name a plan tells what it has chosen where the arguments left it open, and finds it again among the arguments
@@ -172,6 +188,8 @@ pub struct ActionOutput {
     pub output: Arc<str>,
     /// What it changes about the call.
     pub change: Option<CallChange>,
+    /// What undoes it, where something does.
+    pub undo: Option<Undo>,
 }
 
 /// Why an action did not work.
@@ -183,6 +201,9 @@ pub enum ActionError {
     /// Nothing happened this time; trying again may help.
     #[error("unavailable: {0}")]
     Unavailable(String),
+    /// Nothing happened, and trying again at once cannot help.
+    #[error("away: {0}")]
+    Away(String),
     /// The answer was lost; it may have happened.
     #[error("outcome unknown: {0}")]
     Unknown(String),

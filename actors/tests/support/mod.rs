@@ -235,6 +235,8 @@ impl ActionRunner for TestActions {
                 same: SameAction::PerArguments,
                 writes: *writes,
                 confirm: name.starts_with("confirmed"),
+                lasting: false,
+                offered: true,
             })
             .collect()
     }
@@ -259,7 +261,7 @@ impl ActionRunner for TestActions {
 
 pub fn done(output: &str, change: Option<CallChange>) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
     let output: Arc<str> = output.into();
-    Box::pin(async move { Ok(ActionOutput { output, change }) })
+    Box::pin(async move { Ok(ActionOutput { output, change, undo: None }) })
 }
 
 /// The carrier's end of a media socket: plays what it is sent and answers marks, as the protocol says.

@@ -34,7 +34,7 @@ pub(super) fn told(tool: &McpTool, result: &Value) -> Result<ActionOutput, Actio
     if output.len() > ANSWER_TOLD_MAX {
         output = json!({ "cut_short": &output[..output.floor_char_boundary(ANSWER_TOLD_MAX)] }).to_string();
     }
-    Ok(ActionOutput { output: output.into(), change: None })
+    Ok(ActionOutput { output: output.into(), change: None, undo: None })
 }
 
 fn items<'a>(result: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -45,9 +45,10 @@ fn items<'a>(result: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a Value
 pub(super) fn error(tool: &McpTool, fault: Fault) -> ActionError {
     match fault {
         Fault::Refused(why) => ActionError::Refused(why),
+        Fault::Rests => ActionError::Away(fault.to_string()),
         Fault::Away(_) | Fault::SessionLost(_) => ActionError::Unavailable(fault.to_string()),
-        Fault::Lost(_) | Fault::Late if tool.writes => ActionError::Unknown(fault.to_string()),
-        Fault::Lost(_) | Fault::Late => ActionError::Unavailable(fault.to_string()),
+        Fault::Lost(_) | Fault::Broken | Fault::Late if tool.writes => ActionError::Unknown(fault.to_string()),
+        Fault::Lost(_) | Fault::Broken | Fault::Late => ActionError::Unavailable(fault.to_string()),
     }
 }
 

@@ -1,20 +1,25 @@
 //! One message to a server and what comes back, over Streamable HTTP (revision 2025-06-18, "Transports"): a POST each, its
 //! answer as JSON or as a stream of events. The address is checked and pinned, the answer bounded, the wait ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use awc::ClientResponse;
 use awc::error::{ConnectError, PayloadError, SendRequestError};
-use awc::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use awc::http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use bytes::Bytes;
-use caly_actors::domain::McpServer;
+use caly_actors::domain::{ClientId, McpServer};
 use caly_actors::ports::ActionError;
+use chrono::Utc;
 use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
+use super::super::RESTS;
+use super::super::breaker::{Breakers, Sign, sign};
 use super::super::http::checked_address;
+use super::Key;
 use super::session::Session;
 use super::sse::Events;
 use super::wire::{Heard, hear, plain};
@@ -38,12 +43,18 @@ pub enum Fault {
     /// It could not be reached, or is busy; nothing happened.
     #[error("{0}")]
     Away(&'static str),
+    /// It has not answered lately and was not asked; nothing happened.
+    #[error("{RESTS}")]
+    Rests,
     /// It does not know the session any more, or does not take it; nothing happened.
     #[error("{0}")]
     SessionLost(String),
     /// It was asked, and may have done what it was asked for.
     #[error("{0}")]
     Lost(String),
+    /// The same, for the line broke.
+    #[error("its answer broke off")]
+    Broken,
     /// The same, for the time is over.
     #[error("it took too long")]
     Late,
@@ -54,8 +65,9 @@ impl Fault {
         match self {
             Self::Refused(_) => "refused",
             Self::Away(_) => "away",
+            Self::Rests => "rests",
             Self::SessionLost(_) => "session_lost",
-            Self::Lost(_) => "lost",
+            Self::Lost(_) | Self::Broken => "lost",
             Self::Late => "late",
         }
     }
@@ -64,6 +76,8 @@ impl Fault {
 /// What is sent, and how long its answer is awaited.
 pub(super) struct Post<'a> {
     pub(super) server: &'a McpServer,
+    /// For whom, and the server's key. `None`: whether it answers is looked at by somebody, and concerns nobody else.
+    pub(super) whose: Option<(ClientId, Key)>,
     /// `None` only for the first message.
     pub(super) session: Option<&'a Session>,
     pub(super) body: &'a Value,
@@ -80,14 +94,41 @@ pub(super) struct Line {
     pub(super) outbound: Outbound,
     /// `host:port` pairs that may be plain http or on a private network, as the operator allows.
     pub(super) trusted: Vec<String>,
+    /// Servers that do not answer are left alone, for each client on its own.
+    pub(super) breakers: Arc<Breakers<Key>>,
 }
 
 type Answer = Result<(Value, Option<String>), Fault>;
 
 impl Line {
-    /// Sends a request; gives its result, and the session id that came with it.
+    /// Sends a request, unless the server has not answered lately; gives its result, and the session id that came with it.
     pub(super) async fn ask(&self, post: &Post<'_>, id: u64) -> Answer {
-        let response = self.send(post).await?;
+        let Some((client, key)) = post.whose else { return self.exchange(post, id).await.0 };
+        let permit = self.breakers.admit(client, key, post.until.into_std()).ok_or(Fault::Rests)?;
+        let (answer, sign) = self.exchange(post, id).await;
+        permit.settle(sign);
+        answer
+    }
+
+    /// Besides the answer, what it tells of the server.
+    async fn exchange(&self, post: &Post<'_>, id: u64) -> (Answer, Sign) {
+        let response = match self.send(post).await {
+            Ok(response) => response,
+            // Its address is none that may be asked.
+            Err(fault @ Fault::Refused(_)) => return (Err(fault), Sign::None),
+            Err(fault) => return (Err(fault), Sign::Failed),
+        };
+        let wait = response.headers().get(RETRY_AFTER).and_then(|wait| wait.to_str().ok());
+        let told = sign(response.status().as_u16(), wait, Utc::now());
+        let answer = self.answer(response, post, id).await;
+        let broken = matches!(&answer, Err(Fault::Late | Fault::Broken));
+        (answer, if broken { Sign::Failed } else { told })
+    }
+
+    async fn answer<S>(&self, response: ClientResponse<S>, post: &Post<'_>, id: u64) -> Answer
+    where
+        S: Stream<Item = Result<Bytes, PayloadError>> + Unpin,
+    {
         let status = response.status().as_u16();
         let session = session_id(response.headers().get("mcp-session-id"))?;
         let streamed = is_stream(response.headers().get(CONTENT_TYPE));
@@ -124,7 +165,7 @@ impl Line {
         actix_rt::spawn(async move {
             let until = Instant::now() + ASIDE;
             let (session, headers) = (session.as_ref(), &[][..]);
-            let post = Post { server: &server, session, body: &body, headers, until, limit: 0 };
+            let post = Post { server: &server, whose: None, session, body: &body, headers, until, limit: 0 };
             if let Err(fault) = line.tell(&post).await {
                 tracing::debug!(server = &*server.name, %fault, "an mcp server was not told");
             }
@@ -181,7 +222,7 @@ impl Line {
         let (mut bytes, mut replies) = (0, 0);
         loop {
             let piece = timeout_at(post.until, response.next()).await.map_err(|_| Fault::Late)?;
-            let Some(Ok(piece)) = piece else { return Err(Fault::Lost("its answer broke off".to_owned())) };
+            let Some(Ok(piece)) = piece else { return Err(Fault::Broken) };
             bytes += piece.len();
             // Whatever else it tells may take as much room again, and no more.
             let whole = events.take(&piece).ok().filter(|_| bytes <= post.limit.saturating_mul(2));
@@ -222,7 +263,7 @@ where
 {
     let mut body = Vec::new();
     while let Some(piece) = timeout_at(until, response.next()).await.map_err(|_| Fault::Late)? {
-        let piece = piece.map_err(|_| Fault::Lost("its answer broke off".to_owned()))?;
+        let piece = piece.map_err(|_| Fault::Broken)?;
         if body.len() + piece.len() > limit {
             return Err(Fault::Lost("its answer is too long".to_owned()));
         }
@@ -248,7 +289,9 @@ fn is_stream(kind: Option<&HeaderValue>) -> bool {
 fn unreachable(error: ActionError) -> Fault {
     match error {
         ActionError::Refused(why) => Fault::Refused(why),
-        ActionError::Unavailable(_) | ActionError::Unknown(_) => Fault::Away("its host was not found"),
+        ActionError::Unavailable(_) | ActionError::Away(_) | ActionError::Unknown(_) => {
+            Fault::Away("its host was not found")
+        }
     }
 }
 

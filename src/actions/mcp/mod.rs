@@ -31,6 +31,8 @@ use tokio::time::Instant;
 use self::line::{Line, Post};
 use self::listed::{Listing, Lists};
 use self::session::{Session, Sessions};
+use super::MARGIN;
+use super::breaker::Breakers;
 use crate::directory::{Directory, Snapshot};
 use crate::outbound::Outbound;
 
@@ -48,8 +50,6 @@ const PAGES_MAX: usize = 64;
 const CURSOR_BYTES_MAX: usize = 4096;
 /// Longest answer of a tool.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
-/// What an attempt may take beyond its own deadline: it then says itself what became of it.
-const MARGIN: Duration = Duration::from_millis(250);
 
 /// A server with what opens it. Clients that ask the same with the same headers see the same list.
 type Key = [u8; 32];
@@ -102,7 +102,7 @@ impl Mcp {
     /// `trusted` lists `host:port` pairs exempt from the https and public-address rules.
     #[must_use]
     pub fn new(outbound: Outbound, trusted: Vec<String>) -> Self {
-        let line = Line { outbound, trusted };
+        let line = Line { outbound, trusted, breakers: Arc::new(Breakers::new("mcp")) };
         let (lists, sessions, numbers) = (Lists::default(), Sessions::default(), Numbers::default());
         Self { line, lists, sessions, numbers, looks: Semaphore::new(LOOKS_MAX) }
     }
@@ -130,7 +130,7 @@ impl Mcp {
     ) -> Result<ActionOutput, ActionError> {
         if request.step == Step::Plan {
             // What a client's own service would do is known to the client alone.
-            return Ok(ActionOutput { output: request.arguments.to_string().into(), change: None });
+            return Ok(ActionOutput { output: request.arguments.to_string().into(), change: None, undo: None });
         }
         if !may_send(tool, request.attempt) {
             return Err(ActionError::Unknown(
@@ -157,8 +157,15 @@ impl Mcp {
             let id = self.numbers.next();
             let body = wire::request(id, "tools/call", &params);
             let session_used = Some(&*session);
-            let post =
-                Post { server, session: session_used, body: &body, headers: &headers, until, limit: ANSWER_BYTES_MAX };
+            let post = Post {
+                server,
+                whose: Some(whose),
+                session: session_used,
+                body: &body,
+                headers: &headers,
+                until,
+                limit: ANSWER_BYTES_MAX,
+            };
             let answer = self.line.ask(&post, id).await;
             count("tools/call", answer.as_ref().err());
             match answer {
@@ -186,9 +193,9 @@ impl Mcp {
     /// Why there is no list.
     pub async fn try_server(&self, server: &McpServer) -> Result<Seen, Fault> {
         let until = Instant::now() + LIST_DEADLINE;
-        let session = session::open(server, &self.line, &self.numbers, until).await?;
+        let session = session::open(None, server, (&self.line, &self.numbers), until).await?;
         let wanted = wanted(server);
-        let listing = self.list(server, &session, &wanted, until).await;
+        let listing = self.list(None, server, (&session, &wanted), until).await;
         self.line.end(server, &session).await;
         let listing = listing?;
         let missing = listing.missing(&wanted);
@@ -198,9 +205,9 @@ impl Mcp {
 
     async fn list(
         &self,
+        whose: Option<(ClientId, Key)>,
         server: &McpServer,
-        session: &Session,
-        wanted: &BTreeSet<Arc<str>>,
+        (session, wanted): (&Session, &BTreeSet<Arc<str>>),
         until: Instant,
     ) -> Result<Listing, Fault> {
         let mut listing = Listing::default();
@@ -209,7 +216,8 @@ impl Mcp {
             let id = self.numbers.next();
             let params = cursor.as_ref().map_or_else(|| json!({}), |cursor| json!({ "cursor": cursor }));
             let body = wire::request(id, "tools/list", &params);
-            let post = Post { server, session: Some(session), body: &body, headers: &[], until, limit: PAGE_BYTES_MAX };
+            let session = Some(session);
+            let post = Post { server, whose, session, body: &body, headers: &[], until, limit: PAGE_BYTES_MAX };
             let answer = self.line.ask(&post, id).await;
             count("tools/list", answer.as_ref().err());
             let (page, _) = answer?;
@@ -305,7 +313,7 @@ impl Mcp {
         until: Instant,
     ) -> Result<Listing, Fault> {
         let session = self.sessions.get((client, key), server, (&self.line, &self.numbers), until).await?;
-        let listing = self.list(server, &session, wanted, until).await;
+        let listing = self.list(Some((client, key)), server, (&session, wanted), until).await;
         if matches!(listing, Err(Fault::SessionLost(_) | Fault::Refused(_))) {
             self.sessions.forget(client, key, &session);
         }
@@ -353,6 +361,8 @@ fn spec(tool: &McpTool, listed: listed::Listed) -> ActionSpec {
         same: SameAction::PerArguments,
         writes: tool.writes,
         confirm: tool.confirm,
+        lasting: false,
+        offered: true,
     }
 }
 

@@ -68,7 +68,7 @@ impl Sessions {
         if let Some(session) = slot.current() {
             return Ok(session);
         }
-        let session = Arc::new(open(server, line, numbers, until).await?);
+        let session = Arc::new(open(Some((client, key)), server, (line, numbers), until).await?);
         *slot.open.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -112,10 +112,15 @@ impl Slot {
 }
 
 /// Opens a session. Whatever goes wrong, no tool was asked for anything.
-pub(super) async fn open(server: &McpServer, line: &Line, numbers: &Numbers, until: Instant) -> Result<Session, Fault> {
+pub(super) async fn open(
+    whose: Option<(ClientId, Key)>,
+    server: &McpServer,
+    (line, numbers): (&Line, &Numbers),
+    until: Instant,
+) -> Result<Session, Fault> {
     let id = numbers.next();
     let body = wire::initialize(id);
-    let post = Post { server, session: None, body: &body, headers: &[], until, limit: ANSWER_BYTES_MAX };
+    let post = Post { server, whose, session: None, body: &body, headers: &[], until, limit: ANSWER_BYTES_MAX };
     let answer = line.ask(&post, id).await;
     super::count("initialize", answer.as_ref().err());
     let (result, session_id) = answer.map_err(nothing_asked)?;
@@ -143,7 +148,7 @@ fn agreed(result: &serde_json::Value, id: Option<String>) -> Result<Session, Fau
 /// What is lost before a tool is asked did nothing.
 fn nothing_asked(fault: Fault) -> Fault {
     match fault {
-        Fault::Lost(_) | Fault::Late | Fault::SessionLost(_) => Fault::Away("it did not answer"),
+        Fault::Lost(_) | Fault::Broken | Fault::Late | Fault::SessionLost(_) => Fault::Away("it did not answer"),
         known => known,
     }
 }

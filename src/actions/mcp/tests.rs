@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use caly_actors::domain::{
     AgentId, CallFacts, CallId, CallLimits, Carrier, CarrierCallId, Direction, Party, PhoneNumber,
 };
-use caly_actors::ports::ActionError::{Refused, Unavailable, Unknown};
+use caly_actors::ports::ActionError::{Away, Refused, Unavailable, Unknown};
 use caly_actors::ports::Step;
 
 use super::*;
@@ -225,6 +225,57 @@ async fn what_surely_did_not_happen_is_no_unknown() {
     desk.look().await;
     assert_eq!(desk.offered(), vec![]);
     assert_eq!(desk.simulated.leads().len(), 1);
+}
+
+fn is_left_alone(result: &Result<Value, ActionError>) -> bool {
+    matches!(result, Err(Away(why)) if why.contains("offer to ring back"))
+}
+
+#[actix_rt::test]
+async fn a_server_that_does_not_answer_is_left_alone_for_this_client_until_a_trial_is_answered() {
+    let tools = json!({ "find_lead": { "writes": false, "deadline_s": 0.2 }, "create_lead": { "deadline_s": 0.2 } });
+    let late = || McpFaults { delay: Duration::from_secs(30), ..McpFaults::default() };
+    let broken = || McpFaults { drop_next: 5, ..McpFaults::default() };
+    let busy = || McpFaults { busy_next: 5, ..McpFaults::default() };
+    for (name, faults) in [("late", late()), ("broken", broken()), ("busy", busy())] {
+        let mut desk = Desk::open(strict(), tools.clone()).await;
+        assert!(desk.find().await.is_ok());
+        let sent = || desk.simulated.calls("find_lead") + desk.simulated.calls("create_lead");
+        desk.simulated.set_faults(faults);
+        for _ in 0..5 {
+            let failed = desk.find().await;
+            assert!(matches!(failed, Err(Unavailable(_))), "{name}: {failed:?}");
+        }
+        desk.simulated.set_faults(McpFaults::default());
+        let before = sent();
+        for failed in [desk.find().await, desk.create("k", 1).await] {
+            assert!(is_left_alone(&failed), "{name}: {failed:?}");
+        }
+        assert_eq!((sent(), desk.simulated.leads().len()), (before, 1), "{name}");
+        let own = std::mem::replace(&mut desk.client, ClientId::new());
+        assert!(desk.find().await.is_ok(), "{name}: another client's session is another");
+        desk.client = own;
+        desk.mcp.line.breakers.age(Duration::from_secs(5));
+        // Under the key of the one that was not sent.
+        assert!(desk.create("k", 1).await.is_ok(), "{name}: the trial");
+        assert!(desk.find().await.is_ok(), "{name}: closed again");
+        assert_eq!(desk.simulated.leads().len(), 2, "{name}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_server_that_cannot_be_reached_is_left_alone_and_one_that_refuses_is_not() {
+    let desk = Desk::open(strict(), both()).await;
+    for _ in 0..10 {
+        let unfit = desk.attempt("crm_find_lead", json!({}), "k", 1).await;
+        assert!(matches!(unfit, Err(Refused(_))), "{unfit:?}");
+    }
+    desk.simulated.stop().await;
+    let mut asked = Vec::new();
+    while asked.len() < 20 && !asked.last().is_some_and(is_left_alone) {
+        asked.push(desk.find().await);
+    }
+    assert_eq!(asked.len(), 6, "{asked:?}");
 }
 
 #[actix_rt::test]

@@ -139,6 +139,9 @@ pub(super) fn goes_to(order: &Order, wished: &Address) -> bool {
 impl Asked<'_> {
     async fn shift(&self) -> Result<(Order, Address), ActionError> {
         let order = self.to_change().await?;
+        if let Some(former) = self.former(&order)? {
+            return Ok((order, former));
+        }
         let old = order.address.clone().unwrap_or_default();
         let text = |name: &str| self.text(name).unwrap_or_default();
         let wished = Wished {
@@ -175,6 +178,7 @@ impl Asked<'_> {
             return Ok(changed(&order, &new));
         }
         Self::may_shift(&order)?;
+        self.lay_down_address(&order, &new);
         let variables = json!({ "id": order.id, "address": wire::address_input(&new) });
         match self.shop.api.write(&self.door, wire::CHANGE_ADDRESS, &variables, self.soon()).await {
             Ok(_) => Ok(changed(&order, &new)),

@@ -1,10 +1,11 @@
 //! One request of a call: its arguments, who asks, and finding the orders that are theirs.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use caly_actors::domain::{OrderProof, ShopPolicy};
-use caly_actors::ports::{ActionError, ActionRequest};
+use caly_actors::ports::{ActionError, ActionRequest, Undo};
 use chrono::{DateTime, FixedOffset, Utc};
 use serde_json::{Value, json};
 
@@ -34,6 +35,8 @@ pub(super) struct Asked<'a> {
     pub zone: FixedOffset,
     /// When it must be answered.
     pub until: Instant,
+    /// What undoes what is done, laid down on the way.
+    pub undo: OnceCell<Undo>,
 }
 
 pub(super) fn refused(text: impl Into<String>) -> ActionError {
@@ -53,7 +56,10 @@ pub(super) fn unread(fault: Fault) -> ActionError {
 
 /// Of a change whose outcome is asked for: that it cannot be found out does not mean that nothing happened.
 pub(super) fn unheard(error: ActionError) -> ActionError {
-    let (ActionError::Refused(why) | ActionError::Unavailable(why) | ActionError::Unknown(why)) = error;
+    let (ActionError::Refused(why)
+    | ActionError::Unavailable(why)
+    | ActionError::Away(why)
+    | ActionError::Unknown(why)) = error;
     ActionError::Unknown(format!("whether it was done cannot be found out: {why}"))
 }
 
@@ -100,6 +106,11 @@ impl Asked<'_> {
             return ActionError::Unknown("the shop shows no sign of it yet".to_owned());
         }
         refused("it was not done")
+    }
+
+    pub(super) fn lay_down(&self, undo: Undo) {
+        // What is done is done once.
+        let _ = self.undo.set(undo);
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

@@ -1,7 +1,7 @@
 //! Asks a shop: one request at a time of one operation, within a deadline, at the pace the shop allows.
 //!
 //! Tried again is only what surely did nothing: reads, and changes that were throttled or never left. Every shop has its
-//! own limiter, breaker and cache; the token is masked wherever it could be printed.
+//! own limiter and cache, and a breaker for each client; the token is masked wherever it could be printed.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::answer::{Fault, Verdict, cost, judge, retry_after};
-use super::breaker::Breaker;
 use super::cache::{About, Cache};
 use super::limiter::Limiter;
 use super::wire::Operation;
+use crate::actions::breaker::{Breakers, Permit, Sign};
 use crate::actions::http::checked_address;
 use crate::outbound::Outbound;
 
@@ -63,12 +63,13 @@ pub(super) struct Api {
     outbound: Outbound,
     options: ShopOptions,
     shops: Mutex<HashMap<ClientId, Arc<Shop>>>,
+    /// By client and domain.
+    pub(super) breakers: Breakers<String>,
 }
 
 struct Shop {
     domain: String,
     limiter: Mutex<Limiter>,
-    breaker: Mutex<Breaker>,
     cache: Mutex<Cache>,
     /// An operator was told that the shop answers in another version.
     version_told: AtomicBool,
@@ -79,7 +80,6 @@ impl Shop {
         Self {
             domain: domain.to_owned(),
             limiter: Mutex::new(Limiter::new(Instant::now())),
-            breaker: Mutex::default(),
             cache: Mutex::default(),
             version_told: AtomicBool::new(false),
         }
@@ -120,7 +120,7 @@ enum Unsent {
 
 impl Api {
     pub(super) fn new(outbound: Outbound, options: ShopOptions) -> Self {
-        Self { outbound, options, shops: Mutex::default() }
+        Self { outbound, options, shops: Mutex::default(), breakers: Breakers::new("shop") }
     }
 
     /// Reads; what was read a moment ago is told again.
@@ -239,8 +239,14 @@ impl Api {
     ) -> Result<Value, Fault> {
         let (mut attempt, mut backoff) = (0, BACKOFF);
         loop {
-            locked(&shop.breaker).admit(Instant::now()).map_err(|_| RESTS)?;
-            let reserved = reserve(shop, operation, until).await?;
+            let permit = self.admit(shop, door, until)?;
+            let reserved = match reserve(shop, operation, until).await {
+                Ok(reserved) => reserved,
+                Err(busy) => {
+                    permit.settle(Sign::None);
+                    return Err(busy);
+                }
+            };
             attempt += 1;
             let sent = self.send(shop, door, operation, variables, until).await;
             let verdict = match &sent {
@@ -253,7 +259,7 @@ impl Api {
                 Err(_) => Verdict::Failed,
             };
             let never = matches!(sent, Err(Unsent::Never));
-            note(shop, sent.as_ref().map_or(500, |answer| answer.status));
+            permit.settle(sign(&sent));
             let wait = match verdict {
                 Verdict::Data(data) => return Ok(data),
                 Verdict::Final(fault) => return Err(fault),
@@ -277,6 +283,11 @@ impl Api {
             }
             tokio::time::sleep(wait).await;
         }
+    }
+
+    fn admit(&self, shop: &Shop, door: &Door, until: Instant) -> Result<Permit<'_, String>, Fault> {
+        let until = until.min(Instant::now() + self.options.request_timeout);
+        self.breakers.admit(door.client, shop.domain.clone(), until).ok_or(RESTS)
     }
 
     async fn send(
@@ -376,15 +387,9 @@ async fn reserve<'a>(shop: &'a Shop, operation: Operation, until: Instant) -> Re
     }
 }
 
-/// A refusal is an answer; silence and failures of the shop itself are not.
-fn note(shop: &Shop, status: u16) {
-    let mut breaker = locked(&shop.breaker);
-    if status < 500 {
-        breaker.answered();
-    } else if breaker.failed(Instant::now()) {
-        metrics::counter!("caly_shop_breaker_opened_total").increment(1);
-        tracing::error!(shop = shop.domain, "the shop does not answer and is left alone for a while");
-    }
+/// A refusal is an answer, and being asked too much is the limiter's business; silence and failures of the shop itself count.
+fn sign(sent: &Result<Answer, Unsent>) -> Sign {
+    if sent.as_ref().is_ok_and(|answer| answer.status < 500) { Sign::Answered } else { Sign::Failed }
 }
 
 fn unsent(error: &awc::error::SendRequestError) -> Unsent {

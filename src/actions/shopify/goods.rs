@@ -140,7 +140,7 @@ impl Asked<'_> {
         let tag = tag(&self.request.idempotency_key);
         // Begun anew by an operator, it may have been made all the same.
         if let Some(draft) = self.tagged(&tag).await? {
-            return Ok(noted(&draft));
+            return Ok(self.noted(&draft));
         }
         let (chosen, _) = self.wanted().await?;
         let lines: Vec<Value> =
@@ -151,10 +151,10 @@ impl Asked<'_> {
         } });
         match self.shop.api.write(&self.door, wire::CREATE_DRAFT, &variables, self.soon()).await {
             Ok(data) => match wire::draft(&data) {
-                Ok(draft) => Ok(noted(&draft)),
+                Ok(draft) => Ok(self.noted(&draft)),
                 Err(_) => Ok(json!({ "noted": true })),
             },
-            Err(Fault::Lost) => self.draft_by(&tag).await?.map(|draft| noted(&draft)).ok_or_else(|| {
+            Err(Fault::Lost) => self.draft_by(&tag).await?.map(|draft| self.noted(&draft)).ok_or_else(|| {
                 // The search may not know it yet.
                 ActionError::Unknown("the shop did not say whether it noted the order".to_owned())
             }),
@@ -164,9 +164,14 @@ impl Asked<'_> {
 
     pub(super) async fn draft_again(&self) -> Result<Value, ActionError> {
         match self.draft_by(&tag(&self.request.idempotency_key)).await? {
-            Some(draft) => Ok(noted(&draft)),
+            Some(draft) => Ok(self.noted(&draft)),
             None => Err(self.not_seen()),
         }
+    }
+
+    fn noted(&self, draft: &Draft) -> Value {
+        self.lay_down_draft(draft);
+        json!({ "noted": true, "draft": plain(&draft.name), "total": draft.total.said(), "then": "the shop sends the bill" })
     }
 
     /// The draft that bears this tag, if the shop finds it now.
@@ -196,10 +201,6 @@ impl Asked<'_> {
 
 /// Between two looks for a draft.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(700);
-
-fn noted(draft: &Draft) -> Value {
-    json!({ "noted": true, "draft": plain(&draft.name), "total": draft.total.said(), "then": "the shop sends the bill" })
-}
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -11,6 +11,8 @@ const MAXIMUM: f64 = 1000.0;
 const RESTORE: f64 = 50.0;
 /// What an operation costs until its first answer tells it.
 const COST_UNKNOWN: f64 = 60.0;
+/// Longest that a shop is left alone because it said so.
+const CLOSED_MAX: Duration = Duration::from_secs(60);
 
 /// `throttleStatus` of an answer.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -96,9 +98,9 @@ impl Limiter {
         after(((self.cost(operation) - self.available) / self.restore).max(0.1))
     }
 
-    /// The shop said how long to wait.
+    /// The shop said how long to wait. Longer than a minute nobody is kept from asking by one answer.
     pub(super) fn close(&mut self, wait: Duration, now: Instant) {
-        self.closed_until = Some(now + wait);
+        self.closed_until = Some(now + wait.min(CLOSED_MAX));
     }
 
     fn cost(&self, operation: &str) -> f64 {
@@ -171,6 +173,9 @@ mod tests {
         let mut limiter = Limiter::new(now);
         limiter.close(ms(2000), now);
         assert_eq!(limiter.reserve("orders", now + ms(500)), Err(ms(1500)));
+        let mut hasty = Limiter::new(now);
+        hasty.close(ms(3_600_000), now);
+        assert_eq!(hasty.reserve("orders", now), Err(CLOSED_MAX));
         let reserved = limiter.reserve("orders", now + ms(2000)).unwrap();
         limiter.over(reserved);
         limiter.learn("orders", (Some(752.0), Some(Status { available: 2.0, ..STATUS })), 0.0, now);

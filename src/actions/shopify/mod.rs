@@ -7,16 +7,16 @@
 //! | `asked` | one request: its arguments, who asks, finding the orders that are theirs |
 //! | `authorise` | who may see and who may change an order |
 //! | `reading`, `cancel`, `address`, `returns`, `goods` | one thing each that callers want |
+//! | `undo` | what takes back an address, a draft, a return |
 //! | `telling`, `order` | orders in words that can be said |
 //! | `states` | which state a PIN code lies in |
-//! | `client` | asking a shop within a deadline; `limiter`, `breaker`, `cache`, `answer` are its parts |
+//! | `client` | asking a shop within a deadline; `limiter`, `cache`, `answer` are its parts |
 //! | `wire` | Shopify's documents and shapes, seen by nobody else |
 
 mod address;
 mod answer;
 mod asked;
 mod authorise;
-mod breaker;
 mod cache;
 mod cancel;
 mod client;
@@ -28,8 +28,10 @@ mod returns;
 mod states;
 mod telling;
 mod tools;
+mod undo;
 mod wire;
 
+use std::cell::OnceCell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -44,6 +46,7 @@ pub use client::{Credentials, ShopOptions};
 pub use tools::TOOLS;
 
 pub(super) use tools::spec;
+pub(super) use undo::undoing_deadline;
 
 use crate::outbound::Outbound;
 use asked::Asked;
@@ -117,7 +120,7 @@ pub(super) fn worth_a_look(facts: &CallFacts, intent: IntentKind) -> bool {
 /// Carries one out. `None`: it is no tool of this room, or the agent has no shop.
 pub(super) async fn run(shop: &Shopify, request: &ActionRequest) -> Option<Result<ActionOutput, ActionError>> {
     let policy = request.facts.agent.shop?;
-    if !TOOLS.contains(&&*request.name) {
+    if !TOOLS.contains(&&*request.name) && undoing_deadline(&request.name).is_none() {
         return None;
     }
     let Some(door) = shop.door(&request.facts) else {
@@ -125,7 +128,8 @@ pub(super) async fn run(shop: &Shopify, request: &ActionRequest) -> Option<Resul
         return Some(Err(asked::refused("the shop's orders cannot be looked up right now: offer a person")));
     };
     let again = request.step == Step::Do && request.attempt > 1;
-    let deadline = if again { AGAIN } else { tools::deadline(&request.name) };
+    let deadline = undoing_deadline(&request.name).unwrap_or_else(|| tools::deadline(&request.name));
+    let deadline = if again { AGAIN } else { deadline };
     let asked = Asked {
         request,
         policy,
@@ -134,9 +138,11 @@ pub(super) async fn run(shop: &Shopify, request: &ActionRequest) -> Option<Resul
         shop,
         zone: FixedOffset::east_opt(request.facts.agent.utc_offset)?,
         until: Instant::now() + deadline,
+        undo: OnceCell::new(),
     };
     let output = asked.carry_out(again).await?;
-    Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None }))
+    let undo = asked.undo.into_inner();
+    Some(output.map(|output| ActionOutput { output: output.to_string().into(), change: None, undo }))
 }
 
 /// What the caller is known by: the number that rings, and the two facts that may prove an order to be theirs. Whatever else
@@ -168,6 +174,9 @@ impl Asked<'_> {
             ("change_address", Step::Do) => self.change_address().await,
             ("start_return", Step::Do) => self.start_return().await,
             ("draft_order", Step::Do) => self.draft_order().await,
+            (undo::DELETE_DRAFT | undo::CANCEL_RETURN, Step::Plan) => self.plan_undoing().await,
+            (undo::DELETE_DRAFT | undo::CANCEL_RETURN, Step::Do) if again => self.undo_again().await,
+            (undo::DELETE_DRAFT | undo::CANCEL_RETURN, Step::Do) => self.undo().await,
             _ => return None,
         })
     }

@@ -123,6 +123,7 @@ pub(super) struct Returnable {
 /// An order before it is one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Draft {
+    pub id: String,
     pub name: String,
     pub total: Money,
 }

@@ -82,7 +82,10 @@ impl Asked<'_> {
         let lines: Vec<Value> = goods.iter().map(line).collect();
         let variables = json!({ "input": { "orderId": order.id, "returnLineItems": lines } });
         match self.shop.api.write(&self.door, wire::ASK_RETURN, &variables, self.soon()).await {
-            Ok(_) => Ok(asked_for(&order)),
+            Ok(data) => {
+                self.lay_down_return(&order, &data);
+                Ok(asked_for(&order))
+            }
             Err(Fault::Lost) => match self.settled(&order.id, Order::being_returned).await? {
                 Some(order) => Ok(asked_for(&order)),
                 None => Err(ActionError::Unknown("the shop did not say whether it took the return".to_owned())),

@@ -5,6 +5,7 @@ mod asking;
 mod proving;
 mod server;
 mod simulated;
+mod undoing;
 mod writing;
 
 use std::sync::Arc;
@@ -120,6 +121,8 @@ struct Desk {
     shop: Shopify,
     agent: Arc<Agent>,
     call: CallId,
+    /// What undoes the last thing that was done.
+    undo: std::sync::Mutex<Option<caly_actors::ports::Undo>>,
 }
 
 impl Desk {
@@ -139,7 +142,7 @@ impl Desk {
             Some(Credentials { domain: "a-shop.myshopify.com".to_owned(), token: TOKEN.to_owned().into() })
         };
         let shop = Shopify::new(Outbound::new(None).unwrap(), options, Box::new(doors));
-        Self { shop, agent: Arc::new(agent), call: CallId::new() }
+        Self { shop, agent: Arc::new(agent), call: CallId::new(), undo: Default::default() }
     }
 
     fn facts(&self, caller: Option<&str>) -> CallFacts {
@@ -174,6 +177,7 @@ impl Desk {
             attempt,
         };
         let output = run(&self.shop, &request).await.expect("a tool of the shop")?;
+        *self.undo.lock().unwrap() = output.undo.clone();
         Ok(serde_json::from_str(&output.output).unwrap())
     }
 

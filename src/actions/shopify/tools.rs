@@ -43,7 +43,16 @@ pub(in crate::actions) fn spec(name: &str, agent: &Agent) -> Option<ActionSpec> 
     let tool = ToolSpec { name: name.into(), description: description.into(), schema: schema.to_string().into() };
     let writes = writes(name);
     let same = SameAction::PerChange;
-    Some(ActionSpec { tool, deadline: deadline(name), retry: ONCE, same, writes, confirm: writes })
+    Some(ActionSpec {
+        tool,
+        deadline: deadline(name),
+        retry: ONCE,
+        same,
+        writes,
+        confirm: writes,
+        lasting: name == "cancel_order",
+        offered: true,
+    })
 }
 
 fn writes(name: &str) -> bool {

@@ -3,6 +3,7 @@
 //! Words that may be new with any version (states, stages) are read as texts; what is absent or `null` is empty.
 
 mod refunds;
+mod undone;
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -12,6 +13,7 @@ use super::cache::About;
 use super::order::{self, Draft, Money, Order, Parcel, Product, Returnable, Step, Variant};
 
 pub(super) use refunds::{REFUNDS, refunds};
+pub(super) use undone::{CANCEL_RETURN, DELETE_DRAFT, DRAFT, RETURN, address, asked_return, is_undone, status};
 
 /// A document with what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -284,6 +286,7 @@ struct WireTitle {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct WireDraft {
+    id: String,
     name: String,
     #[serde(default)]
     tags: Vec<String>,
@@ -447,14 +450,14 @@ pub(super) fn products(data: &Value) -> Result<(Vec<Product>, String), String> {
 /// The draft of an answer to [`CREATE_DRAFT`].
 pub(super) fn draft(data: &Value) -> Result<Draft, String> {
     let draft: WireDraft = part(data, "/draftOrderCreate/draftOrder")?;
-    Ok(Draft { name: draft.name, total: money(draft.total_price_set)? })
+    Ok(Draft { id: draft.id, name: draft.name, total: money(draft.total_price_set)? })
 }
 
 /// The draft of an answer to [`DRAFTS`] that bears the tag.
 pub(super) fn tagged_draft(data: &Value, tag: &str) -> Result<Option<Draft>, String> {
     let drafts = part::<Nodes<WireDraft>>(data, "/draftOrders")?.nodes;
     let tagged = drafts.into_iter().find(|draft| draft.tags.iter().any(|one| one == tag));
-    tagged.map(|draft| Ok(Draft { name: draft.name, total: money(draft.total_price_set)? })).transpose()
+    tagged.map(|draft| Ok(Draft { id: draft.id, name: draft.name, total: money(draft.total_price_set)? })).transpose()
 }
 
 /// Name and currency of the shop in an answer to [`TRIAL`].

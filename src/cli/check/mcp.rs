@@ -60,7 +60,12 @@ fn finding(slug: &str, server: &McpServer, seen: Result<Seen, Fault>) -> Finding
                     format!("give a public https url in {place}, or name host:port in actions.trusted_hosts")
                 }
                 Fault::Refused(_) => format!("check url and headers in {place}"),
-                Fault::Away(_) | Fault::SessionLost(_) | Fault::Lost(_) | Fault::Late => {
+                Fault::Away(_)
+                | Fault::Rests
+                | Fault::SessionLost(_)
+                | Fault::Lost(_)
+                | Fault::Broken
+                | Fault::Late => {
                     format!("check that the server is up, and url in {place}")
                 }
             };

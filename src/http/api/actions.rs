@@ -50,7 +50,7 @@ pub async fn get_action(
     Ok(web::Json(stored(&caller, &app, &id).await?))
 }
 
-async fn stored(caller: &Caller, app: &App, id: &str) -> Result<ActionRow, Problem> {
+pub(super) async fn stored(caller: &Caller, app: &App, id: &str) -> Result<ActionRow, Problem> {
     let row = caller.ask(app.store.action(query::id(id)?)).await?;
     caller.may_see(row.client_id)?;
     Ok(row)
@@ -148,6 +148,6 @@ async fn take_held(
     let request = request.ok_or_else(|| {
         conflict("it cannot be done outside its call: its client's agent has no such action now, or its arguments held what is not kept")
     })?;
-    acting::carry_out(app.clone(), hold, row.clone(), request);
+    acting::carry_out(app.clone(), vec![hold], row.clone(), request);
     Ok(())
 }

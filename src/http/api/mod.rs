@@ -24,6 +24,7 @@ mod query;
 mod suppressions;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use actix_web::error::{JsonPayloadError, QueryPayloadError};
 use actix_web::http::header::{ALLOW, CACHE_CONTROL};
@@ -95,6 +96,7 @@ fn resources() -> Vec<(&'static str, Resource)> {
         ("/actions/{id}", at("/actions/{id}", "GET").route(web::get().to(actions::get_action))),
         ("/actions/{id}/approve", at("/actions/{id}/approve", "POST").route(web::post().to(actions::approve_action))),
         ("/actions/{id}/retry", at("/actions/{id}/retry", "POST").route(web::post().to(actions::retry_action))),
+        ("/actions/{id}/undo", at("/actions/{id}/undo", "POST").route(web::post().to(undo::undo_action))),
         ("/actions/{id}/cancel", at("/actions/{id}/cancel", "POST").route(web::post().to(actions::cancel_action))),
         (
             "/numbers",

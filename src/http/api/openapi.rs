@@ -16,7 +16,7 @@ use utoipa_swagger_ui::Config;
 use super::super::problem::Problem;
 use super::{
     actions, agents, analytics, appointments, audit, calendar, callbacks, calls, clients, customers, events, ics, keys,
-    numbers, suppressions,
+    numbers, suppressions, undo,
 };
 use crate::http::health;
 
@@ -43,6 +43,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
         actions::approve_action,
         actions::retry_action,
         actions::cancel_action,
+        undo::undo_action,
         clients::list_clients,
         clients::get_client,
         clients::create_client,

@@ -274,7 +274,7 @@ async fn a_short_call_ends_with_the_caller_hanging_up() {
 
 /// Whether a scenario needs an agent that can do something, or acts where its engine does not.
 fn with_tools(name: &str) -> bool {
-    matches!(name, "appointment" | "errands" | "insists")
+    matches!(name, "appointment" | "errands" | "undo" | "insists")
 }
 
 #[actix_rt::test]

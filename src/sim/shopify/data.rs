@@ -258,6 +258,8 @@ pub(crate) struct Shop {
     pub(crate) changes: Vec<Change>,
     pub(crate) next_id: u64,
     pub(crate) next_number: u64,
+    /// Drafts made so far.
+    pub(crate) drafted: usize,
 }
 
 pub(crate) const LOCATION: u64 = 70_001;

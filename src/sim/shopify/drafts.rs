@@ -51,7 +51,9 @@ pub(crate) fn create(shop: &mut Shop, now: Time, input: &Value) -> Result<Value,
     let subtotal: i64 = lines.iter().map(Line::total).sum();
     let discount = discount_of(&input["appliedDiscount"], subtotal);
     let id = shop.fresh();
-    let name = format!("#D{}", shop.drafts.len() + 1);
+    // A number is not given twice, also after one was taken away.
+    let name = format!("#D{}", shop.drafted + 1);
+    shop.drafted += 1;
     let mut draft = Draft {
         id,
         name,
@@ -217,6 +219,23 @@ fn order_from(shop: &mut Shop, draft: &Draft, pending: bool, now: Time) -> Order
         returns: Vec::new(),
         indexed: VecDeque::new(),
     }
+}
+
+/// Takes a draft away that is no order yet.
+///
+/// # Errors
+/// No such draft, or it is an order already.
+pub(crate) fn delete(shop: &mut Shop, now: Time, wanted: &Value) -> Result<Value, Refused> {
+    let id = id_of("DraftOrder", text(wanted)).filter(|id| shop.drafts.contains_key(id));
+    let Some(draft) = id.and_then(|id| shop.drafts.get(&id)).cloned() else {
+        return refuse(&["id"], "Draft order not found");
+    };
+    if draft.status == "COMPLETED" {
+        return refuse(&[], "Draft order has been completed and can't be deleted");
+    }
+    shop.drafts.remove(&draft.id);
+    shop.effect("draftOrderDelete", gid("DraftOrder", draft.id), &draft.tags, now);
+    Ok(Value::from(gid("DraftOrder", draft.id)))
 }
 
 /// Sends the invoice of an open draft.

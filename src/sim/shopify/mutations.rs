@@ -79,6 +79,14 @@ pub(crate) fn run(run: &mut Run<'_>, field: &Field, arguments: &Arguments) -> Re
             shop.attempt("draftOrderInvoiceSend", text(given(arguments, "id")));
             payload("draftOrder", drafts::send_invoice(shop, view.now, arguments))
         }
+        "draftOrderDelete" => {
+            shop.attempt("draftOrderDelete", text(&input["id"]));
+            payload("deletedId", drafts::delete(shop, view.now, &input["id"]))
+        }
+        "returnCancel" => {
+            shop.attempt("returnCancel", text(given(arguments, "id")));
+            payload("return", returns::cancel(shop, view, given(arguments, "id")))
+        }
         "returnRequest" => {
             shop.attempt("returnRequest", text(&input["orderId"]));
             payload("return", returns::create(shop, view, "returnRequest", input))

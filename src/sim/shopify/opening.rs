@@ -29,6 +29,7 @@ impl Seed {
             prefix: self.prefix.clone(),
             location: self.location.clone(),
             next_id: 1_000_000,
+            drafted: 0,
             next_number: own.map(|order| order.number).max().unwrap_or(1000) + 1,
             ..Shop::default()
         };

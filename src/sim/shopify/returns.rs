@@ -38,6 +38,28 @@ pub(crate) fn create(shop: &mut Shop, view: View, mutation: &'static str, input:
     Ok(link("Return", id))
 }
 
+/// Calls a return off that nothing was done about yet.
+///
+/// # Errors
+/// No such return, or it is over.
+pub(crate) fn cancel(shop: &mut Shop, view: View, wanted: &Value) -> Result<Value, Refused> {
+    let refuse = |message: &str, code| Err(vec![UserError::coded(&["id"], message, code)]);
+    let id = id_of("Return", text(wanted));
+    let found = shop.orders.values_mut().find_map(|order| {
+        let order_id = order.id;
+        order.returns.iter_mut().find(|one| Some(one.id) == id).map(|one| (order_id, one))
+    });
+    let Some((order_id, one)) = found else { return refuse("Return not found.", "NOT_FOUND") };
+    if !matches!(one.status.as_str(), "REQUESTED" | "OPEN") {
+        return refuse("Return is not cancelable.", "INVALID_STATE");
+    }
+    one.status = "CANCELED".to_owned();
+    let id = one.id;
+    shop.effect("returnCancel", gid("Return", id), &[], view.now);
+    changed(shop, order_id, &["orders/updated"], view.now);
+    Ok(link("Return", id))
+}
+
 type Item = (u64, u64, i64, String, Option<String>, String);
 
 fn read_item(order: &Order, item: &Value, own: u64, taken: &[Item]) -> Result<Item, Refused> {

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use caly_actors::domain::ActionState;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -63,14 +64,17 @@ const TURNS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET text = excluded.text, u
     WHERE excluded.revision > turns.revision";
 const INTENTS_HEAD: &str = "INSERT INTO intents (id, call_id, turn_id, intent, confidence, entities, at_ms, at)";
 const ACTIONS_HEAD: &str = "INSERT INTO actions (id, call_id, client_id, name, idempotency_key, arguments, state, \
-    output, attempts, started_ms, changed_ms, created_at, changed_at, revision)";
+    output, attempts, started_ms, changed_ms, created_at, changed_at, revision, undo, undoes)";
 /// Done is final, and what may have happened is not begun again; a clean failure may be, and is asked about before it is.
 const ACTIONS_TAIL: &str = "ON CONFLICT (idempotency_key) DO UPDATE SET state = excluded.state, \
     arguments = excluded.arguments, output = CASE WHEN excluded.state IN ('confirmed', 'running') THEN excluded.output \
     ELSE COALESCE(excluded.output, actions.output) END, attempts = excluded.attempts, \
-    changed_ms = excluded.changed_ms, changed_at = excluded.changed_at, revision = excluded.revision \
+    changed_ms = excluded.changed_ms, changed_at = excluded.changed_at, revision = excluded.revision, undo = excluded.undo \
     WHERE excluded.revision > actions.revision AND actions.state <> 'done' \
     AND NOT (actions.state = 'unknown' AND excluded.state IN ('proposed', 'confirmed', 'withdrawn', 'running'))";
+/// What is done names what has undone it. The key of what undoes follows from its own, so there is one.
+const UNDONE: &str = "UPDATE actions SET undone_by = (SELECT id FROM actions WHERE idempotency_key = $2) \
+    WHERE id = $1 AND undone_by IS NULL";
 const EVENTS_HEAD: &str = "INSERT INTO call_events (id, call_id, kind, detail, at_ms, at)";
 const KEEP_FIRST: &str = "ON CONFLICT (id) DO NOTHING";
 
@@ -209,6 +213,9 @@ async fn write_children(tx: &mut Tx, entries: &[&Entry]) -> Result<(), StoreErro
     for round in rounds(actions) {
         tx.insert_many(ACTIONS_HEAD, round, ACTIONS_TAIL).await?;
     }
+    for (undone, by) in entries.iter().filter_map(|entry| undone(&entry.body)) {
+        tx.execute(UNDONE, args![undone, by]).await?;
+    }
     tx.insert_many(EVENTS_HEAD, events, KEEP_FIRST).await?;
     insert_audits(tx, &audits).await
 }
@@ -265,6 +272,14 @@ fn turn(entry: &Entry, body: &TurnBody) -> Vec<Arg> {
     row
 }
 
+/// What something that was done has undone.
+fn undone(body: &Body) -> Option<(Uuid, String)> {
+    let Body::Action(body) = body else { return None };
+    body.undoes
+        .filter(|_| body.state == ActionState::Done.as_str())
+        .map(|undone| (undone, body.idempotency_key.clone()))
+}
+
 fn action(entry: &Entry, body: &ActionBody) -> Vec<Arg> {
     args![
         body.id,
@@ -281,5 +296,7 @@ fn action(entry: &Entry, body: &ActionBody) -> Vec<Arg> {
         entry.at,
         entry.at,
         entry.id,
+        body.undo.clone(),
+        body.undoes,
     ]
 }

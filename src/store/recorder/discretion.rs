@@ -52,6 +52,7 @@ impl Discretion {
             Body::Action(action) => self.with(action.call, |dialogue| {
                 action.arguments = dialogue.json(action.arguments.take());
                 action.output = action.output.take().map(|output| dialogue.json(output));
+                action.undo = action.undo.take().map(|undo| dialogue.json(undo));
             }),
             Body::Decided { call, summary, .. } => {
                 self.with(*call, |dialogue| *summary = dialogue.text(summary).into_owned());

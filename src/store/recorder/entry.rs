@@ -83,6 +83,11 @@ pub(super) struct ActionBody {
     pub(super) attempts: i64,
     pub(super) started_ms: i64,
     pub(super) changed_ms: i64,
+    /// Absent in a spool of an earlier version, as the next.
+    #[serde(default)]
+    pub(super) undo: Option<Value>,
+    #[serde(default)]
+    pub(super) undoes: Option<Uuid>,
 }
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -248,6 +253,8 @@ fn action_body(call: CallId, client: Uuid, action: &Action) -> ActionBody {
         attempts: action.attempts.into(),
         started_ms: millis(action.started),
         changed_ms: millis(action.changed),
+        undo: action.undo.as_deref().map(json_of),
+        undoes: action.undoes.map(|undone| undone.0),
     }
 }
 

@@ -140,8 +140,15 @@ async fn a_question_survives_what_passes_and_ends_at_what_does_not() {
 }
 
 #[actix_rt::test]
-async fn a_shop_that_does_not_answer_is_left_alone() {
-    let server = Server::open(|_| Reply::Status(503, ""));
+async fn a_shop_that_does_not_answer_is_left_alone_until_a_trial_is_answered() {
+    let up = Arc::<std::sync::atomic::AtomicBool>::default();
+    let is_up = Arc::clone(&up);
+    let server = Server::open(move |_| {
+        if !is_up.load(std::sync::atomic::Ordering::SeqCst) {
+            return Reply::Status(503, "");
+        }
+        Reply::Data(json!({ "customerByIdentifier": null, "orders": { "nodes": [] } }))
+    });
     let desk = Desk::at(&server);
     for _ in 0..2 {
         desk.ask(MEERA, "order_status", json!({})).await.unwrap_err();
@@ -150,6 +157,13 @@ async fn a_shop_that_does_not_answer_is_left_alone() {
     let error = desk.ask(MEERA, "order_status", json!({})).await.unwrap_err();
     assert!(error.to_string().contains("left alone for a moment"), "{error}");
     assert_eq!(server.heard().len(), 5);
+    up.store(true, std::sync::atomic::Ordering::SeqCst);
+    desk.shop.api.breakers.age(Duration::from_secs(5));
+    for _ in 0..2 {
+        let answer = desk.ask(MEERA, "order_status", json!({})).await;
+        assert!(!format!("{answer:?}").contains("left alone"), "{answer:?}");
+    }
+    assert!(server.heard().len() > 5);
 }
 
 #[actix_rt::test]
@@ -254,6 +268,7 @@ async fn nothing_is_looked_up_that_will_not_be_asked_for() {
         repeatable: false,
         confirm: false,
         tell_caller: None,
+        undo: caly_actors::domain::HttpUndo::Unsaid,
     };
     for (name, agent, looks) in [
         ("as it is", agent(), true),

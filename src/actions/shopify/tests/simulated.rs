@@ -5,16 +5,16 @@ use futures_util::future::join_all;
 use super::*;
 use crate::sim::shopify::{Faults, Lose, ShopOptions as SimOptions, ShopServer, serve};
 
-const ASHA: Option<&str> = Some("+919876543210");
+pub(super) const ASHA: Option<&str> = Some("+919876543210");
 const RAVI: Option<&str> = Some("+919812345678");
-const IMRAN: Option<&str> = Some("+919920011223");
+pub(super) const IMRAN: Option<&str> = Some("+919920011223");
 const GURPREET: Option<&str> = Some("+919815098150");
 const SOURAV: Option<&str> = Some("+919830012340");
 /// A guest: the number stands in the shipping address only.
 const FARIDA: Option<&str> = Some("+919963012345");
 const MEERA_NAIR: Option<&str> = Some("+919745012345");
 
-async fn open(faults: Faults) -> ShopServer {
+pub(super) async fn open(faults: Faults) -> ShopServer {
     open_with(SimOptions { faults, ..SimOptions::sandbox().unwrap() }).await
 }
 
@@ -23,7 +23,7 @@ async fn open_with(options: SimOptions) -> ShopServer {
 }
 
 /// A desk at the shop; changes up to `write_limit`.
-fn desk_at(sim: &ShopServer, write_limit: u32) -> Desk {
+pub(super) fn desk_at(sim: &ShopServer, write_limit: u32) -> Desk {
     let policy = ShopPolicy { read: OrderProof::NumberOrFacts, write: OrderProof::Number, write_limit };
     Desk::of(&sim.url, Agent { shop: Some(policy), ..agent() }, Duration::from_millis(700))
 }
@@ -33,7 +33,7 @@ fn names(told: &Value) -> Vec<&str> {
 }
 
 /// How often something was asked for, whether it took effect or not.
-fn attempts(sim: &ShopServer, mutation: &str) -> u64 {
+pub(super) fn attempts(sim: &ShopServer, mutation: &str) -> u64 {
     let state = sim.state();
     let counts = state["attempts"][mutation].as_object().cloned().unwrap_or_default();
     counts.values().filter_map(Value::as_u64).sum()

@@ -18,7 +18,7 @@ where
     let begun = std::time::Instant::now();
     loop {
         let row = get(door, &format!("/api/v1/actions/{id}"), key).await.json();
-        if !matches!(row["state"].as_str(), Some("running" | "proposed")) {
+        if !matches!(row["state"].as_str(), Some("running" | "proposed" | "confirmed")) {
             return row;
         }
         assert!(begun.elapsed() < super::world::SOON, "{row}");
@@ -83,4 +83,48 @@ async fn of_many_approvals_at_the_same_moment_one_is_taken() {
     assert_eq!(taken, [202, 409, 409, 409, 409, 409, 409, 409]);
     assert_eq!(settled(&door, id, &key).await["state"], "done");
     assert_eq!(world.noted().len(), 1, "{:?}", world.noted());
+}
+
+#[actix_rt::test]
+async fn what_was_done_is_undone_once_by_an_action_of_its_own_that_it_names() {
+    let world = World::new().await;
+    let (door, key) = (world.door().await, world.key(Role::Operator, None).await);
+    let id = world.action(world.shop, ActionState::Done, true).await;
+    let path = format!("/api/v1/actions/{id}/undo");
+    let answers = futures_util::future::join_all((0..8).map(|_| post(&door, &path, &key))).await;
+    let taken: Vec<_> = answers.iter().filter(|answer| answer.status == 202).collect();
+    assert_eq!((taken.len(), answers.iter().filter(|answer| answer.status == 409).count()), (1, 7));
+    let step: Uuid = taken[0].json()["id"].as_str().unwrap().parse().unwrap();
+    let row = settled(&door, step, &key).await;
+    assert_eq!(
+        (&row["state"], &row["name"], &row["undoes"]),
+        (&"done".into(), &"note_away".into(), &id.to_string().into())
+    );
+    assert_eq!((&row["undo"], &row["undone_by"]), (&Value::Null, &Value::Null));
+    let undone = get(&door, &format!("/api/v1/actions/{id}"), &key).await.json();
+    assert_eq!((&undone["state"], &undone["undone_by"]), (&"done".into(), &step.to_string().into()));
+    for (path, why) in [(path, "undone already"), (format!("/api/v1/actions/{step}/undo"), "undid something itself")] {
+        let again = post(&door, &path, &key).await;
+        assert_eq!(again.status, 409);
+        assert!(again.json()["detail"].as_str().unwrap().contains(why), "{}", again.body);
+    }
+    assert_eq!(world.noted(), [1], "once");
+}
+
+#[actix_rt::test]
+async fn what_is_not_done_or_has_no_step_is_not_undone_and_it_is_said_why() {
+    let world = World::new().await;
+    let (door, key) = (world.door().await, world.key(Role::Operator, None).await);
+    let callback = world.callback(world.shop, "+919876543210", serde_json::json!({ "when": "kal" })).await;
+    for (id, why) in [
+        (world.action(world.shop, ActionState::Proposed, true).await, "only what is done"),
+        (world.action(world.shop, ActionState::Unknown, true).await, "only what is done"),
+        (world.action(world.shop, ActionState::Done, false).await, "still up"),
+        (callback, "still up"),
+    ] {
+        let refused = post(&door, &format!("/api/v1/actions/{id}/undo"), &key).await;
+        assert_eq!(refused.status, 409);
+        assert!(refused.json()["detail"].as_str().unwrap().contains(why), "{}", refused.body);
+    }
+    assert!(world.noted().is_empty());
 }

@@ -40,6 +40,8 @@ const TABLE: &[Row] = &[
     Row("POST", "/actions/{id}/approve", Other, [401, 401, 403, 202, 202, 403, 404, 404]),
     Row("POST", "/actions/{id}/retry", Shop, [401, 401, 403, 202, 202, 403, 202, 202]),
     Row("POST", "/actions/{id}/retry", Other, [401, 401, 403, 202, 202, 403, 404, 404]),
+    Row("POST", "/actions/{id}/undo", Shop, [401, 401, 403, 202, 202, 403, 202, 202]),
+    Row("POST", "/actions/{id}/undo", Other, [401, 401, 403, 202, 202, 403, 404, 404]),
     Row("POST", "/actions/{id}/cancel", Shop, [401, 401, 403, 202, 202, 403, 202, 202]),
     Row("POST", "/actions/{id}/cancel", Other, [401, 401, 403, 202, 202, 403, 404, 404]),
     Row("GET", "/clients", All, [401, 401, 200, 200, 200, 200, 200, 200]),

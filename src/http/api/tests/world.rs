@@ -45,11 +45,19 @@ impl ActionRunner for Notes {
         let tool = ToolSpec { name: "note_down".into(), description: "".into(), schema: "{}".into() };
         let retry = RetryRule { attempts: 1, backoff: Duration::ZERO };
         let (same, deadline) = (SameAction::PerArguments, Duration::from_secs(5));
-        vec![ActionSpec { tool, deadline, retry, same, writes: true, confirm: true }]
+        let away = ToolSpec { name: "note_away".into(), ..tool.clone() };
+        let down =
+            ActionSpec { tool, deadline, retry, same, writes: true, confirm: true, lasting: false, offered: true };
+        vec![ActionSpec { tool: away, offered: false, ..down.clone() }, down]
     }
     fn run(&self, request: ActionRequest) -> LocalBoxFuture<'static, Result<ActionOutput, ActionError>> {
         self.0.lock().unwrap().push(request.attempt);
-        Box::pin(async { Ok(ActionOutput { output: r#"{"noted":true}"#.into(), change: None }) })
+        if &*request.name == "note_away" {
+            return Box::pin(async {
+                Ok(ActionOutput { output: r#"{"noted":false}"#.into(), change: None, undo: None })
+            });
+        }
+        Box::pin(async { Ok(ActionOutput { output: r#"{"noted":true}"#.into(), change: None, undo: None }) })
     }
 }
 
@@ -156,6 +164,9 @@ impl World {
         let mut ledger = caly_actors::call::ledger::Ledger::default();
         let _ = ledger.ask(CallTime::ZERO, call, &catalogue, &"t".into(), "note_down", r#"{"what":"milk"}"#, None);
         let action = Action { state, ..ledger.entries().next().unwrap().action.clone() };
+        let undo = Some(Undo { tool: "note_away".into(), arguments: json!({ "what": "milk" }) });
+        let result = Ok(ActionOutput { output: "{}".into(), change: None, undo });
+        let action = Action { undo: caly_actors::call::undoing::kept(&action, state, &result), ..action };
         let id = action.id.0;
         let at = CallTime::ZERO;
         let ended = JournalEntry::Ended {
@@ -187,6 +198,8 @@ impl World {
             arguments: arguments.to_string().into(),
             state: ActionState::Done,
             output: Some(json!({ "noted": true, "at": "2026-11-29T17:00" }).to_string().into()),
+            undo: None,
+            undoes: None,
             attempts: 1,
             started: CallTime::ZERO,
             changed: CallTime::ZERO,
@@ -205,6 +218,7 @@ impl World {
         match path.split('/').nth(1).unwrap() {
             "calls" => self.stored_call(owner).await.0,
             "actions" if path.ends_with("/retry") => self.action(owner, ActionState::Unknown, true).await,
+            "actions" if path.ends_with("/undo") => self.action(owner, ActionState::Done, true).await,
             "actions" => self.action(owner, ActionState::Proposed, true).await,
             "clients" if path.ends_with("/services") || path.ends_with("/hours") => {
                 store.publish_agent(owner, "test", with_calendar()).await.unwrap();

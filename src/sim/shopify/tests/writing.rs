@@ -343,3 +343,43 @@ fn a_parcel_moves_and_what_cannot_is_told() {
         assert!(shipping::advance(&mut bench.world.shop, name, &news(status), now).unwrap_err().contains(told));
     }
 }
+
+#[test]
+fn a_draft_is_deleted_until_it_is_an_order_and_a_return_called_off_until_it_is_over() {
+    let mut bench = Bench::new();
+    let create = "mutation($i: DraftOrderInput!) { draftOrderCreate(input: $i) { draftOrder { id name } } }";
+    let input = json!({"lineItems": [{"variantId": "gid://shopify/ProductVariant/9002", "quantity": 1}]});
+    let made = |bench: &mut Bench| bench.data(create, json!({"i": input}))["draftOrderCreate"]["draftOrder"].clone();
+    let (one, other) = (made(&mut bench), made(&mut bench));
+    let delete = "mutation($i: DraftOrderDeleteInput!) { draftOrderDelete(input: $i) { deletedId userErrors { field message } } }";
+    let delete =
+        |bench: &mut Bench, id: &Value| bench.data(delete, json!({"i": {"id": id}}))["draftOrderDelete"].clone();
+    assert_eq!(delete(&mut bench, &one["id"]), json!({"deletedId": one["id"], "userErrors": []}));
+    assert_eq!(delete(&mut bench, &one["id"])["userErrors"][0]["message"], "Draft order not found");
+    assert_eq!(made(&mut bench)["name"], "#D3", "a number is not given twice");
+    let complete = "mutation($id: ID!) { draftOrderComplete(id: $id) { draftOrder { status } } }";
+    bench.data(complete, json!({"id": other["id"]}));
+    let told = delete(&mut bench, &other["id"]);
+    assert!(told["deletedId"].is_null() && told["userErrors"][0]["message"].is_string(), "{told}");
+    assert_eq!(bench.effects("draftOrderDelete"), 1);
+
+    let find = "query($id: ID!) { returnableFulfillments(orderId: $id, first: 1) { nodes { returnableFulfillmentLineItems(first: 1) {
+        nodes { fulfillmentLineItem { id } } } } } }";
+    let found = bench.data(find, json!({"id": order_id(1004)}));
+    let line = found["returnableFulfillments"]["nodes"][0]["returnableFulfillmentLineItems"]["nodes"][0]
+        ["fulfillmentLineItem"]["id"]
+        .clone();
+    let ask = "mutation($i: ReturnRequestInput!) { returnRequest(input: $i) { return { id status } } }";
+    let input = json!({"orderId": order_id(1004),
+        "returnLineItems": [{"fulfillmentLineItemId": line, "quantity": 1, "returnReason": "UNWANTED"}]});
+    let asked = bench.data(ask, json!({"i": input}))["returnRequest"]["return"].clone();
+    let cancel =
+        "mutation($id: ID!) { returnCancel(id: $id) { return { id status } userErrors { field message code } } }";
+    let cancel = |bench: &mut Bench, id: &Value| bench.data(cancel, json!({"id": id}))["returnCancel"].clone();
+    let off = json!({"return": {"id": asked["id"], "status": "CANCELED"}, "userErrors": []});
+    assert_eq!(cancel(&mut bench, &asked["id"]), off);
+    for (id, code) in [(&asked["id"], "INVALID_STATE"), (&json!("gid://shopify/Return/1"), "NOT_FOUND")] {
+        assert_eq!(cancel(&mut bench, id)["userErrors"][0]["code"], code);
+    }
+    assert_eq!(bench.effects("returnCancel"), 1);
+}
