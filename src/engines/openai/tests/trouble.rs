@@ -100,7 +100,7 @@ async fn settings_that_are_rejected_are_not_tried_again() {
     assert!(!error.is_retryable());
     assert_eq!(
         error.to_string(),
-        "engine refused: session settings: unknown_parameter: Unknown parameter: 'session.x'."
+        "engine refused the settings: unknown_parameter: Unknown parameter: 'session.x'."
     );
 }
 
