@@ -108,7 +108,7 @@ async fn calls_that_one_engine_fails_are_taken_by_the_other() {
 /// One session goes wrong in the second answer; the caller asks again and is answered by the next session.
 async fn one_bad_session(name: &str, faults: Faults, sessions: u64) {
     let (engine, base) = engine(Faults { sessions: Some(1), ..faults }).await;
-    let server = Server::start(Settings::default().engine(&base).with("CALY__CALLS__ENGINE_PROGRESS", "3s")).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
     let line = Line::call(&server, name).await;
     line.agent_said(300, 0).await;
     let before = line.sound_ms();
