@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::*;
@@ -75,6 +76,7 @@ async fn nobody_is_told_to_wait_while_they_speak_or_before_the_call_has_begun_wi
     let world = World::with(agent(), slow(), vec![]).await;
     let (session, _line) = world.answered().await;
     let (wish, _) = session.asked().await;
+    session.say(EngineEvent::ResponseCreated { response: "r0".into(), wish: Some(wish) });
     tokio::time::sleep(SECOND * 3).await;
     assert_eq!(words(&world), [""; 0], "the greeting is late");
     session.answer("r0", "a0", "Namaste", 500, Some(wish));
@@ -91,10 +93,11 @@ async fn an_engine_that_is_slow_is_bridged_once_and_one_that_stalls_is_replaced_
     let world = World::plain().await;
     let (session, _line) = greeted(&world).await;
     session.caller_turn("u1", "kitne baje khulta hai");
-    session.asked().await;
+    let (wish, _) = session.asked().await;
     let asked = world.now();
+    session.say(EngineEvent::ResponseCreated { response: "r1".into(), wish: Some(wish) });
     let second = world.session(1).await;
-    assert!(near(world.now(), asked + SECOND * 5), "replaced after {:?}", world.now() - asked);
+    assert!(near(world.now(), asked + SECOND * 4), "replaced after {:?}", world.now() - asked);
     let (wish, _) = second.asked().await;
     second.answer("r1", "a1", "Nine to nine.", 500, Some(wish));
     wait_for(|| words(&world).contains(&"Nine to nine.".to_owned()).then_some(())).await;
@@ -103,6 +106,58 @@ async fn an_engine_that_is_slow_is_bridged_once_and_one_that_stalls_is_replaced_
     assert!(near(said[0].1, asked + SECOND * 3 / 2), "{said:?} from {asked:?}");
     let answers = said.iter().filter(|(words, _)| words == "Nine to nine.").count();
     assert_eq!(answers, 1, "{said:?}");
+}
+
+#[actix::test]
+async fn an_engine_that_does_not_even_begin_an_answer_is_replaced_in_a_second_and_a_half() {
+    let world = World::plain().await;
+    let (session, _line) = greeted(&world).await;
+    session.caller_turn("u1", "kitne baje khulta hai");
+    session.asked().await;
+    let asked = world.now();
+    let second = world.session(1).await;
+    assert!(near(world.now(), asked + SECOND * 3 / 2), "replaced after {:?}", world.now() - asked);
+    // The next one has twice the time: it may be the way there that is slow. Then half a second is waited.
+    second.asked().await;
+    let asked = world.now();
+    let third = world.session(2).await;
+    assert!(near(world.now(), asked + SECOND * 7 / 2), "replaced after {:?}", world.now() - asked);
+    let (wish, _) = third.asked().await;
+    third.answer("r1", "a1", "Nine to nine.", 500, Some(wish));
+    wait_for(|| words(&world).contains(&"Nine to nine.".to_owned()).then_some(())).await;
+    assert_eq!(words(&world)[0], "bridge");
+}
+
+/// How long after the last sound of an answer that does not go on the engine is replaced.
+async fn replaced_in_an_answer(whole_sentence: bool) -> Duration {
+    let world = World::plain().await;
+    let (session, _line) = greeted(&world).await;
+    session.caller_turn("u1", "kitne baje khulta hai");
+    let (wish, _) = session.asked().await;
+    let (response, item): (Arc<str>, Arc<str>) = ("r1".into(), "a1".into());
+    session.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
+    let delta = "Nine to".into();
+    session.say(EngineEvent::AgentWords { response: Arc::clone(&response), item: Arc::clone(&item), delta });
+    let two_seconds = vec![0xd5u8; 16_000].into();
+    let begun = world.now();
+    session.lanes.agent.push(AgentAudio { response, item: Arc::clone(&item), bytes: two_seconds });
+    if whole_sentence {
+        session.say(EngineEvent::AgentTranscript { item, text: "Nine to".into() });
+    }
+    world.session(1).await;
+    world.now() - begun - SECOND * 2
+}
+
+#[actix::test]
+async fn an_engine_that_falls_silent_in_its_words_is_replaced_a_second_and_a_half_after_the_last_was_heard() {
+    let after = replaced_in_an_answer(false).await;
+    assert!(near(after, SECOND * 3 / 2), "{after:?}");
+}
+
+#[actix::test]
+async fn an_engine_that_has_said_a_sentence_and_may_be_writing_a_tool_call_has_longer() {
+    let after = replaced_in_an_answer(true).await;
+    assert!(near(after, SECOND * 4), "{after:?}");
 }
 
 #[actix::test]

@@ -2,6 +2,7 @@
 
 mod customers;
 mod diary;
+mod engines;
 mod forgetting;
 mod lost_ends;
 mod restart;
@@ -20,8 +21,7 @@ use caly_actors::ports::{Engine, EngineAudio, Greetings, Journal, JournalEntry, 
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
-use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
+use secrecy::ExposeSecret as _;
 
 use crate::actions::Catalogue;
 use crate::actions::callback::DoNotCall;
@@ -31,9 +31,9 @@ use crate::actions::mcp::Mcp;
 use crate::actions::shopify::Shopify;
 use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
-use crate::config::{AudioChoice, Config, LoadArgs, Provider};
+use crate::config::{AudioChoice, Config, LoadArgs};
 use crate::directory::Directory;
-use crate::engines::openai::{OpenAi, OpenAiOptions};
+use crate::engines::verdict::Verdicts;
 use crate::greetings::StoredGreetings;
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
@@ -49,6 +49,7 @@ use crate::telemetry;
 use crate::tokens::Tokens;
 use crate::watch::{self, Watch};
 
+use engines::Engines;
 pub use shops::options as shop_options;
 
 /// For what the recorder has not written at the end.
@@ -64,7 +65,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     caly_actors::understand::prepare();
-    let Engines { first, fallback, sandbox } = engines(&mut config).await?;
+    let Engines { first, fallback, verdicts, sandbox } = engines::open(&mut config).await?;
     let config = Arc::new(config);
     let told = signals::Told::listen().context("signals cannot be heard")?;
     let store = cli::connect(&config).await?;
@@ -92,7 +93,9 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         returning: Returning::default(),
         lately: http::health::Lately::default(),
         watch: Watch::new(signals::overload(&config)),
-        alarms: alarms(ports.recordings.clone()),
+        alarms: alarms(ports.recordings.clone(), Arc::clone(&verdicts)),
+        hindrances: hindrances(Arc::clone(&verdicts)),
+        mended: Box::new(move || verdicts.forget()),
         api: http::api::State::default(),
         in_hand: Default::default(),
         shop: shops::door(ports.shop),
@@ -105,7 +108,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let with_demo = sandbox.is_some().then(|| Arc::clone(&config));
     restart::prepare_database(&app, with_demo, address.port()).await;
     work_beside_calls(&app, ports.mcp)?;
-    tracing::info!(%address, public_url = config.server.public_url.http(), engine = provider_name(&config), "serving");
+    tracing::info!(%address, public_url = config.server.public_url.http(), engine = engines::provider_name(&config), "serving");
     if let Some(sandbox) = &sandbox {
         sandbox::announce(&config, address.port(), &sandbox.engine.url);
     }
@@ -164,50 +167,6 @@ fn alone(data_dir: &std::path::Path) -> anyhow::Result<std::fs::File> {
     Ok(lock)
 }
 
-fn provider_name(config: &Config) -> &'static str {
-    match config.engine.provider {
-        Provider::OpenAi => "openai",
-        Provider::Sandbox => "sandbox",
-    }
-}
-
-/// What speaks in calls.
-struct Engines {
-    first: Arc<dyn Engine>,
-    fallback: Option<Arc<dyn Engine>>,
-    /// The simulated services, if there is no real one.
-    sandbox: Option<sandbox::Sandbox>,
-}
-
-async fn engines(config: &mut Config) -> anyhow::Result<Engines> {
-    let (base_url, key, sandbox) = match config.engine.provider {
-        Provider::OpenAi => {
-            let key = config.openai.key.clone().context("OPENAI_API_KEY is not set")?;
-            (config.openai.base_url.clone(), key, None)
-        }
-        Provider::Sandbox => {
-            let sandbox = sandbox::Sandbox::open(config).await?;
-            (sandbox.engine.url.trim_end_matches("/realtime").to_owned(), SecretString::from("sandbox"), Some(sandbox))
-        }
-    };
-    let openai = &config.openai;
-    let fallback = openai.fallback.as_ref().filter(|_| sandbox.is_none());
-    let fallback =
-        fallback.map(|other| engine(config, &other.base_url, other.key.clone(), &other.model)).transpose()?;
-    Ok(Engines { first: engine(config, &base_url, key, &openai.model)?, fallback, sandbox })
-}
-
-fn engine(config: &Config, base_url: &str, key: SecretString, model: &str) -> anyhow::Result<Arc<dyn Engine>> {
-    let mut options = OpenAiOptions::new(Url::parse(base_url).context("openai.base_url")?, key);
-    model.clone_into(&mut options.model);
-    options.window = config.openai.context_tokens;
-    options.transcription_model = Some(config.openai.transcription_model.clone());
-    options.transcription_language.clone_from(&config.openai.transcription_language);
-    options.connect_timeout = config.openai.connect_timeout;
-    options.ca_file.clone_from(&config.openai.ca_file);
-    Ok(Arc::new(OpenAi::new(options)?))
-}
-
 fn greetings(config: &Config, engine: &Arc<dyn Engine>) -> Arc<dyn Greetings> {
     if !config.engine.store_greetings {
         return Arc::new(NoGreetings);
@@ -218,7 +177,7 @@ fn greetings(config: &Config, engine: &Arc<dyn Engine>) -> Arc<dyn Greetings> {
 
 /// What a stored greeting depends on besides its words and the agent's voice.
 fn voice_of(config: &Config) -> String {
-    format!("{} {}", provider_name(config), config.openai.model)
+    format!("{} {}", engines::provider_name(config), config.openai.model)
 }
 
 /// Every greeting is made in its call.
@@ -305,11 +264,16 @@ fn recording_marks(recorder: Arc<Recorder>) -> OnMark {
     })
 }
 
-fn alarms(recordings: Option<Arc<WavRecordings>>) -> Alarms {
+fn hindrances(verdicts: Arc<Verdicts>) -> Alarms {
+    Box::new(move || engines::hindrances(&verdicts))
+}
+
+fn alarms(recordings: Option<Arc<WavRecordings>>, verdicts: Arc<Verdicts>) -> Alarms {
     Box::new(move || {
         let stopped = recordings.as_ref().is_some_and(|recordings| recordings.stopped() > 0);
         let detail = "the disk refuses recordings: calls go on without; make room in recording.dir";
-        stopped.then_some(Reason { what: "recordings", detail }).into_iter().collect()
+        let recordings = stopped.then(|| Reason::new("recordings", detail));
+        engines::alarms(&verdicts).into_iter().chain(recordings).collect()
     })
 }
 

@@ -85,6 +85,7 @@ async fn reload(app: &web::Data<App>, logs: &Logs, load: &LoadArgs) {
     if let Err(error) = &reloaded {
         tracing::error!(%error, "clients could not be read; the former ones stay in use");
     }
+    (app.mended)();
     let ok = configured && reloaded.is_ok();
     metrics::counter!("caly_reloads_total", "ok" => if ok { "true" } else { "false" }).increment(1);
     tracing::info!(ok, limits_and_log_level = configured, clients_and_agents = reloaded.is_ok(), "read anew");

@@ -162,6 +162,8 @@ fn calls(r: &mut Reader<'_>) -> Calls {
             idle_media: r.duration("calls.idle_media", short.clone()),
             idle_speech: r.duration("calls.idle_speech", short.clone()),
             engine_progress: r.duration("calls.engine_progress", short.clone()),
+            first_audio: r.duration("calls.first_audio", short.clone()),
+            answer_gap: r.duration("calls.answer_gap", short.clone()),
             max_duration: r.duration("calls.max_duration", SECOND..=DAY),
             teardown: r.duration("calls.teardown", short.clone()),
             last_words: r.duration("calls.last_words", short),

@@ -2,3 +2,4 @@
 //! its types leaves that folder.
 
 pub mod openai;
+pub mod verdict;

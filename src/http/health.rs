@@ -24,6 +24,8 @@ use super::App;
 use super::api::openapi::{KeyRefusals, OpenRefusals};
 use super::api::{auth, only};
 use super::problem::Problem;
+pub use super::reason::{Alarms, Reason};
+use super::reason::{journal_told, unwritten};
 use crate::store::recorder::RecorderSnapshot;
 use crate::store::{Away, StoreError};
 
@@ -78,10 +80,10 @@ impl Database {
     }
 
     fn reason(self) -> Option<Reason> {
-        let schema = |detail| Some(Reason { what: "schema", detail });
+        let schema = |detail| Some(Reason::new("schema", detail));
         match self {
             Self::Up => None,
-            Self::Away(why) => Some(Reason { what: "database", detail: why.told() }),
+            Self::Away(why) => Some(Reason::new("database", why.told())),
             Self::SchemaNotReady => schema(Away::Schema.told()),
             Self::SchemaNewer => schema("written by a newer caly: start the newer version"),
             Self::SchemaBroken => {
@@ -115,9 +117,6 @@ pub struct Health {
     recorder: RecorderSnapshot,
 }
 
-/// What other rooms have to report, asked anew for each answer.
-pub type Alarms = Box<dyn Fn() -> Vec<Reason> + Send + Sync>;
-
 /// Calls and room for them.
 #[derive(Serialize, ToSchema)]
 pub struct Load {
@@ -134,15 +133,6 @@ pub struct Readiness {
     status: &'static str,
     /// Why not.
     reasons: Vec<Reason>,
-}
-
-/// One thing that is missing.
-#[derive(Clone, Copy, Serialize, ToSchema)]
-pub struct Reason {
-    /// `database`, `schema`, `directory`, `draining`, `overloaded`, `journal` or `recordings`.
-    pub what: &'static str,
-    /// What is wrong and what to do.
-    pub detail: &'static str,
 }
 
 /// The process answers.
@@ -268,10 +258,10 @@ pub(super) async fn health(app: web::Data<App>) -> HttpResponse {
     let blocked_threads: Vec<String> = app.watch.blocked().into_iter().map(|blocked| blocked.thread).collect();
     let mut alarms = not_ready(&app, database);
     let known = alarms.iter().any(|reason| reason.what == "journal");
-    alarms.extend(recorder.alarm.filter(|_| !known).map(|word| Reason { what: "journal", detail: journal_told(word) }));
+    alarms.extend(recorder.alarm.filter(|_| !known).map(|word| Reason::new("journal", journal_told(word))));
     alarms.extend((app.alarms)());
     if !blocked_threads.is_empty() {
-        alarms.push(Reason { what: "threads", detail: "a thread does not get on: the log names what it runs" });
+        alarms.push(Reason::new("threads", "a thread does not get on: the log names what it runs"));
     }
     let body = Health {
         status: if alarms.is_empty() { "ok" } else { "degraded" },
@@ -296,35 +286,19 @@ fn not_ready(app: &App, database: Database) -> Vec<Reason> {
     if let Some(word) = recorder(app).alarm.filter(|word| unwritten(word))
         && reasons.is_empty()
     {
-        reasons.push(Reason { what: "journal", detail: journal_told(word) });
+        reasons.push(Reason::new("journal", journal_told(word)));
     }
     if app.directory.get().is_none() {
-        reasons.push(Reason { what: "directory", detail: "clients have not been read from the database yet" });
+        reasons.push(Reason::new("directory", "clients have not been read from the database yet"));
     }
     if app.calls.is_draining() {
-        reasons.push(Reason { what: "draining", detail: "the process takes no more calls and is about to end" });
+        reasons.push(Reason::new("draining", "the process takes no more calls and is about to end"));
     }
     if app.calls.is_shedding() {
-        reasons.push(Reason { what: "overloaded", detail: "threads lag or memory runs out: see calls.shed_lag" });
+        reasons.push(Reason::new("overloaded", "threads lag or memory runs out: see calls.shed_lag"));
     }
+    reasons.extend((app.hindrances)());
     reasons
-}
-
-/// Whether this alarm of the recorder means that nothing is written now.
-fn unwritten(word: &str) -> bool {
-    matches!(word, "database_away" | "spool_full" | "disk_refuses")
-}
-
-/// The recorder's alarm in a sentence.
-fn journal_told(word: &str) -> &'static str {
-    match word {
-        "database_away" => "the database is away: the journal is kept on disk and written later",
-        "spool_waits" => "the journal kept on disk is being written to the database",
-        "spool_full" => "the journal's room on disk is used up: events are given up; bring the database back",
-        "entries_refused" => "the database refused entries for good: they lie in spool/rejected.jsonl",
-        "disk_refuses" => "the disk refuses the journal, which is in memory only: make room in data_dir",
-        _ => "the journal is not sound: see the log",
-    }
 }
 
 /// The process answers; if not, restart it.

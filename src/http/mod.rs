@@ -16,6 +16,7 @@ pub mod media;
 #[cfg(feature = "planned-panics")]
 mod planned;
 pub mod problem;
+mod reason;
 pub mod returning;
 pub mod shield;
 pub mod shop_webhooks;
@@ -74,6 +75,10 @@ pub struct App {
     pub watch: Arc<Watch>,
     /// What `/health` reports of rooms that this one does not know.
     pub alarms: health::Alarms,
+    /// … and for what new calls are of no use here.
+    pub hindrances: health::Alarms,
+    /// What to do when the operator says that something was mended.
+    pub mended: Box<dyn Fn() + Send + Sync>,
     /// Keys remembered and streams of events.
     pub api: api::State,
     /// Actions that are carried out or asked about outside their calls.

@@ -143,7 +143,7 @@ const COUNTERS: [(&str, Unit, &str); 76] = [
 ];
 
 /// How things stand.
-const GAUGES: [(&str, Unit, &str); 17] = [
+const GAUGES: [(&str, Unit, &str); 18] = [
     ("caly_api_streams", Unit::Count, "Followers of events"),
     ("caly_thread_lag_seconds", Unit::Seconds, "How late a thread that calls live on is, by thread"),
     ("caly_actors", Unit::Count, "Live actors, by kind"),
@@ -155,6 +155,11 @@ const GAUGES: [(&str, Unit, &str); 17] = [
     ("caly_allocator_resident_bytes", Unit::Bytes, "Bytes the allocator holds from the system"),
     ("caly_calls_live", Unit::Count, "Calls that are up"),
     ("caly_calls_remembered", Unit::Count, "Calls in the registry, with those just ended"),
+    (
+        "caly_engine_refuses",
+        Unit::Count,
+        "Whether an engine refuses for good, by engine and kind: refused (key, model or account), quota (no credit)",
+    ),
     ("caly_http_connections", Unit::Count, "Open connections, media sockets included"),
     ("caly_mcp_servers", Unit::Count, "MCP servers that agents in use name, by whether their list of tools is known"),
     ("caly_media_sockets", Unit::Count, "Open media sockets"),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::line::Line;
 use crate::proxy::Proxy;
 use crate::server::{PERSON, SOON, Server, Settings};
-use crate::web::until;
+use crate::web::{self, until};
 
 /// The caller only listens.
 const LISTENER: &str = "name = \"listener\"\ntitle = \"listens\"\nexpect = \"transferred\"\n\
@@ -46,6 +46,30 @@ async fn an_engine_that_refuses_the_key_hands_the_caller_to_a_person() {
     assert_handed_over(&server, &report).await;
     let first = report.first_audio.unwrap();
     assert!(first < Duration::from_secs(2), "a key does not get better by trying again: {first:?}");
+    // A load balancer sends new calls elsewhere, and the operator is told what to do.
+    let (ready, detail) = readiness(&server).await;
+    assert!(ready == 503 && detail.contains("the engine refuses the key"), "{detail}");
+    assert_eq!(alarm(&server).await, detail);
+    assert!(server.metric("caly_engine_refuses").await >= 1.0);
+    server.signal("HUP");
+    until("the operator is believed", SOON, || async { (readiness(&server).await.0 == 200).then_some(()) }).await;
+    assert_eq!(alarm(&server).await, "");
+    assert!(server.metric("caly_engine_refuses").await < 1.0);
+}
+
+/// What is said to a load balancer, and why not.
+async fn readiness(server: &Server) -> (u16, String) {
+    let answer = web::get(&server.url("/health/ready")).await;
+    let body: Value = serde_json::from_str(&answer.text()).unwrap();
+    (answer.status, body["reasons"][0]["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+/// What is said of the engine to who watches.
+async fn alarm(server: &Server) -> String {
+    let health: Value = serde_json::from_str(&web::get(&server.url("/health")).await.text()).unwrap();
+    let alarms = health["alarms"].as_array().unwrap().iter();
+    let mut told = alarms.filter(|alarm| alarm["what"] == "engine").map(|alarm| alarm["detail"].as_str().unwrap());
+    told.next().unwrap_or_default().to_owned()
 }
 
 #[actix_rt::test]
@@ -75,13 +99,16 @@ async fn calls_that_one_engine_fails_are_taken_by_the_other() {
     let kinds: Vec<_> = detail["events"].as_array().unwrap().iter().map(|event| &event["kind"]).collect();
     assert!(kinds.iter().any(|kind| **kind == "engine_fell_back"), "{kinds:?}");
     assert_eq!((refusing.sessions(), other.sessions()), (0, 1));
+    // Calls find an engine; that one of the two refuses is still to be known.
+    assert_eq!(readiness(&server).await, (200, String::new()));
+    assert!(alarm(&server).await.starts_with("the first engine refuses the key"), "{}", alarm(&server).await);
     assert_eq!(other.violations(), Vec::<String>::new());
 }
 
 /// One session goes wrong in the second answer; the caller asks again and is answered by the next session.
 async fn one_bad_session(name: &str, faults: Faults, sessions: u64) {
     let (engine, base) = engine(Faults { sessions: Some(1), ..faults }).await;
-    let server = Server::start(Settings::default().engine(&base).with("CALY__CALLS__ENGINE_PROGRESS", "3s")).await;
+    let server = Server::start(Settings::default().engine(&base)).await;
     let line = Line::call(&server, name).await;
     line.agent_said(300, 0).await;
     let before = line.sound_ms();
@@ -127,7 +154,8 @@ async fn garbage_from_the_engine_does_not_cost_the_call() {
 
 #[actix_rt::test]
 async fn a_session_at_its_end_is_renewed_and_an_empty_account_hands_over() {
-    let spent = Faults { fail_on_turn: Some(2), fail_code: "insufficient_quota".to_owned(), ..Faults::default() };
+    let fail_code = "insufficient_quota".to_owned();
+    let spent = Faults { fail_on_turn: Some(2), fail_code, sessions: Some(1), ..Faults::default() };
     let (_engine, base) = engine(spent).await;
     let server = Server::start(Settings::default().engine(&base)).await;
     let line = Line::call(&server, "quota").await;
@@ -136,6 +164,13 @@ async fn a_session_at_its_end_is_renewed_and_an_empty_account_hands_over() {
     assert_eq!(line.closed(SOON).await, Some(1000));
     let detail = server.ended_call(&line.sid).await;
     assert_eq!(detail["call"]["after_stream"], "transfer", "{:#}", detail["call"]);
+    let (ready, why) = readiness(&server).await;
+    assert!(ready == 503 && why.contains("no credit left"), "{why}");
+    // A call that comes all the same tries, and shows that it was mended.
+    let line = Line::call(&server, "topped-up").await;
+    line.agent_said(300, 0).await;
+    until("it works again", SOON, || async { (readiness(&server).await.0 == 200).then_some(()) }).await;
+    line.hang_up();
 
     let (engine, base) = engine_with_short_sessions().await;
     let server = Server::start(Settings::default().engine(&base)).await;

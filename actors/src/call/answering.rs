@@ -18,6 +18,8 @@ const TOOL_CHAIN_MAX: u32 = 5;
 const BACK_OFF: Duration = Duration::from_millis(250);
 /// Longest wait the engine may ask for, before an answer or a session.
 pub(super) const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often the engine's time is doubled for failures in a row.
+const PATIENCE_DOUBLED_MAX: u32 = 2;
 /// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
 const SPEAKING: Duration = Duration::from_millis(250);
 
@@ -31,6 +33,10 @@ pub(super) struct Answering {
     /// It calls a tool, or is heard.
     acts: bool,
     sounds: bool,
+    /// Words of it are coming.
+    in_words: bool,
+    /// When an answer was asked for last.
+    asked: CallTime,
     /// To be asked for again, and not before this time.
     again: Option<(Wanted, CallTime)>,
     /// The answer before came to nothing, and so did none since.
@@ -92,7 +98,7 @@ impl CallState {
         out: &mut Vec<Effect>,
     ) {
         self.answer_has_words = false;
-        (self.answering.acts, self.answering.sounds) = (false, false);
+        (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
         self.answer_owed = self.answering.again.is_some();
         self.ledger.answer_made();
         if let Some(cancel) = self.responses.created(&response, wish) {
@@ -105,9 +111,16 @@ impl CallState {
     /// Notes what an event shows of the answer being made.
     pub(super) fn mind_answer(&mut self, event: &EngineEvent) {
         match event {
-            EngineEvent::AgentWords { .. } | EngineEvent::TurnCommitted { .. } => self.answering.somebody_speaks(),
-            EngineEvent::ToolCalled { .. } => self.answering.acts = true,
-            EngineEvent::AgentTranscript { text, .. } => self.answering.sounds |= !text.is_empty(),
+            EngineEvent::AgentWords { .. } => {
+                self.answering.somebody_speaks();
+                self.answering.in_words = true;
+            }
+            EngineEvent::TurnCommitted { .. } => self.answering.somebody_speaks(),
+            EngineEvent::ToolCalled { .. } => (self.answering.acts, self.answering.in_words) = (true, false),
+            EngineEvent::AgentTranscript { text, .. } => {
+                self.answering.sounds |= !text.is_empty();
+                self.answering.in_words = false;
+            }
             _ => {}
         }
     }
@@ -121,9 +134,9 @@ impl CallState {
     ) {
         self.turns.answers_complete();
         match self.fate(response, outcome, now, out) {
-            Fate::Over => self.answer_next(response, out),
+            Fate::Over => self.answer_next(response, now, out),
             Fate::Wordless => {
-                self.answer_next(response, out);
+                self.answer_next(response, now, out);
                 self.speak_instead(now, out);
             }
             Fate::Vain { broken } => self.on_answer_in_vain(broken, now, out),
@@ -131,7 +144,7 @@ impl CallState {
                 let wanted = if self.responses.is_wanted(response) {
                     self.responses.came_to_nothing()
                 } else {
-                    self.answer_next(response, out);
+                    self.answer_next(response, now, out);
                     None
                 };
                 self.on_answer_failed(&error, wanted, now, out);
@@ -139,6 +152,8 @@ impl CallState {
         }
         if self.responses.is_idle() {
             self.timers.clear(Timer::EngineProgress);
+        } else if self.timers.is_set(Timer::EngineProgress) {
+            self.await_engine(now);
         }
         self.record_finished_turns(now, false, out);
         if let Phase::Closing(reason) = self.phase
@@ -150,8 +165,33 @@ impl CallState {
         }
     }
 
-    fn answer_next(&mut self, response: &str, out: &mut Vec<Effect>) {
-        out.extend(self.responses.done(response).map(Effect::Engine));
+    fn answer_next(&mut self, response: &str, now: CallTime, out: &mut Vec<Effect>) {
+        if let Some(request) = self.responses.done(response) {
+            self.answer_is_asked(now);
+            out.push(Effect::Engine(request));
+        }
+    }
+
+    pub(super) fn answer_is_asked(&mut self, now: CallTime) {
+        self.answering.asked = now;
+    }
+
+    /// The engine has so long for the next sign of the answer it owes.
+    pub(super) fn await_engine(&mut self, now: CallTime) {
+        let limits = &self.facts.agent.limits;
+        let first_audio = limits.first_audio.max(limits.engine_progress);
+        // Who was slow once is given more time: another session would be no faster.
+        let patient = |limit: Duration| limit * (1 << self.engine_failures.min(PATIENCE_DOUBLED_MAX));
+        let at = if self.responses.active().is_none() {
+            now + patient(limits.engine_progress)
+        } else if self.answering.in_words {
+            now + patient(limits.answer_gap)
+        } else if self.answering.acts || self.answering.sounds {
+            now + patient(first_audio)
+        } else {
+            (self.answering.asked + patient(first_audio)).max(now + patient(limits.answer_gap))
+        };
+        self.timers.set(Timer::EngineProgress, at);
     }
 
     fn fate(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) -> Fate {

@@ -32,12 +32,17 @@ impl CallState {
     }
 
     pub(super) fn on_engine(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
+        self.mind_answer(&event);
+        let progress = is_progress(&event);
+        self.hear_engine(event, now, out);
         // Only the answer itself shows that the engine gets on with it: a caller who keeps saying hello must not keep a
         // stalled engine alive.
-        if self.timers.is_set(Timer::EngineProgress) && is_progress(&event) {
-            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+        if progress && self.timers.is_set(Timer::EngineProgress) {
+            self.await_engine(now);
         }
-        self.mind_answer(&event);
+    }
+
+    fn hear_engine(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
@@ -210,9 +215,13 @@ impl CallState {
         }
         let Some(wanted) = self.put_off(wanted, now) else { return };
         let wanted = self.with_notices(wanted);
-        out.extend(self.responses.want_so(wanted).map(Effect::Engine));
+        let request = self.responses.want_so(wanted);
+        if request.is_some() {
+            self.answer_is_asked(now);
+        }
+        out.extend(request.map(Effect::Engine));
         if !self.timers.is_set(Timer::EngineProgress) {
-            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+            self.await_engine(now);
         }
         self.await_in_silence(now);
     }
@@ -220,7 +229,7 @@ impl CallState {
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
     pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         if (self.playing && !self.playing_phrase) || self.ledger.waiting() > 0 {
-            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+            self.await_engine(now);
             return;
         }
         out.push(Effect::CloseEngine);

@@ -58,7 +58,7 @@ impl CallState {
         // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
         let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();
         if awaited && !(self.playing_phrase && self.timers.is_set(Timer::EngineProgress)) {
-            self.timers.set(Timer::EngineProgress, now + self.facts.agent.limits.engine_progress);
+            self.await_engine(now);
         }
         self.playing_phrase = false;
         self.await_in_silence(now);

@@ -63,6 +63,8 @@ pub(super) fn agent(people: bool) -> Agent {
         limits: CallLimits {
             reprompts: 1,
             engine_progress: Duration::from_secs(8),
+            first_audio: Duration::from_secs(8),
+            answer_gap: Duration::from_secs(8),
             filler_after: Duration::ZERO,
             time_warning: Duration::ZERO,
             ..CallLimits::default()

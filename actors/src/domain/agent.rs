@@ -142,8 +142,12 @@ pub struct CallLimits {
     pub idle_speech: Duration,
     /// How often, in equal steps. The last but one of several also opens a new engine session: the old one may be deaf.
     pub reprompts: u32,
-    /// A caller turn or a tool result without any sign of life from the engine.
+    /// From the request for an answer until the engine says that it makes one.
     pub engine_progress: Duration,
+    /// From that request until the answer begins, or goes on with something else than words; no less than the former.
+    pub first_audio: Duration,
+    /// In the middle of an answer's words, once all that came was heard.
+    pub answer_gap: Duration,
     /// The whole call.
     pub max_duration: Duration,
     /// From the decision to end until everything of the call is gone.
@@ -169,7 +173,9 @@ impl Default for CallLimits {
             idle_media: Duration::from_secs(15),
             idle_speech: Duration::from_secs(60),
             reprompts: 2,
-            engine_progress: Duration::from_secs(5),
+            engine_progress: Duration::from_millis(1500),
+            first_audio: Duration::from_secs(4),
+            answer_gap: Duration::from_millis(1500),
             max_duration: Duration::from_secs(30 * 60),
             teardown: Duration::from_secs(5),
             last_words: Duration::from_secs(8),

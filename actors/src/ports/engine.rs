@@ -324,6 +324,9 @@ pub enum EngineError {
     /// The key, the model or the account is refused: no retry can help.
     #[error("engine refused: {0}")]
     Refused(String),
+    /// What this agent wants of a session is refused, a voice say: no retry can help, but another agent's may do.
+    #[error("engine refused the settings: {0}")]
+    Settings(String),
     /// No credit left: no retry can help.
     #[error("engine quota exhausted: {0}")]
     Quota(String),
@@ -354,7 +357,7 @@ impl EngineError {
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Refused(_) | Self::Quota(_) => false,
+            Self::Refused(_) | Self::Settings(_) | Self::Quota(_) => false,
             Self::Busy { .. } | Self::Connection(_) | Self::Stalled(_) | Self::Expired | Self::Protocol(_) => true,
         }
     }
@@ -364,6 +367,7 @@ impl EngineError {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
+            Self::Settings(_) => "settings",
             Self::Quota(_) => "quota",
             Self::Busy { .. } => "busy",
             Self::Connection(_) => "connection",

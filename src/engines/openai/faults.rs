@@ -10,9 +10,6 @@ use caly_actors::ports::EngineError;
 /// Longest text of a vendor's error that is kept, in characters.
 const TEXT_LIMIT: usize = 200;
 
-/// What a refusal of a session's settings begins with.
-pub(super) const SETTINGS: &str = "session settings: ";
-
 /// Codes after which no retry can help, because key, account or model are refused.
 const REFUSED: [&str; 9] = [
     "invalid_api_key",
@@ -74,7 +71,7 @@ impl Fault<'_> {
 
     /// While a session is being configured an invalid request is ours, and would be again: no retry can help.
     pub(super) fn classify_setup(&self) -> EngineError {
-        self.known().unwrap_or_else(|| EngineError::Refused(format!("{SETTINGS}{}", self.text())))
+        self.known().unwrap_or_else(|| EngineError::Settings(self.text()))
     }
 
     /// Whether an `error` event ends the session. Most leave it open.

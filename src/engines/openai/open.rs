@@ -10,7 +10,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::time::timeout;
 use tracing::Instrument as _;
 
-use super::faults::{SETTINGS, from_close, from_socket};
+use super::faults::{from_close, from_socket};
 use super::hear::{Hearing, fault, ignored, parsed};
 use super::inbox::inbox;
 use super::pump::{Ends, Pump};
@@ -88,7 +88,7 @@ async fn configure<S: Socket>(
     send(socket, say::session_update(spec, options, transcription.wire(spec.language))).await?;
     match expect(socket, assembler, "session.updated").await {
         // An update is refused as a whole: it may be the hints that the service does not take.
-        Err(EngineError::Refused(reason)) if transcription.told_hints() && reason.starts_with(SETTINGS) => {
+        Err(EngineError::Settings(_)) if transcription.told_hints() => {
             send(socket, say::session_update(spec, options, transcription.bare())).await?;
             expect(socket, assembler, "session.updated").await?;
             transcription.refuse();

@@ -98,10 +98,7 @@ async fn settings_that_are_rejected_are_not_tried_again() {
     .await;
     let error = refused(options(&base)).await;
     assert!(!error.is_retryable());
-    assert_eq!(
-        error.to_string(),
-        "engine refused: session settings: unknown_parameter: Unknown parameter: 'session.x'."
-    );
+    assert_eq!(error.to_string(), "engine refused the settings: unknown_parameter: Unknown parameter: 'session.x'.");
 }
 
 #[actix_rt::test]

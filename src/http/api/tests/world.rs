@@ -336,6 +336,8 @@ fn app(
         returning: crate::http::returning::Returning::default(),
         recording_hosts: RecordingHosts::new(&RecordingHosts::DEFAULT).unwrap(),
         alarms: Box::new(Vec::new),
+        hindrances: Box::new(Vec::new),
+        mended: Box::new(|| ()),
         shop: crate::http::shop_webhooks::ShopDoor::new(|_, _| ()),
         config: Arc::new(config),
         api: api::State::default(),
