@@ -490,6 +490,7 @@ fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsE
         answer_gap: seconds("answer_gap_s", given.answer_gap_s, defaults.answer_gap)?,
         max_duration: seconds("max_duration_s", given.max_duration_s, defaults.max_duration)?,
         teardown: defaults.teardown,
+        session_age: defaults.session_age,
         summary_at: defaults.summary_at,
         summary_keeps: defaults.summary_keeps,
         last_words: seconds("last_words_s", given.last_words_s, defaults.last_words)?,

@@ -27,6 +27,8 @@ const OPEN_DEADLINE: Duration = Duration::from_secs(15);
 const KEPT_IN_QUIET: Duration = Duration::from_millis(1500);
 /// … and while speech is not written down: a moment more than is ever heard again.
 const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1));
+/// Speech of the caller that a session may have heard and not told of yet.
+const UNNOTICED: Duration = Duration::from_millis(700);
 /// Turns of the caller told apart that are not written down; more are one.
 const UNWRITTEN_MAX: usize = 16;
 
@@ -64,6 +66,23 @@ pub struct OpenSession {
     pub again: Duration,
 }
 
+/// Open a session beside the present one; it takes the present one's place when it listens.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct RenewSession {
+    /// By which engine; without a fallback, by the first.
+    pub by: EngineChoice,
+    /// What happened so far.
+    pub context: Vec<ContextItem>,
+    /// What the caller speaks, once they were heard.
+    pub language: Option<Language>,
+}
+
+/// No session is to take the place of the present one.
+#[derive(Message, Debug)]
+#[rtype(result = "()")]
+pub struct KeepSession;
+
 /// Close the session.
 #[derive(Message, Debug)]
 #[rtype(result = "()")]
@@ -92,8 +111,19 @@ pub struct Realtime {
     running: Option<SpawnHandle>,
     /// Tells events of this session from late ones of another.
     generation: u64,
+    /// … and numbers that were given out.
+    generations: u64,
+    /// A session that is to take this one's place.
+    next: Option<Next>,
     /// Turns of the caller in this session whose words are not there yet.
     unwritten: Vec<Arc<str>>,
+}
+
+/// A session that is being opened beside another.
+struct Next {
+    generation: u64,
+    running: SpawnHandle,
+    commands: Option<LaneSender<EngineCommand>>,
 }
 
 impl Realtime {
@@ -101,7 +131,7 @@ impl Realtime {
     #[must_use]
     pub fn new(spec: RealtimeSpec) -> Self {
         spec.lanes.caller.keep(bytes(spec.audio, KEPT_IN_QUIET));
-        Self { spec, commands: None, running: None, generation: 0, unwritten: Vec::new() }
+        Self { spec, commands: None, running: None, generation: 0, generations: 0, next: None, unwritten: Vec::new() }
     }
 
     /// Keeps the caller's sound until their words are there.
@@ -119,11 +149,88 @@ impl Realtime {
         self.spec.lanes.caller.keep(bytes(self.spec.audio, kept));
     }
 
+    fn another_generation(&mut self) -> u64 {
+        self.generations += 1;
+        self.generations
+    }
+
+    fn drop_next(&mut self, ctx: &mut Context<Self>) {
+        if let Some(next) = self.next.take() {
+            ctx.cancel_future(next.running);
+        }
+    }
+
     fn close(&mut self, ctx: &mut Context<Self>) {
-        self.generation += 1;
+        self.drop_next(ctx);
+        self.generation = self.another_generation();
         self.commands = None;
         if let Some(handle) = self.running.take() {
             ctx.cancel_future(handle);
+        }
+    }
+
+    /// A session as the call wants it, after a wait.
+    fn opening(
+        &self,
+        by: EngineChoice,
+        (context, language): (Vec<ContextItem>, Option<Language>),
+        wait: Duration,
+    ) -> impl Future<Output = Result<EngineSession, EngineError>> + use<> {
+        let spec = EngineSpec {
+            call: self.spec.facts.call,
+            agent: Arc::clone(&self.spec.facts.agent),
+            tools: Arc::clone(&self.spec.tools),
+            context,
+            audio: self.spec.audio,
+            language,
+        };
+        let engine = match (by, &self.spec.fallback) {
+            (EngineChoice::Fallback, Some(fallback)) => Arc::clone(fallback),
+            _ => Arc::clone(&self.spec.engine),
+        };
+        let lanes = self.spec.lanes.clone();
+        async move {
+            tokio::time::sleep(wait).await;
+            match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {
+                Ok(result) => result,
+                Err(_) => Err(EngineError::Stalled("the session did not open")),
+            }
+        }
+    }
+
+    /// The session beside is open, and will say when it listens.
+    fn next_opened(&mut self, generation: u64, result: Result<EngineSession, EngineError>, ctx: &mut Context<Self>) {
+        let Some(next) = self.next.as_mut().filter(|next| next.generation == generation) else { return };
+        match result {
+            Ok(session) => {
+                next.commands = Some(session.commands);
+                next.running = ctx.add_stream(session.events.map(move |event| FromEngine { generation, event }));
+            }
+            Err(error) => {
+                self.next = None;
+                self.tell(CallEvent::EngineOpenFailed(error));
+            }
+        }
+    }
+
+    fn next_says(&mut self, event: EngineEvent, ctx: &mut Context<Self>) {
+        match event {
+            EngineEvent::Ready => {
+                let Some(next) = self.next.take() else { return };
+                if let Some(handle) = self.running.replace(next.running) {
+                    ctx.cancel_future(handle);
+                }
+                (self.generation, self.commands) = (next.generation, next.commands);
+                self.unwritten.clear();
+                // Who has just begun to speak, and the former session had not noticed it, is heard from the beginning.
+                self.spec.lanes.caller.rewind(bytes(self.spec.audio, UNNOTICED));
+                self.tell(CallEvent::EngineRenewed);
+            }
+            EngineEvent::Lost(error) => {
+                self.drop_next(ctx);
+                self.tell(CallEvent::EngineOpenFailed(error));
+            }
+            _ => {}
         }
     }
 
@@ -160,7 +267,8 @@ impl Supervised for Realtime {
     fn restarting(&mut self, _: &mut Self::Context) {
         self.commands = None;
         self.running = None;
-        self.generation += 1;
+        self.next = None;
+        self.generation = self.another_generation();
     }
 }
 
@@ -171,28 +279,29 @@ impl Handler<OpenSession> for Realtime {
         self.close(ctx);
         self.spec.lanes.caller.rewind(bytes(self.spec.audio, again));
         self.unwritten.clear();
-        let spec = EngineSpec {
-            call: self.spec.facts.call,
-            agent: Arc::clone(&self.spec.facts.agent),
-            tools: Arc::clone(&self.spec.tools),
-            context,
-            audio: self.spec.audio,
-            language,
-        };
-        let engine = match (by, &self.spec.fallback) {
-            (EngineChoice::Fallback, Some(fallback)) => Arc::clone(fallback),
-            _ => Arc::clone(&self.spec.engine),
-        };
-        let lanes = self.spec.lanes.clone();
-        let open = async move {
-            tokio::time::sleep(wait).await;
-            match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {
-                Ok(result) => result,
-                Err(_) => Err(EngineError::Stalled("the session did not open")),
-            }
-        };
+        let open = self.opening(by, (context, language), wait);
         let opened = open.into_actor(self).map(|result, this, ctx| this.opened(result, ctx));
         self.running = Some(ctx.spawn(opened));
+    }
+}
+
+impl Handler<RenewSession> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, RenewSession { by, context, language }: RenewSession, ctx: &mut Self::Context) {
+        self.drop_next(ctx);
+        let generation = self.another_generation();
+        let open = self.opening(by, (context, language), Duration::ZERO);
+        let opened = open.into_actor(self).map(move |result, this, ctx| this.next_opened(generation, result, ctx));
+        self.next = Some(Next { generation, running: ctx.spawn(opened), commands: None });
+    }
+}
+
+impl Handler<KeepSession> for Realtime {
+    type Result = ();
+
+    fn handle(&mut self, _: KeepSession, ctx: &mut Self::Context) {
+        self.drop_next(ctx);
     }
 }
 
@@ -203,6 +312,9 @@ struct FromEngine {
 
 impl StreamHandler<FromEngine> for Realtime {
     fn handle(&mut self, FromEngine { generation, event }: FromEngine, ctx: &mut Self::Context) {
+        if self.next.as_ref().is_some_and(|next| next.generation == generation) {
+            return self.next_says(event, ctx);
+        }
         if generation != self.generation {
             return;
         }
@@ -244,7 +356,7 @@ impl Handler<Observe<RealtimeSnapshot>> for Realtime {
     fn handle(&mut self, _: Observe<RealtimeSnapshot>, _: &mut Self::Context) -> RealtimeSnapshot {
         RealtimeSnapshot {
             open: self.commands.is_some(),
-            sessions: self.generation,
+            sessions: self.generations,
             commands_waiting: self.commands.as_ref().map_or(0, LaneSender::depth),
         }
     }

@@ -34,7 +34,7 @@ use caly_actors::ports::*;
 use caly_actors::supervise::PlannedPanic;
 use dice::Dice;
 use engine::{Current, Engine, LONG_AFTER};
-use judging::{CONFIRMED, SHORTENED, STEERED};
+use judging::{CONFIRMED, RENEWED, SHORTENED, STEERED};
 use ledger::{Shared, Truth};
 use support::*;
 
@@ -53,6 +53,7 @@ fn agent_of(dice: &mut Dice) -> Agent {
     agent.local_detection = dice.percent(50);
     agent.limits.max_duration = CALL_MAX;
     agent.limits.idle_speech = dice.ms(15_000, 60_000);
+    agent.limits.session_age = dice.ms(5_000, 60_000);
     agent.menu = vec![("0".into(), MenuChoice::Person), ("1".into(), MenuChoice::Tell("order".into()))];
     if dice.percent(30) {
         agent.handoff_numbers.clear();
@@ -391,7 +392,9 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
     assert!(count < SEEDS || shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
     let steered = STEERED.with(std::cell::Cell::get);
     assert!(count < SEEDS || steered > count / 50, "only {steered} calls were steered: nothing was shown");
-    eprintln!("{confirmed} agreed to, {steered} steered, {shortened} shortened");
+    let renewed = RENEWED.with(std::cell::Cell::get);
+    assert!(count < SEEDS || renewed > count / 10, "only {renewed} sessions were renewed: nothing was shown");
+    eprintln!("{confirmed} agreed to, {steered} steered, {shortened} shortened, {renewed} renewed");
     assert!(count < SEEDS || confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
     assert!(
         bad.is_empty(),

@@ -164,6 +164,7 @@ fn calls(r: &mut Reader<'_>) -> Calls {
             engine_progress: r.duration("calls.engine_progress", short.clone()),
             first_audio: r.duration("calls.first_audio", short.clone()),
             answer_gap: r.duration("calls.answer_gap", short.clone()),
+            session_age: r.duration("calls.session_age", SECOND..=HOUR),
             max_duration: r.duration("calls.max_duration", SECOND..=DAY),
             teardown: r.duration("calls.teardown", short.clone()),
             last_words: r.duration("calls.last_words", short),

@@ -182,6 +182,27 @@ async fn a_session_at_its_end_is_renewed_and_an_empty_account_hands_over() {
     assert_eq!(server.ended_call(&line.sid).await["call"]["end_reason"], "caller_hung_up");
 }
 
+#[actix_rt::test]
+async fn an_old_session_is_replaced_in_a_pause_by_one_that_is_open_and_nobody_hears_it() {
+    let (engine, base) = engine(Faults::default()).await;
+    let server = Server::start(Settings::default().engine(&base).with("CALY__CALLS__SESSION_AGE", "2s")).await;
+    let line = Line::call(&server, "renewed").await;
+    line.agent_said(300, 0).await;
+    line.ask("shop_hours").await;
+    let sessions = engine.sessions();
+    until("another session", SOON, || async { (engine.sessions() > sessions).then_some(()) }).await;
+    line.ask("want_callback").await;
+    line.hang_up();
+    let detail = server.ended_call(&line.sid).await;
+    let kinds: Vec<&str> =
+        detail["events"].as_array().unwrap().iter().map(|event| event["kind"].as_str().unwrap()).collect();
+    assert!(kinds.contains(&"engine_renewed") && !kinds.contains(&"engine_lost"), "{kinds:?}");
+    let caller = detail["turns"].as_array().unwrap().iter().filter(|turn| turn["speaker"] == "caller").count();
+    assert_eq!((caller, spoken(&detail).len()), (2, 3), "{:#?}", detail["turns"]);
+    assert_eq!(engine.violations(), Vec::<String>::new());
+    server.nothing_left(Duration::from_secs(5)).await;
+}
+
 async fn engine_with_short_sessions() -> (EngineServer, String) {
     engine(Faults { max_session: Some(Duration::from_secs(5)), sessions: Some(1), ..Faults::default() }).await
 }

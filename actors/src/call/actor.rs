@@ -23,7 +23,7 @@ use crate::gauge::Armed;
 use crate::intent::{Intent, Understand};
 use crate::media::{AttachLink, Media, MediaSnapshot, MediaSpec};
 use crate::ports::{ActionSpec, CarrierLink, EngineAudio, EngineLanes, JournalEntry, Ports, Step, ToolSpec};
-use crate::realtime::{CloseSession, OpenSession, Realtime, RealtimeSnapshot, RealtimeSpec};
+use crate::realtime::{CloseSession, KeepSession, OpenSession, Realtime, RealtimeSnapshot, RealtimeSpec, RenewSession};
 use crate::supervise::{self, Child, Fate, RestartPolicy};
 use crate::supervisor::{LiveCall, Slot};
 
@@ -262,6 +262,10 @@ impl CallActor {
             Effect::OpenEngine { by, context, language, wait, again } => {
                 children.realtime.do_send(OpenSession { by, context, language, wait, again });
             }
+            Effect::RenewEngine { by, context, language } => {
+                children.realtime.do_send(RenewSession { by, context, language });
+            }
+            Effect::KeepEngine => children.realtime.do_send(KeepSession),
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),

@@ -18,8 +18,6 @@ use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
-/// A session this old is replaced in the next pause. The service ends one at 60 minutes (openai-realtime: sessions).
-const SESSION_AGE: Duration = Duration::from_secs(50 * 60);
 /// Items of the session that can still be cut: more than can be in play.
 const SESSION_ITEMS_MAX: usize = 64;
 
@@ -107,13 +105,13 @@ impl CallState {
         }
     }
 
-    fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        self.engine = EngineStage::Ready;
+    pub(super) fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let opening = std::mem::replace(&mut self.engine, EngineStage::Ready) == EngineStage::Opening;
         // Who spoke to the former session begins anew with this one.
         self.caller_speaking = false;
-        self.timers.set(Timer::SessionAge, now + SESSION_AGE);
+        self.timers.set(Timer::SessionAge, now + self.facts.agent.limits.session_age);
         let first = !std::mem::replace(&mut self.engine_was_ready, true);
-        if !first {
+        if !first && opening {
             self.note("engine_recovered", &json!({ "attempts": self.engine_failures }), now, out);
         }
         if let Phase::Closing(_) = self.phase {
@@ -236,6 +234,15 @@ impl CallState {
         self.on_engine_lost(EngineError::Stalled("no answer"), now, out);
     }
 
+    pub(super) fn on_open_failed(&mut self, error: EngineError, now: CallTime, out: &mut Vec<Effect>) {
+        // While a session serves, it is another that could not be opened.
+        if self.engine == EngineStage::Ready {
+            self.on_not_renewed(&error, now, out);
+        } else {
+            self.on_engine_lost(error, now, out);
+        }
+    }
+
     /// The session is gone or could not be opened.
     pub(super) fn on_engine_lost(&mut self, error: EngineError, now: CallTime, out: &mut Vec<Effect>) {
         if self.engine == EngineStage::Dead {
@@ -265,6 +272,7 @@ impl CallState {
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.forget_answers();
+        self.forget_renewal();
         self.notices_are_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);

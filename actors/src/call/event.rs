@@ -78,6 +78,8 @@ pub enum CallEvent {
     Engine(EngineEvent),
     /// No session could be opened.
     EngineOpenFailed(EngineError),
+    /// The session opened beside the former one listens, and has taken its place.
+    EngineRenewed,
     /// A caller turn was understood.
     TurnUnderstood {
         /// Which turn.
@@ -143,6 +145,17 @@ pub enum Effect {
         /// How much of the caller's last sound it hears again.
         again: Duration,
     },
+    /// Open an engine session beside the present one, which goes on until it listens.
+    RenewEngine {
+        /// By which engine.
+        by: EngineChoice,
+        /// What happened so far.
+        context: Vec<ContextItem>,
+        /// What the recogniser is told the caller speaks.
+        language: Option<Language>,
+    },
+    /// The present session goes on: none is to take its place.
+    KeepEngine,
     /// Close the engine session.
     CloseEngine,
     /// Tell the engine session.

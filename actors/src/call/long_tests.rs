@@ -102,7 +102,8 @@ impl Long {
     fn carry_out(&mut self, effect: Effect) {
         self.made += 1;
         match effect {
-            Effect::OpenEngine { context, .. } => self.open(context),
+            Effect::OpenEngine { context, .. } => self.open(context, engine(EngineEvent::Ready)),
+            Effect::RenewEngine { context, .. } => self.open(context, CallEvent::EngineRenewed),
             Effect::Understand { turn, .. } => {
                 let entity =
                     |kind, value: &str| Entity { kind, text: value.into(), value: value.into(), confidence: 0.9 };
@@ -124,10 +125,10 @@ impl Long {
         }
     }
 
-    fn open(&mut self, context: Vec<ContextItem>) {
+    fn open(&mut self, context: Vec<ContextItem>, listens: CallEvent) {
         self.items.clear();
         self.opened.push(context.clone());
-        self.hear(EngineEvent::Ready);
+        self.on(listens);
         for (n, item) in context.into_iter().enumerate() {
             let kind = match &item {
                 ContextItem::Caller(_) => ItemKind::Caller,

@@ -259,25 +259,3 @@ fn an_action_that_ends_while_the_next_session_opens_is_told_to_it() {
     assert_eq!(words(&effects), ["note", "ask"]);
     assert_eq!(words(&state.on(ready(), at(13))), [""; 0], "told once");
 }
-
-#[test]
-fn an_old_session_is_replaced_in_the_next_pause_and_the_caller_hears_nothing_of_it() {
-    let mut state = quiet(true);
-    let opened =
-        |effects: &[Effect]| effects.iter().filter(|effect| matches!(effect, Effect::OpenEngine { .. })).count();
-    let silent = |effects: &[Effect]| !effects.iter().any(|effect| matches!(effect, Effect::Media(_)));
-    let at = |seconds: u64| Duration::from_secs(seconds);
-    // The caller speaks when it is due: nothing happens until they and the answer are done.
-    let _ = state.on(ready(), at(10));
-    state.caller_speaking = true;
-    let mut effects = Vec::new();
-    state.on_session_aged(at(10) + SESSION_AGE, &mut effects);
-    assert_eq!(opened(&effects), 0);
-    assert!(state.timers.is_set(Timer::SessionAge), "it is looked at again");
-    state.caller_speaking = false;
-    state.on_session_aged(at(15) + SESSION_AGE, &mut effects);
-    assert!(opened(&effects) == 1 && silent(&effects), "{effects:?}");
-    assert!(!state.timers.is_set(Timer::SessionAge));
-    let _ = state.on(ready(), at(16) + SESSION_AGE);
-    assert!(state.timers.is_set(Timer::SessionAge), "the next one grows old as well");
-}

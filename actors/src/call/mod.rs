@@ -25,6 +25,7 @@ mod recogniser;
 mod recognition;
 mod recollection;
 pub(crate) mod rehearing;
+mod renewal;
 pub mod responses;
 pub mod state;
 pub mod steering;

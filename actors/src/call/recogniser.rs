@@ -45,6 +45,16 @@ impl CallState {
         Effect::OpenEngine { by: self.engine_by, context, language, wait, again: self.again_for(now) }
     }
 
+    /// … and a session that is to take the place of one that goes on meanwhile.
+    pub(super) fn next_session(&self, context: Vec<ContextItem>) -> Effect {
+        Effect::RenewEngine { by: self.engine_by, context, language: self.recogniser.expects() }
+    }
+
+    /// It has taken that place.
+    pub(super) fn next_session_knows(&mut self) {
+        self.recogniser.told = self.recogniser.expects();
+    }
+
     /// The agent said this.
     pub(super) fn doubt_language(&mut self, text: &str) {
         let english = |language: Language| language == Language::English;

@@ -15,6 +15,7 @@ use super::greeting::Notices;
 use super::ledger::Ledger;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
+use super::renewal::Renewal;
 use super::responses::Responses;
 use super::steering::Steering;
 use super::summary::Summary;
@@ -144,6 +145,7 @@ pub struct CallState {
     /// What the last turn was in, if that was another.
     pub(super) other_language: Option<Language>,
     pub(super) recogniser: Recogniser,
+    pub(super) renewal: Renewal,
     /// Which engine sessions are opened with.
     pub(super) engine_by: EngineChoice,
     /// There is another engine, not tried yet.
@@ -192,6 +194,7 @@ impl CallState {
             language: facts.agent.language,
             other_language: None,
             recogniser: Recogniser::default(),
+            renewal: Renewal::default(),
             facts,
             catalogue,
             phrases,
@@ -332,7 +335,8 @@ impl CallState {
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
-            CallEvent::EngineOpenFailed(error) => self.on_engine_lost(error, now, out),
+            CallEvent::EngineOpenFailed(error) => self.on_open_failed(error, now, out),
+            CallEvent::EngineRenewed => self.on_engine_renewed(now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
                 self.on_turn_understood(turn, understanding, now, out);
             }
@@ -349,6 +353,7 @@ impl CallState {
             CallEvent::TimePassed => self.on_time(now, out),
         }
         self.mind_notices(now, out);
+        self.mind_renewal(now, out);
         self.steer(now, out);
     }
 

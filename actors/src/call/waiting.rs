@@ -101,12 +101,8 @@ impl CallState {
     pub(super) fn renew_engine(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
         self.note("engine_renewed", &json!({ "why": why }), now, out);
         let context = self.next_context(now);
-        let _ = self.responses.lost();
-        self.forget_answers();
-        self.lose_answers();
-        self.ledger.session_lost();
-        self.turns.session_lost();
-        self.session_items.clear();
+        self.session_is_gone();
+        self.forget_renewal();
         self.engine = EngineStage::Opening;
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
@@ -133,18 +129,6 @@ impl CallState {
             self.language = heard;
             self.recogniser.heard = Some(heard);
             self.note("language_changed", &change, now, out);
-        }
-    }
-
-    /// The session is old: another takes its place in a pause, long before the service ends it in a sentence.
-    pub(super) fn on_session_aged(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.engine != EngineStage::Ready || self.phase != Phase::Live {
-            return;
-        }
-        if self.is_silent() {
-            self.renew_engine("age", now, out);
-        } else {
-            self.timers.set(Timer::SessionAge, now + POLITENESS);
         }
     }
 

@@ -148,6 +148,8 @@ pub struct CallLimits {
     pub first_audio: Duration,
     /// In the middle of an answer's words, once all that came was heard.
     pub answer_gap: Duration,
+    /// An engine session this old is replaced in the next pause; before the service ends it.
+    pub session_age: Duration,
     /// The whole call.
     pub max_duration: Duration,
     /// From the decision to end until everything of the call is gone.
@@ -176,6 +178,7 @@ impl Default for CallLimits {
             engine_progress: Duration::from_millis(1500),
             first_audio: Duration::from_secs(4),
             answer_gap: Duration::from_millis(1500),
+            session_age: Duration::from_secs(50 * 60),
             max_duration: Duration::from_secs(30 * 60),
             teardown: Duration::from_secs(5),
             last_words: Duration::from_secs(8),

@@ -48,6 +48,12 @@ impl Engine {
         tokio::time::sleep(dice.ms(5, 300)).await;
         truth.borrow_mut().note(format!("session {number} listens"));
         session.say(EngineEvent::Ready);
+        // Time for it to take the place of another; not if it was opened beside one that is to go on.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        if session.events.is_closed() {
+            truth.borrow_mut().note(format!("session {number} is not wanted"));
+            return;
+        }
         current.replace(Some((number, session.clone())));
         let again = truth.borrow().hears_again() && dice.percent(80);
         if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| again) {

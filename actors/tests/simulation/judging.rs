@@ -82,6 +82,7 @@ impl Script {
     fn judge_contexts(&self, entries: &[JournalEntry], truth: &mut Truth) {
         let noted = |kind: &str| self.world.events(kind) as u64;
         SHORTENED.with(|count| count.set(count.get() + noted("context_shortened")));
+        RENEWED.with(|count| count.set(count.get() + noted("engine_renewed")));
         let window = WINDOW.with(std::cell::Cell::get) as usize;
         let mut wrong = Vec::new();
         for (at, context) in &truth.opened {
@@ -184,6 +185,8 @@ thread_local! {
     pub static QUESTIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Times that older turns made way, in all calls.
     pub static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// Sessions that took the place of one that went on until then, in all calls.
+    pub static RENEWED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Calls that were ended or handed over for what the caller asked, in all.
     pub static STEERED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Actions that were agreed to and begun, in all calls.
