@@ -34,8 +34,8 @@ impl Scene {
         for effect in &effects {
             match effect {
                 Effect::PlanAction { action, .. } | Effect::RunAction { action, .. } => self.action = Some(*action),
-                Effect::Understand { turn, text, asked } => {
-                    let around = Surroundings { asked, ..Surroundings::default() };
+                Effect::Understand { turn, text, asked, waiting } => {
+                    let around = Surroundings { asked, waiting, ..Surroundings::default() };
                     self.meant = Some((*turn, understand(text, around)));
                 }
                 _ => {}

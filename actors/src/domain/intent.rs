@@ -156,6 +156,9 @@ pub enum Yes {
     Said,
     /// A clear yes to all that was asked: "haan, dono".
     ToAll,
+    /// What was asked and nothing else, as an order and without a word of agreement: "cancel kar dijiye". A yes, unless the
+    /// question had not been heard to its end: then it is the wish once more.
+    Ordered,
     /// A no.
     Refused,
     /// Neither, or not clearly.
