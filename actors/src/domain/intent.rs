@@ -166,6 +166,20 @@ pub enum Yes {
     Neither,
 }
 
+impl Yes {
+    /// The word for it by `caly understand`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Said => "agreed",
+            Self::ToAll => "agreed_to_all",
+            Self::Ordered => "ordered",
+            Self::Refused => "refused",
+            Self::Neither => "neither",
+        }
+    }
+}
+
 impl Understanding {
     /// The word for the intent in the database, in the API and by `caly understand`.
     #[must_use]

@@ -9,7 +9,6 @@ use chrono::NaiveDateTime;
 use super::asked::{Asked, day_of, old_of};
 use super::assent::{self, phrase};
 use super::doubtful;
-use super::entity;
 use super::fold::Token;
 use super::lex;
 use super::moments::moments;
@@ -38,6 +37,8 @@ pub(super) struct Question<'a> {
     pub(super) waiting: &'a str,
     /// The caller's local time.
     pub(super) now: Option<NaiveDateTime>,
+    /// What the turn names.
+    pub(super) named: &'a [Entity],
 }
 
 /// What a word of a yes does in it.
@@ -94,7 +95,7 @@ pub(super) fn answer(text: &str, tokens: &[Token], intent: IntentKind, question:
     if !clear || tag_asks {
         return Yes::Neither;
     }
-    let said = Said { text, tokens: body, asked: &asked, eased };
+    let said = Said { text, tokens: body, asked: &asked, entities: question.named, eased };
     match (said.agrees(question.now), to_all(tokens)) {
         (Yes::Said, true) => Yes::ToAll,
         (agreed, _) => agreed,
@@ -178,6 +179,7 @@ struct Said<'a> {
     text: &'a str,
     tokens: &'a [Token],
     asked: &'a Asked,
+    entities: &'a [Entity],
     /// It says besides that nothing is in the way.
     eased: bool,
 }
@@ -227,7 +229,8 @@ impl Said<'_> {
             let done = parts.contains(&Part::Does);
             let english = matches!(raw(at + 1), "it" | "that" | "this" | "the");
             let asked = parts.iter().zip(self.tokens).any(|(_, token)| assent::POLITE.has(token));
-            matches!(deed, Some(Deed::Cancel | Deed::Return | Deed::Delete | Deed::Book)) && (done || english || asked)
+            matches!(deed, Some(Deed::Cancel | Deed::Return | Deed::Delete | Deed::Refund | Deed::Book))
+                && (done || english || asked)
         };
         let wishes = parts.contains(&Part::Wishes) || assent::WANTED.any(self.tokens);
         !wishes && parts.iter().enumerate().any(|(at, part)| *part == Part::Deed && orders(at))
@@ -298,7 +301,9 @@ impl Said<'_> {
             (&assent::WISHING, Part::Wishes),
         ];
         if self.asked.has_deed(token) || (assent::BEGINS.has(token) && self.asked.has(token)) {
-            return Some(Part::Deed);
+            // "My refund", "the cancellation": a thing.
+            let noun = at > 0 && assent::BEFORE_NOUN.has(&self.tokens[at - 1]);
+            return Some(if noun { Part::Thing } else { Part::Deed });
         }
         let listed = listed.into_iter().find_map(|(words, part)| words.has(token).then_some(part));
         // "haan samay hai" has the time; "haan samay sahi hai" agrees to it.
@@ -325,15 +330,16 @@ impl Said<'_> {
             }
             parts[moment.tokens.clone()].fill(Some(Part::Time));
         }
-        let mut found = entity::find(self.text, self.tokens, Some(now), None);
+        let mut found: Vec<&Entity> = self.entities.iter().collect();
         // "A hundred percent", "do both".
-        let words = |at: usize| phrases[at].is_some() || is_english_do(self.tokens, at);
-        let plain = |entity: &Entity| {
+        let in_time = |at: usize| told.iter().any(|moment| moment.tokens.contains(&at));
+        let words = |at: usize| phrases[at].is_some() || in_time(at) || is_english_do(self.tokens, at);
+        let plain = |entity: &&Entity| {
             let of = |(_, token): &(usize, &Token)| entity.text.contains(&self.text[token.span.clone()]);
             self.tokens.iter().enumerate().filter(of).all(|(at, _)| words(at))
         };
         found.retain(|entity| !plain(entity));
-        let numbers: Vec<&Entity> = found.iter().filter(|entity| NUMBERS.contains(&entity.kind)).collect();
+        let numbers: Vec<&Entity> = found.iter().copied().filter(|entity| NUMBERS.contains(&entity.kind)).collect();
         let values = found.iter().filter(|entity| !NUMBERS.contains(&entity.kind) && !WORDS.contains(&entity.kind));
         let known = values.into_iter().all(|entity| self.asked.has_value(entity.kind, &entity.value));
         (known && numbers.iter().all(|number| self.has_number(number))).then_some(())?;

@@ -23,6 +23,7 @@ pub(super) enum Deed {
     Delete,
     Change,
     Call,
+    Refund,
     Book,
 }
 
@@ -37,13 +38,13 @@ impl Deed {
         match self {
             Self::Cancel | Self::Return | Self::Delete => 0,
             Self::Change => 1,
-            Self::Call | Self::Book => 2,
+            Self::Call | Self::Refund | Self::Book => 2,
         }
     }
 }
 
 /// Words for one deed: a question in one is answered in another. Found by their plain spelling.
-const DEEDS: [(Deed, &str); 6] = [
+const DEEDS: [(Deed, &str); 7] = [
     (Deed::Cancel, "cancel cancle kansal kensal cancellation radd rad nirast कैंसिल कैंसल कैन्सिल कैन्सल"),
     (Deed::Return, "return vaapas wapas wapsi रिटर्न returning"),
     (Deed::Delete, "delete mita mitao hata hatao hataiye hatana forget remove डिलीट हटा हटाओ मिटा रिमूव"),
@@ -52,6 +53,7 @@ const DEEDS: [(Deed, &str); 6] = [
         "change badal badlo badliye badalna badalwa badlwa update move shift reschedule चेंज बदल बदलो बदलिए अपडेट शिफ्ट मूव",
     ),
     (Deed::Call, "call phone fone fon ring callback कॉल फोन फ़ोन"),
+    (Deed::Refund, "refund रिफंड"),
     (Deed::Book, "book booking buk reserve reservation schedule बुक बुकिंग रिज़र्व"),
 ];
 
@@ -173,7 +175,15 @@ impl Asked {
             let in_words = || self.tokens.iter().any(|asked| self::deed(asked) == Some(deed));
             self.deeds.contains(&deed) && (!self.several || in_words())
         };
-        deed(token).is_some_and(said) || (assent::KEEPS.has(token) && said(Deed::Book))
+        deed(token).is_some_and(said) || self.has_verb(token) || (assent::KEEPS.has(token) && said(Deed::Book))
+    }
+
+    /// Whether a word is the verb of what is asked: "laga doon?", "laga do". Where something is taken back, its own word must be
+    /// said.
+    fn has_verb(&self, token: &Token) -> bool {
+        let taken = self.deeds.iter().any(|deed| deed.rank() < Deed::Book.rank());
+        let asks = |pair: &[Token]| assent::MYSELF.has(&pair[1]) && !assent::DO.has(&pair[0]) && same(&pair[0], token);
+        !taken && self.tokens.windows(2).any(asks)
     }
 
     /// Whether a word was said in what was asked.
@@ -214,6 +224,11 @@ impl Asked {
         orders.len() > 1
     }
 
+    /// Whether anything was asked.
+    pub(super) fn any_word(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// Whether one of some words was said as it is spelled.
     pub(super) fn has_raw(&self, words: &[&str]) -> bool {
         self.tokens.iter().any(|token| words.contains(&&*token.raw))
@@ -229,12 +244,11 @@ fn without_zeros(number: &str) -> String {
     number.trim_start_matches('0').to_owned()
 }
 
-/// "Rupaye wapas karke cancel kar doon": what comes of it is no deed of its own.
+/// "Rupaye wapas karke cancel kar doon": what comes back is no return.
 fn deeds_of(tokens: &[Token]) -> impl Iterator<Item = Deed> {
-    let raw = |at: usize| tokens.get(at).map_or("", |token| token.raw.as_str());
     let aside = move |at: usize| {
         let money = at > 0 && matches!(word(&tokens[at - 1]), Some(Word::Rupee | Word::Paisa));
-        money || matches!(raw(at + 1), "karke" | "करके")
+        money && deed(&tokens[at]) == Some(Deed::Return)
     };
     tokens.iter().enumerate().filter(move |(at, _)| !aside(*at)).filter_map(|(_, token)| deed(token))
 }

@@ -111,6 +111,11 @@ pub(super) static WHICH: List =
     LazyLock::new(|| Words::exact("yahi wahi usi isi mera meri ye yeh यही वही उसी इसी मेरा मेरी ये यह"));
 /// No more than that: right before what is to be done it is no limit ("yes, just cancel it").
 pub(super) static ONLY: List = LazyLock::new(|| Words::exact("bas bus just only sirf बस सिर्फ"));
+/// What stands behind it is a thing.
+pub(super) static BEFORE_NOUN: List = LazyLock::new(|| Words::exact("my the mera meri मेरा मेरी"));
+/// Says of a thing beside it that it is the one.
+pub(super) static CONFIRMING: List =
+    LazyLock::new(|| Words::exact("hi ही wahi yahi वही यही usi isi उसी इसी with saath sath साथ to same"));
 /// "Dopahar mein": only of a time.
 pub(super) static WITHIN: List = LazyLock::new(|| Words::exact("mein में in"));
 pub(super) static AND: List = LazyLock::new(|| Words::exact("and aur और"));

@@ -44,6 +44,7 @@ pub(super) fn doubtful(tokens: &[Token], parts: &[Part], asked: &Asked) -> bool 
         || chooses_a_deed(tokens, parts, asked)
         || only_names(tokens, parts)
         || is_broken_off(tokens, parts)
+        || answers_is(tokens, asked)
         || ends(tokens)
 }
 
@@ -52,7 +53,7 @@ fn asks(tokens: &[Token], parts: &[Part]) -> bool {
     let inverted = |at: usize| {
         let before =
             at.checked_sub(1).is_some_and(|before| assent::SUBJECT.has(&tokens[before]) || parts[before].repeats());
-        assent::ASKS.has(&tokens[at]) && !before && matches!(parts[at], Part::Links | Part::Filler)
+        assent::ASKS.has(&tokens[at]) && !before && matches!(parts[at], Part::Links | Part::Filler | Part::Time)
     };
     let do_you = |at: usize| raw(tokens, at) == "do" && matches!(raw(tokens, at + 1), "you" | "i" | "we" | "they");
     let can = |at: usize| {
@@ -89,7 +90,9 @@ fn is_own(tokens: &[Token], parts: &[Part]) -> bool {
             "me" if free => at == 0 || !(parts[at - 1] == Part::Deed || matches!(raw(tokens, at - 1), "by" | "to")),
             _ if assent::BEING.has(&tokens[at]) => {
                 let wanted = at > 0 && assent::WANTED.has(&tokens[at - 1]);
-                !wanted && !agrees(at.checked_sub(1))
+                // "Theek hoon": well, not willing.
+                let well = at > 0 && assent::RIGHT.has(&tokens[at - 1]);
+                !wanted && (well || !agrees(at.checked_sub(1)))
             }
             _ => false,
         }
@@ -102,9 +105,10 @@ fn gives(tokens: &[Token], parts: &[Part], asked: &Asked) -> bool {
     let given = asked.has_raw(&["de", "दे"]);
     (0..tokens.len()).any(|at| {
         let english = is_english_do(tokens, at) || parts[at] != Part::Does;
-        let verb = at
-            .checked_sub(1)
-            .is_some_and(|before| assent::STEMS.has(&tokens[before]) || assent::KEEPS.has(&tokens[before]));
+        let verb = (at > 0 && parts[at - 1] == Part::Deed)
+            || at
+                .checked_sub(1)
+                .is_some_and(|before| assent::STEMS.has(&tokens[before]) || assent::KEEPS.has(&tokens[before]));
         let offered = match raw(tokens, at) {
             "le" | "lo" | "lijiye" | "lijie" | "lena" | "ले" | "लो" | "लीजिए" | "लीजिये" | "लेना" => {
                 taken
@@ -163,15 +167,22 @@ fn chooses_a_deed(tokens: &[Token], parts: &[Part], asked: &Asked) -> bool {
     asked.undoes() && parts.contains(&Part::Deed) && (1..asked.deeds.len()).contains(&count)
 }
 
-/// "Ok Ravi": whoever is spoken to, or of. "Haan, wo order": what of it?
+/// "Yes, my shop", "haan pata hai", "ok with Ravi": things of the question by themselves tell of them, or hear them. Something
+/// must say that they are right: "haan wahi order", "Asha ke saath hi", "pata sahi hai".
 fn only_names(tokens: &[Token], parts: &[Part]) -> bool {
-    let named = parts.contains(&Part::Thing);
-    let nothing_else = parts.iter().all(|part| matches!(part, Part::Agrees | Part::Thing | Part::Links));
-    let acknowledged = tokens
-        .iter()
-        .all(|token| !assent::YES.has(token) || matches!(token.raw.as_str(), "ok" | "okay" | "oke" | "okey" | "ओके"));
-    let that = tokens.iter().any(|token| matches!(token.raw.as_str(), "wo" | "woh" | "vo" | "वो" | "वह"));
-    named && ((nothing_else && acknowledged) || (that && !parts.contains(&Part::Does) && !assent::IS.any(tokens)))
+    // "Haan aath hain": they are eight.
+    let is = assent::IS.any(tokens);
+    let named = |part: &Part| *part == Part::Thing || (is && matches!(part, Part::Number | Part::Time));
+    let Some(thing) = parts.iter().position(named) else { return false };
+    let does =
+        |part: &Part| matches!(part, Part::Does | Part::Deed) || (!is && matches!(part, Part::Time | Part::Number));
+    let right = thing > 0 && assent::RIGHT.has(&tokens[thing - 1]);
+    // "Yes, send it".
+    let object = matches!(raw(tokens, thing + 1), "it" | "that");
+    let judged = right || parts[thing..].iter().any(|part| matches!(part, Part::Agrees | Part::Weak));
+    let acknowledged = |token: &Token| matches!(token.raw.as_str(), "ok" | "okay" | "oke" | "okey" | "ओके");
+    let nods = tokens.iter().zip(parts).all(|(token, part)| *part != Part::Agrees || acknowledged(token));
+    !parts.iter().any(does) && !judged && !object && (nods || !assent::CONFIRMING.any(tokens))
 }
 
 /// More was to come.
@@ -187,8 +198,15 @@ fn is_broken_off(tokens: &[Token], parts: &[Part]) -> bool {
     let whole = parts.iter().rposition(|part| *part != Part::Links).map_or(Part::Links, |at| parts[at]);
     let last = tokens.len() - 1;
     let closes = assent::CLOSING.has(&tokens[last]);
-    let trails = (whole == Part::Does || whole.repeats()) && assent::TRAILING.has(&tokens[last]);
+    let all = parts.iter().rposition(|part| *part != Part::Links).is_some_and(|at| assent::ALL.has(&tokens[at]));
+    let trails = (whole == Part::Does || whole.repeats() || all) && assent::TRAILING.has(&tokens[last]);
     parts[last] == Part::Links && !closes && !trails
+}
+
+/// "Yes, it is", where nothing asked whether it is.
+fn answers_is(tokens: &[Token], asked: &Asked) -> bool {
+    let said = tokens.len() > 1 && says(&tokens[tokens.len() - 2..], &["it", "is"]);
+    said && asked.any_word() && !asked.has_raw(&["is", "right", "correct", "ok", "okay", "sahi", "theek", "fine"])
 }
 
 /// "Ok that's all".

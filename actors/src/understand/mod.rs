@@ -10,6 +10,8 @@ mod abuse;
 mod answer;
 mod asked;
 mod assent;
+#[cfg(test)]
+mod callers_tests;
 mod clock;
 mod contact;
 mod day;
@@ -150,12 +152,12 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
-    let question = answer::Question { asked: around.asked, waiting: around.waiting, now: around.now };
-    let yes = answer::answer(text, &tokens, intent, question);
     let found = intent != IntentKind::OutOfScope;
     let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
     let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
     let entities = entity::find(text, &tokens, around.now, around.products);
+    let question = answer::Question { asked: around.asked, waiting: around.waiting, now: around.now, named: &entities };
+    let yes = answer::answer(text, &tokens, intent, question);
     let named = own.is_none() && entities.iter().any(|entity| entity.kind == "product");
     // What the shop sells is never out of its scope.
     let (intent, confidence) = match intent {
