@@ -2,6 +2,7 @@
 //!
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
+mod barge_in;
 mod calendar;
 pub mod mcp;
 mod own;
@@ -15,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::domain::{
-    Agent, AgentId, BargeIn, CallLimits, HttpTool, HttpUndo, Language, MenuChoice, PhoneNumber, TurnDetection,
+    Agent, AgentId, CallLimits, HttpTool, HttpUndo, Language, MenuChoice, PhoneNumber, TurnDetection,
 };
 use caly_actors::ports::UNDO;
 use chrono::Offset as _;
@@ -82,7 +83,7 @@ struct Settings {
     #[serde(default)]
     turn_detection: Option<Detection>,
     #[serde(default)]
-    barge_in: Barge,
+    barge_in: barge_in::Written,
     #[serde(default)]
     local_detection: bool,
     #[serde(default)]
@@ -126,20 +127,6 @@ enum Detection {
         #[serde(default = "auto")]
         eagerness: String,
     },
-}
-
-/// A word, or simply whether.
-#[derive(Deserialize, Serialize)]
-#[serde(untagged)]
-enum Barge {
-    May(bool),
-    How(String),
-}
-
-impl Default for Barge {
-    fn default() -> Self {
-        Self::May(true)
-    }
 }
 
 /// `"person"`, `"end"`, or `{"tell": "…"}`.
@@ -318,7 +305,7 @@ pub fn read(
         products: Arc::new(own::products(&settings.products)?),
         utc_offset: chrono::Utc::now().with_timezone(&zone).offset().fix().local_minus_utc(),
         turn_detection: detection(settings.turn_detection)?,
-        barge_in: barge_in(&settings.barge_in)?,
+        barge_in: barge_in::read(&settings.barge_in)?,
         local_detection: settings.local_detection,
         menu: settings.menu.into_iter().map(choice).collect::<Result<_, _>>()?,
         policies: policies::read(&settings.policies)?,
@@ -372,20 +359,6 @@ fn detection(given: Option<Detection>) -> Result<TurnDetection, SettingsError> {
             TurnDetection::Semantic { eagerness }
         }
     })
-}
-
-fn barge_in(given: &Barge) -> Result<BargeIn, SettingsError> {
-    match given {
-        Barge::May(true) => Ok(BargeIn::Normal),
-        Barge::May(false) => Ok(BargeIn::Off),
-        Barge::How(word) => match word.as_str() {
-            "off" => Ok(BargeIn::Off),
-            "cautious" => Ok(BargeIn::Cautious),
-            "normal" => Ok(BargeIn::Normal),
-            "eager" => Ok(BargeIn::Eager),
-            _ => Err(wrong("barge_in", "expected off, cautious, normal or eager")),
-        },
-    }
 }
 
 fn choice((keys, choice): (String, Choice)) -> Result<(Arc<str>, MenuChoice), SettingsError> {

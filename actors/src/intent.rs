@@ -21,6 +21,8 @@ pub struct Understand {
     pub text: Arc<str>,
     /// What the agent said before.
     pub asked: Arc<str>,
+    /// Names of what waits for a yes, with blanks between.
+    pub waiting: Arc<str>,
     /// The callers' local time.
     pub now: Option<chrono::NaiveDateTime>,
 }
@@ -49,10 +51,10 @@ impl Supervised for Intent {}
 impl Handler<Understand> for Intent {
     type Result = ();
 
-    fn handle(&mut self, Understand { turn, text, asked, now }: Understand, _: &mut Self::Context) {
+    fn handle(&mut self, Understand { turn, text, asked, waiting, now }: Understand, _: &mut Self::Context) {
         let begun = std::time::Instant::now();
         let (products, own) = (Some(&*self.agent.products), Some(&*self.agent.intents));
-        let understanding = understand(&text, Surroundings { asked: &asked, now, products, own });
+        let understanding = understand(&text, Surroundings { asked: &asked, waiting: &waiting, now, products, own });
         metrics::histogram!("caly_understand_seconds").record(begun.elapsed().as_secs_f64());
         if let Some(parent) = self.parent.upgrade() {
             parent.do_send(Heard(CallEvent::TurnUnderstood { turn, understanding }));

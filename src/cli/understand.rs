@@ -1,9 +1,10 @@
 //! `caly understand`: what turns of text mean, one JSON line per turn. For scripts that measure it and for the curious.
 //!
-//! Reads text lines, or JSON lines `{"text","context","now","products","intents"}`: `context` is what the agent said last (a text, or a
-//! list of texts or of `{"text"}`, the last of which counts), `now` the caller's time (RFC 3339, or local without a zone),
-//! `products` names and `intents` examples by the name of an intent of one's own.
-//! Writes `{"intent","confidence","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no
+//! Reads text lines, or JSON lines `{"text","context","waiting","now","products","intents"}`: `context` is what the agent said last
+//! (a text, or a list of texts or of `{"text"}`, the last of which counts), `waiting` names what waits for a yes
+//! (`cancel_order`), `now` is the caller's time (RFC 3339, or local without a zone), `products` names and `intents` examples by
+//! the name of an intent of one's own.
+//! Writes `{"intent","confidence","yes","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no
 //! network.
 
 use std::io::{self, BufRead, Write};
@@ -31,6 +32,7 @@ pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
         let began = Instant::now();
         let around = Surroundings {
             asked: &turn.asked,
+            waiting: &turn.waiting,
             now: turn.now,
             products: Some(&turn.products),
             own: Some(&turn.intents),
@@ -72,6 +74,7 @@ fn read_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
 struct Turn {
     text: String,
     asked: String,
+    waiting: String,
     now: Option<NaiveDateTime>,
     products: Products,
     intents: OwnIntents,
@@ -93,6 +96,7 @@ impl Turn {
         Self {
             text,
             asked: spoken(&object["context"]).unwrap_or_default().to_owned(),
+            waiting: object["waiting"].as_str().unwrap_or_default().to_owned(),
             now: Some(now.unwrap_or_else(|| Utc::now().with_timezone(&INDIA).naive_local())),
             products: Products::new(products.filter_map(Value::as_str)),
             intents: OwnIntents::new(intents.iter().map(|(name, examples)| (name.as_str(), examples.as_slice()))),
@@ -142,6 +146,7 @@ fn answer(understanding: &Understanding, micros: u64) -> Value {
     let mut answer = json!({
         "intent": understanding.name(),
         "confidence": rounded(understanding.confidence),
+        "yes": understanding.yes.as_str(),
         "entities": entities.collect::<Vec<_>>(),
         "us": micros,
     });
@@ -198,6 +203,24 @@ mod tests {
             json!({"type": "product", "text": "whey gold", "value": "Whey Gold", "confidence": 0.9})
         );
         assert_eq!(answers[3]["intent"], "points");
+    }
+
+    #[test]
+    fn whether_it_is_a_yes_to_the_context_is_told() {
+        let asked = "Kal shaam paanch baje, theek hai?";
+        let lines = [
+            (json!({"text": "haan paanch baje theek hai", "context": asked}), "agreed"),
+            (json!({"text": "haan book kar do", "context": asked, "waiting": "book_appointment"}), "agreed"),
+            (json!({"text": "haan book kar do", "context": asked, "waiting": "cancel_appointment"}), "neither"),
+            (json!({"text": "cancel kar dijiye", "context": "Order 1042 cancel kar doon?"}), "ordered"),
+            (json!({"text": "haan dono kar do", "context": "Dono order cancel kar doon?"}), "agreed_to_all"),
+            (json!({"text": "haan chhe baje", "context": asked}), "neither"),
+            (json!({"text": "haan rehne do", "context": asked}), "refused"),
+        ];
+        let input: String = lines.iter().map(|(line, _)| format!("{line}\n")).collect();
+        for (answer, (line, yes)) in answers(input.as_bytes()).iter().zip(lines) {
+            assert_eq!(answer["yes"], yes, "{line}");
+        }
     }
 
     #[test]

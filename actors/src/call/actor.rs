@@ -269,9 +269,9 @@ impl CallActor {
             Effect::CloseEngine => children.realtime.do_send(CloseSession),
             Effect::Engine(command) => children.realtime.do_send(command),
             Effect::Media(wish) => children.media.do_send(wish),
-            Effect::Understand { turn, text, asked } => {
+            Effect::Understand { turn, text, asked, waiting } => {
                 let now = local_now(self.facts.agent.utc_offset);
-                children.intent.do_send(Understand { turn, text, asked, now });
+                children.intent.do_send(Understand { turn, text, asked, waiting, now });
             }
             Effect::PlanAction { action, spec, arguments, idempotency_key } => {
                 let (step, kept) = (Step::Plan, Box::pin(std::future::ready(true)));

@@ -5,7 +5,9 @@
 //! in the middle of it. A no withdraws. What is neither leaves the question open.
 //!
 //! A yes is one to what the caller was told: every number of the plan that can be heard (order, amount, day, time) must have
-//! been named, else it is to be read back again. Where several things wait for a yes, a plain one is for what the last read-back
+//! been named, else it is to be read back again. What the caller names beside the yes must stand in the plan: "haan, paanch
+//! baje" is none to half past five. An order of just what was asked ("cancel kar dijiye") is a yes once the question was heard
+//! to its end; before, it is the wish that led to it, said again. Where several things wait for a yes, a plain one is for what the last read-back
 //! named; "haan, dono" is also for what was read back before it; a yes that names one of them is for that one.
 
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use super::state::{CallState, EngineStage, Phase};
 use super::steering::Said;
 use super::timers::Timer;
 use crate::audio::playout::Cut;
-use crate::domain::{Action, ActionId, ActionState, CallTime, TurnId, Understanding, Yes};
+use crate::domain::{Action, ActionId, ActionState, CallTime, Entity, TurnId, Understanding, Yes};
 use crate::ports::{EngineCommand, JournalEntry};
 use crate::understand;
 
@@ -45,6 +47,8 @@ pub enum Consent {
         since: CallTime,
         /// In which item.
         item: Arc<str>,
+        /// When they had heard it to its end.
+        whole: Option<CallTime>,
     },
     /// They said yes.
     Given {
@@ -61,9 +65,7 @@ struct Answer<'a> {
     started: CallTime,
     said: Yes,
     /// What they named beside it: numbers, days, times.
-    named: &'a str,
-    /// They counted: "the first one".
-    counts: bool,
+    named: &'a [Entity],
 }
 
 /// A turn of the caller whose meaning is awaited.
@@ -87,6 +89,14 @@ impl Consent {
         match self {
             Self::Asked { since, .. } => Some(*since),
             Self::Untold | Self::Telling(_) | Self::Given { .. } => None,
+        }
+    }
+
+    /// Whether all of what it is a yes to had been heard when a turn began: an order before that is the wish once more.
+    fn heard_before(&self, turn: CallTime) -> bool {
+        match self {
+            Self::Asked { whole, .. } => whole.is_some_and(|whole| turn >= whole),
+            Self::Untold | Self::Telling(_) | Self::Given { .. } => true,
         }
     }
 
@@ -126,7 +136,7 @@ impl Ledger {
         for entry in self.proposed().filter(|entry| entry.consent == Consent::Telling(None)) {
             let item = Arc::clone(item);
             entry.consent = match began {
-                Some(since) => Consent::Asked { since, item },
+                Some(since) => Consent::Asked { since, item, whole: None },
                 None => Consent::Telling(Some(item)),
             };
         }
@@ -136,9 +146,30 @@ impl Ledger {
     pub(super) fn heard(&mut self, item: &Arc<str>, now: CallTime) {
         for entry in self.proposed() {
             if matches!(&entry.consent, Consent::Telling(Some(telling)) if telling == item) {
-                entry.consent = Consent::Asked { since: now, item: Arc::clone(item) };
+                entry.consent = Consent::Asked { since: now, item: Arc::clone(item), whole: None };
             }
         }
+    }
+
+    /// The caller has heard all that was said.
+    pub(super) fn read_back_heard(&mut self, now: CallTime) {
+        for entry in self.proposed() {
+            if let Consent::Asked { whole: whole @ None, .. } = &mut entry.consent {
+                *whole = Some(now);
+            }
+        }
+    }
+
+    /// Names of what the caller is asked about in a turn that began then, each once, with blanks between.
+    pub(super) fn asked_about(&self, turn: CallTime) -> Arc<str> {
+        let asked = |entry: &&Entry| {
+            let proposed = entry.action.state == ActionState::Proposed;
+            proposed && entry.consent.since().is_some_and(|since| turn >= since)
+        };
+        let mut names: Vec<&str> = self.entries().filter(asked).map(|entry| &*entry.action.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.join(" ").into()
     }
 
     /// What was made of a read-back will not be heard any more: it is to be read back again.
@@ -166,7 +197,8 @@ impl Ledger {
         let mut withdrawn = Vec::new();
         for entry in self.proposed() {
             match said {
-                Yes::Said | Yes::ToAll if entry.consent.bears(started) => {
+                Yes::Ordered if !entry.consent.heard_before(started) => {}
+                Yes::Said | Yes::ToAll | Yes::Ordered if entry.consent.bears(started) => {
                     entry.consent = Consent::Given { at: now, started };
                     entry.unsaid.clear();
                 }
@@ -176,7 +208,7 @@ impl Ledger {
                     entry.consent = Consent::Untold;
                     withdrawn.push((entry.action.clone(), std::mem::take(&mut entry.waiting)));
                 }
-                Yes::Said | Yes::ToAll | Yes::Refused | Yes::Neither => {}
+                Yes::Said | Yes::ToAll | Yes::Ordered | Yes::Refused | Yes::Neither => {}
             }
         }
         withdrawn
@@ -191,14 +223,21 @@ impl Ledger {
         words: impl Fn(CallTime) -> String,
         local: Option<NaiveDateTime>,
     ) -> Vec<(Arc<str>, Vec<String>)> {
-        let bears = |entry: &&mut Entry| entry.consent.bears(answer.started) && entry.consent.since().is_some();
+        let bears = |entry: &&mut Entry| {
+            let heard = answer.said != Yes::Ordered || entry.consent.heard_before(answer.started);
+            heard && entry.consent.bears(answer.started) && entry.consent.since().is_some()
+        };
         let asked: Vec<(Value, Option<CallTime>)> =
             self.proposed().filter(bears).map(|entry| (entry.plan(), entry.consent.since())).collect();
         let several = asked.len() > 1;
         let last = asked.iter().filter_map(|(_, since)| *since).max().unwrap_or_default();
-        let chosen: Vec<bool> =
-            asked.iter().map(|(plan, _)| understand::points_at(answer.named, plan, local)).collect();
+        let named: Vec<&str> = answer.named.iter().map(|entity| &*entity.text).collect();
+        let named = named.join(", ");
+        let counts = answer.named.iter().any(|entity| entity.kind == "ordinal");
+        let chosen: Vec<bool> = asked.iter().map(|(plan, _)| understand::points_at(&named, plan, local)).collect();
         let choice = chosen.iter().any(|chosen| *chosen);
+        let plans: Vec<&Value> = asked.iter().map(|(plan, _)| plan).collect();
+        let elsewhere = answer.named.iter().any(|entity| understand::is_elsewhere(entity, &plans, local));
         let mut forgotten = Vec::new();
         for (entry, ((plan, _), chosen)) in self.proposed().filter(bears).zip(asked.iter().zip(chosen)) {
             // Of what was asked before something else was, only a word of all can be meant.
@@ -211,7 +250,7 @@ impl Ledger {
             let unsaid = understand::untold(&words, plan, local);
             let nameless = several && answer.said != Yes::ToAll && understand::to_be_told(plan).is_empty();
             let told = understand::tells_of(&words, plan) && (!nameless || understand::names_of(&words, plan));
-            let meant = !several || (!answer.counts && (chosen || !choice));
+            let meant = !elsewhere && (!several || (!counts && (chosen || !choice)));
             if !unsaid.is_empty() || !told || !meant {
                 entry.consent = Consent::Untold;
                 entry.unsaid.clone_from(&unsaid);
@@ -283,14 +322,12 @@ impl CallState {
     ) {
         let (yes, said) = (understanding.yes, Said::from(&understanding));
         self.remember_named(&understanding.entities);
-        // What a yes names beside it, in the caller's own words.
-        let named: Vec<&str> = understanding.entities.iter().map(|entity| &*entity.text).collect();
-        let (named, counts) = (named.join(", "), understanding.entities.iter().any(|entity| entity.kind == "ordinal"));
+        let named = understanding.entities.clone();
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
         let reply = self.replies.remove(at);
         if !reply.listening {
-            self.caller_answered(&Answer { started: reply.started, said: yes, named: &named, counts }, now, out);
+            self.caller_answered(&Answer { started: reply.started, said: yes, named: &named }, now, out);
         }
         self.settle_held(false, now, out);
         if !reply.listening {
@@ -306,13 +343,13 @@ impl CallState {
             _ => return None,
         };
         self.ledger.entries().any(|entry| entry.consent.bears(now)).then_some(())?;
-        self.caller_answered(&Answer { started: now, said, named: "", counts: false }, now, out);
+        self.caller_answered(&Answer { started: now, said, named: &[] }, now, out);
         self.settle_held(false, now, out);
         Some(told)
     }
 
     fn caller_answered(&mut self, answer: &Answer<'_>, now: CallTime, out: &mut Vec<Effect>) {
-        if matches!(answer.said, Yes::Said | Yes::ToAll) {
+        if matches!(answer.said, Yes::Said | Yes::ToAll | Yes::Ordered) {
             let (turns, local) = (&self.turns, self.local_time(now));
             let unsaid = self.ledger.forget_unsaid(answer, |since| turns.agent_since(since), local);
             for (action, unsaid) in unsaid {

@@ -34,8 +34,9 @@ impl Scene {
         for effect in &effects {
             match effect {
                 Effect::PlanAction { action, .. } | Effect::RunAction { action, .. } => self.action = Some(*action),
-                Effect::Understand { turn, text, asked } => {
-                    let around = Surroundings { asked, ..Surroundings::default() };
+                Effect::Understand { turn, text, asked, waiting } => {
+                    let now = chrono::NaiveDate::from_ymd_opt(2026, 11, 27).and_then(|day| day.and_hms_opt(10, 0, 0));
+                    let around = Surroundings { asked, waiting, now, ..Surroundings::default() };
                     self.meant = Some((*turn, understand(text, around)));
                 }
                 _ => {}
@@ -381,6 +382,47 @@ fn what_was_not_said_is_told_to_the_engine_and_agreed_to_once_it_was() {
     assert_eq!(scene.told("one short sentence that names 1299, ask"), 1);
     let whole = format!(r#"{part}; read 1299 rupaye, cancel kar doon?; heard; says haan; want t3 {{"order":"1042"}}"#);
     assert_eq!(cancelled(&whole).0, ["1042"], "in two sentences");
+}
+
+#[test]
+fn what_the_caller_names_beside_a_yes_must_stand_in_the_plan() {
+    let five = r#"call t1; planned {"at":"17:30","with":"Asha"}; read Asha ke saath saadhe paanch baje wali cancel kar doon, paanch baje wali rahegi?; heard; "#;
+    for (name, before, said, runs) in [
+        ("the very order", r#"call t1; planned {"order":"1042"}; read; heard; "#, "haan 1042 cancel kar do", 1),
+        (
+            "a number that was asked about and is not what waits",
+            r#"call t1; planned {"order":"1042"}; read Order 1042 cancel kar doon? Order 1043 bhi?; heard; "#,
+            "haan 1043 cancel kar do",
+            0,
+        ),
+        ("the time of the plan", five, "haan saadhe paanch baje wali cancel kar do", 1),
+        ("a time that was told and is not the plan's", five, "haan paanch baje wali cancel kar do", 0),
+    ] {
+        let (done, states, _) = played(BargeIn::Normal, &format!("{before}says {said}; call t2"));
+        assert_eq!(done, runs, "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn an_order_is_a_yes_once_the_read_back_was_heard_to_its_end() {
+    for (name, script, runs) in [
+        ("heard to its end", "call t1; planned; read; heard; says cancel kar dijiye; call t2", 1),
+        (
+            "while it is being read back",
+            "call t1; planned; read; made; caller; held 900; stops; words cancel kar dijiye; cut 700; meant; call t2",
+            0,
+        ),
+        (
+            "… and a yes after it",
+            "call t1; planned; read; made; caller; held 900; stops; words cancel kar dijiye; cut 700; meant; read; heard; says haan; call t2",
+            1,
+        ),
+        ("of something else", "call t1; planned; read; heard; says order 1001 cancel kar dijiye; call t2", 0),
+        ("a wish and no order", "call t1; planned; read; heard; says mujhe cancel karna hai; call t2", 0),
+    ] {
+        let (done, states, _) = played(BargeIn::Normal, script);
+        assert_eq!(done, runs, "{name}: {states:?}");
+    }
 }
 
 #[test]

@@ -170,6 +170,8 @@ pub enum Effect {
         text: Arc<str>,
         /// What the agent said before.
         asked: Arc<str>,
+        /// Names of what waits for a yes, with blanks between.
+        waiting: Arc<str>,
     },
     /// Find out what an action would do.
     PlanAction {

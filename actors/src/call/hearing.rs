@@ -54,6 +54,7 @@ impl CallState {
         self.restart_speech_timer(now);
         if self.responses.is_idle() && self.contested.is_none() {
             self.ledger.read_back_unheard();
+            self.ledger.read_back_heard(now);
         }
         // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
         let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();

@@ -401,7 +401,8 @@ impl CallState {
             self.hear_language(&turn.text, turn.ended, out);
             under_way = self.turns.agent_under_way();
             let asked = self.turns.last_of_agent(turn.started);
-            out.push(Effect::Understand { turn: turn.id, text: Arc::clone(&turn.text), asked });
+            let (text, waiting) = (Arc::clone(&turn.text), self.ledger.asked_about(turn.started));
+            out.push(Effect::Understand { turn: turn.id, text, asked, waiting });
         }
         out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
         self.tell_recogniser(out);

@@ -156,11 +156,28 @@ pub enum Yes {
     Said,
     /// A clear yes to all that was asked: "haan, dono".
     ToAll,
+    /// What was asked and nothing else, as an order and without a word of agreement: "cancel kar dijiye". A yes, unless the
+    /// question had not been heard to its end: then it is the wish once more.
+    Ordered,
     /// A no.
     Refused,
     /// Neither, or not clearly.
     #[default]
     Neither,
+}
+
+impl Yes {
+    /// The word for it by `caly understand`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Said => "agreed",
+            Self::ToAll => "agreed_to_all",
+            Self::Ordered => "ordered",
+            Self::Refused => "refused",
+            Self::Neither => "neither",
+        }
+    }
 }
 
 impl Understanding {

@@ -13,21 +13,21 @@ const BARE_WORDS_MAX: usize = 3;
 /// Said to nobody in kindness. By their sound, so that every spelling and script of one counts; each is long enough that no
 /// other word sounds like it.
 static ABUSE: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let words = "madarchod maderchod behenchod bhenchod behnchod bhosdike bhosadike haramzada haramzade haramkhor bahanchod bahenchod behanchod bhainchod motherfucker \
+    let words = "madarchod maderchod behenchod bhenchod behnchod bhosdike bhosadike bhosrike bhosarike haramzada haramzade haramkhor bahanchod bahenchod behanchod bhainchod motherfucker \
         motherfucking";
     words.split_whitespace().map(sound).collect()
 });
 /// As they are spelled, if aimed at the listener: other words sound alike (*chhuttiyan* are holidays), and some are names.
 static AIMED: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "bastard bastards bitch bitches cunt whore slut dickhead bhosda bhosadi randi gandu gaandu lund lauda laude lavda lavde \
+        "bastard bastards bitch bitches cunt whore slut dickhead bhosda bhosadi randi gandu gaandu lund lauda laude lavda lavde lode loda \
         kamina kamine kameene kameena harami haraami भोसड़ी रंडी गांडू गाण्डू लंड लौड़ा लौड़े लौडे कमीना कमीने हरामी",
     )
 });
 /// The same that are neither names nor goods: alone in a turn they count as well.
 static PLAIN: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "chutiya chutiye chootiya asshole assholes fucker fuckers bhadwe bhadwa bhadve bhosdi चूतिया चूतिये चूतिए चुतिया भड़वे भड़वा भोसड़ीके भोसडीके",
+        "chutiya chutiye chootiya asshole assholes fucker fuckers bhadwe bhadwa bhadve bhosdi bhosri चूतिया चूतिये चूतिए चुतिया भड़वे भड़वा भोसड़ीके भोसडीके",
     )
 });
 /// Who is meant.
@@ -55,7 +55,33 @@ static NAMES: LazyLock<Words> = LazyLock::new(|| {
 /// In several words.
 const PHRASES: [&[&str]; 3] = [&["fuck", "you"], &["fuck", "off"], &["fuck", "your"]];
 /// The same, where nothing follows that it could be about: "saale kutte bhaunk rahe hain".
-const WHOLE: [&[&str]; 12] = [
+const WHOLE: [&[&str]; 38] = [
+    &["harami", "kahin", "ka"],
+    &["kamina", "kahin", "ka"],
+    &["kamine", "kahin", "ke"],
+    &["bhosdi", "wale"],
+    &["भोसड़ी", "वाले"],
+    &["bhosdi", "ke"],
+    &["bhosadi", "ke"],
+    &["bhosri", "ke"],
+    &["भोसड़ी", "के"],
+    &["भोसडी", "के"],
+    &["behen", "ke", "laude"],
+    &["behen", "ke", "lode"],
+    &["bahan", "ke", "laude"],
+    &["behan", "ke", "laude"],
+    &["बहन", "के", "लौड़े"],
+    &["बहन", "के", "लौडे"],
+    &["kutte", "kamine"],
+    &["kutte", "kaminey"],
+    &["कुत्ते", "कमीने"],
+    &["gaand", "mara"],
+    &["gand", "mara"],
+    &["gaand", "marao"],
+    &["गांड", "मरा"],
+    &["teri", "maa", "ki", "chut"],
+    &["teri", "ma", "ki", "chut"],
+    &["तेरी", "माँ", "की", "चूत"],
     &["kutte", "ki", "aulad"],
     &["kutte", "ki", "aulaad"],
     &["saale", "kutte"],
@@ -105,13 +131,21 @@ fn is_aimed(tokens: &[Token], at: usize) -> bool {
     meant && over
 }
 
+/// Made a fool of, in the same breath: "chutiya samjha hai kya".
+static FOOLED: LazyLock<Words> = LazyLock::new(|| {
+    Words::exact(
+        "samjha samjhe samajh samajhte samjhta bana banao banate banaya rahe raha rakha hai ho kya mat mujhe hume humko समझा समझे समझ समझते बना बनाओ बनाते रहे रहा रखा है हो क्या मत मुझे हमें",
+    )
+});
+
 /// Nothing but such words: "chutiye", "chutiya hai kya", "mc bc".
 fn is_bare(tokens: &[Token]) -> bool {
     let plain = tokens.iter().any(|token| PLAIN.has(token));
     let letters = tokens.len() <= BARE_WORDS_MAX
         && tokens.windows(2).any(|pair| matches!((&*pair[0].raw, &*pair[1].raw), ("mc", "bc") | ("bc", "mc")));
     let nothing_else = tokens.iter().all(|token| {
-        is_hurtful(token) || LISTENER.has(token) || BEHIND.has(token) || matches!(token.raw.as_str(), "mc" | "bc")
+        let known = is_hurtful(token) || LISTENER.has(token) || BEHIND.has(token) || FOOLED.has(token);
+        known || matches!(token.raw.as_str(), "mc" | "bc")
     });
     (plain || letters) && nothing_else
 }

@@ -98,6 +98,110 @@ fn a_yes_may_be_one_to_all_that_was_asked() {
 const CANCEL: &str = "Aapka order 1042 cancel kar doon?";
 const BOOK: &str = "Kal, shanivaar ko, shaam 5 baje Asha ke saath book kar doon?";
 
+/// With what waits for a yes.
+fn waited(waiting: &str, asked: &str, text: &str) -> Yes {
+    understand(text, Surroundings { asked, waiting, ..Surroundings::default() }).yes
+}
+
+#[test]
+fn what_waits_for_a_yes_says_what_a_question_without_a_deed_is_about() {
+    let asked = "Kal shaam paanch baje Dr Asha ke saath, theek hai?";
+    for (waiting, text, yes) in [
+        ("book_appointment", "haan book kar do", Yes::Said),
+        ("book_appointment", "book kar do", Yes::Ordered),
+        ("book_appointment", "haan likh lo", Yes::Said),
+        ("book_appointment", "haan cancel kar do", Yes::Neither),
+        ("book_appointment", "haan kal aa jaunga", Yes::Said),
+        ("book_appointment", "haan paanch baje theek hai", Yes::Said),
+        ("cancel_appointment", "haan cancel kar do", Yes::Said),
+        ("cancel_appointment", "haan book kar do", Yes::Neither),
+        ("cancel_appointment", "haan likh lo", Yes::Neither),
+        ("cancel_appointment", "haan kal aa jaunga", Yes::Neither),
+        ("cancel_appointment", "haan paanch baje theek hai", Yes::Neither),
+        ("cancel_appointment", "haan theek hai", Yes::Said),
+        ("crm_drop_slot", "haan book kar do", Yes::Neither),
+        ("book_appointment cancel_order", "haan book kar do", Yes::Neither),
+        ("book_appointment cancel_order", "haan cancel kar do", Yes::Neither),
+        ("", "haan book kar do", Yes::Said),
+    ] {
+        assert_eq!(waited(waiting, asked, text), yes, "{waiting}: {text}");
+    }
+}
+
+#[test]
+fn an_order_of_just_what_was_asked_is_told_from_a_yes() {
+    for (asked, text, yes) in [
+        (CANCEL, "cancel kar do", Yes::Ordered),
+        (CANCEL, "kar do cancel", Yes::Ordered),
+        (CANCEL, "cancel it please", Yes::Ordered),
+        (CANCEL, "please cancel", Yes::Ordered),
+        (CANCEL, "aap cancel kar dijiye", Yes::Ordered),
+        (CANCEL, "कैंसिल कर दीजिए", Yes::Ordered),
+        (CANCEL, "great, cancel it", Yes::Said),
+        (BOOK, "book kar dijiye", Yes::Ordered),
+        (CANCEL, "mujhe cancel karna hai", Yes::Neither),
+        (CANCEL, "mera order cancel karna hai", Yes::Neither),
+        (CANCEL, "cancel", Yes::Neither),
+        (CANCEL, "book kar dijiye", Yes::Neither),
+        (CANCEL, "order 1043 cancel kar do", Yes::Neither),
+        ("Order 1042 ka pata MG Road kar doon?", "please change it", Yes::Neither),
+        ("Order 1042 ka pata badal doon?", "badal do", Yes::Neither),
+    ] {
+        assert_eq!(to(asked, text), yes, "{asked} {text}");
+    }
+}
+
+#[test]
+fn a_time_is_said_again_by_its_value_and_what_is_given_up_is_not_said_again() {
+    let five = "Kal shaam saadhe paanch baje Asha ke saath book kar doon?";
+    let move_it = "Aapki appointment Monday se hata kar Wednesday subah 11 baje kar doon?";
+    let english = "Shall I move your appointment from Monday to Wednesday 11 am?";
+    for (asked, text, yes) in [
+        (five, "haan saadhe paanch baje", true),
+        (five, "haan paanch baje", false),
+        (five, "haan kal shaam", true),
+        (five, "haan kal subah", false),
+        (five, "haan kal dopahar", false),
+        (five, "haan 5:30", true),
+        (five, "yes five thirty pm tomorrow", true),
+        (five, "haan do baje kar do", false),
+        (five, "haan agle kal", false),
+        (five, "haan saat baje", false),
+        ("Shall I book Tuesday 5 pm with Ravi?", "yes tuesday 5 am", false),
+        ("Shall I book Tuesday 5 pm with Ravi?", "yes tuesday evening", true),
+        ("Shall I book Tuesday 5 pm with Ravi?", "yes at 5", true),
+        ("Shall I book Tuesday 5 pm with Ravi?", "yes next tuesday", false),
+        ("Shall I book you at 5:30 pm with Ravi?", "yes 5", false),
+        (move_it, "haan wednesday theek hai", true),
+        (move_it, "haan monday hi theek hai", false),
+        (move_it, "haan hata do", false),
+        (move_it, "haan monday se wednesday kar do", true),
+        (english, "yes wednesday", true),
+        (english, "yes monday is fine", false),
+        ("Order 2208 ka pata FC Road se badal kar 14 MG Road kar doon?", "haan fc road hi sahi hai", false),
+        ("Order 2208 ka pata FC Road se badal kar 14 MG Road kar doon?", "haan mg road kar do", true),
+        ("Kal 5 se 7 baje ke beech theek hai?", "haan 5 se 7 baje theek hai", true),
+        ("Kal 5 baje theek hai?", "haan 5 se 7 baje theek hai", false),
+        ("Dr. Asha ke saath kal 5 p.m. book kar doon?", "haan kal 5 baje", true),
+    ] {
+        assert_eq!(to(asked, text) == Yes::Said, yes, "{asked} {text}");
+    }
+}
+
+#[test]
+fn a_question_without_a_subject_is_about_the_sentence_before_it() {
+    let asked = "I will change the address of order 2208 to 14 MG Road. Is that right?";
+    for (asked, text, yes) in [
+        (asked, "yes 14 mg road", true),
+        (asked, "yes change the address", true),
+        (asked, "yes 15 mg road", false),
+        ("Order 2208 ka naya pata 14 MG Road. Badal doon?", "haan 14 mg road kar do", true),
+        ("Aapka order cancel ho gaya. Aur kuch batana hai?", "haan order cancel kar do", false),
+    ] {
+        assert_eq!(to(asked, text) == Yes::Said, yes, "{asked} {text}");
+    }
+}
+
 fn to(asked: &str, text: &str) -> Yes {
     understand(text, Surroundings { asked, ..Surroundings::default() }).yes
 }

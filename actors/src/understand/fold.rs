@@ -49,7 +49,31 @@ fn is_word(c: char) -> bool {
 fn token(text: &str, span: Range<usize>, after_break: bool) -> Token {
     let raw: String =
         text[span.clone()].chars().filter(|c| !matches!(c, '\'' | '’')).flat_map(char::to_lowercase).collect();
+    // A dotted letter is written as one sign or as two.
+    let raw = if raw.contains(|c| dotted(c).is_some()) { apart(&raw) } else { raw };
     Token { key: key(&raw), sound: sound(&raw), raw, span, after_break }
+}
+
+/// The letter under the dot of one that is written as one sign.
+fn dotted(c: char) -> Option<char> {
+    Some(match c {
+        '\u{0958}' => 'क',
+        '\u{0959}' => 'ख',
+        '\u{095a}' => 'ग',
+        '\u{095b}' => 'ज',
+        '\u{095c}' => 'ड',
+        '\u{095d}' => 'ढ',
+        '\u{095e}' => 'फ',
+        '\u{095f}' => 'य',
+        _ => return None,
+    })
+}
+
+fn apart(word: &str) -> String {
+    word.chars()
+        .flat_map(|c| dotted(c).map_or([Some(c), None], |letter| [Some(letter), Some('\u{093c}')]))
+        .flatten()
+        .collect()
 }
 
 /// The key of one lower-case word.
@@ -71,6 +95,37 @@ pub fn sound(word: &str) -> String {
         return latin;
     }
     String::from_utf8_lossy(&shortened(&sounds(latin.as_bytes()))).into_owned()
+}
+
+/// A lower-case word as spelled, but for what is spelled in two ways: long vowels (*theek*, *thik*), `w` and `v`, `z` and
+/// `j`, letters twice in a row, the glide of *dijiye*. Tells apart what the key does not: *saath* and *saat*, *call* and *kal*.
+#[must_use]
+pub fn plain(word: &str) -> String {
+    let latin = if word.is_ascii() { word.to_owned() } else { romanise(word) };
+    let latin = latin.replace("ee", "i").replace("oo", "u").replace("chh", "ch").replace("ph", "f");
+    let mut plain = String::with_capacity(latin.len());
+    for c in latin.chars() {
+        let c = match c {
+            'w' => 'v',
+            'z' => 'j',
+            c => c,
+        };
+        if !plain.ends_with(c) {
+            plain.push(c);
+        }
+    }
+    plain.replace("iye", "ie").replace("iya", "ia")
+}
+
+/// The consonants of a lower-case word in order, each as often as it is spoken: enough to know a longer word by, however
+/// its vowels are spelled.
+#[must_use]
+pub(super) fn consonants(word: &str) -> String {
+    let latin = if word.is_ascii() { word.to_owned() } else { romanise(word) };
+    let sounds = shortened(&sounds(latin.as_bytes()));
+    let vowel_first = sounds.first().is_some_and(|&first| is_vowel(first));
+    let spoken = sounds.iter().filter(|&&sound| !is_vowel(sound)).map(|&sound| char::from(sound));
+    vowel_first.then_some('a').into_iter().chain(spoken).collect()
 }
 
 /// A consonant, or none at the start, and the vowel after it.

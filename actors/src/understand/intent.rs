@@ -7,6 +7,7 @@ use super::features::features;
 use super::fold::Token;
 use super::model::{INTENTS, Model};
 use super::words::Words;
+use super::{through, wish};
 use crate::domain::IntentKind;
 
 /// Below this an order is not cancelled without a word that says so.
@@ -88,6 +89,11 @@ pub(super) fn decide(model: &Model<'_>, tokens: &[Token], asked: &str) -> (Inten
     calls(&mut likely, tokens);
     if !asked.is_empty() && tokens.len() <= ANSWER_WORDS_MAX {
         answer(&mut likely, tokens);
+    }
+    if through::asks(tokens) {
+        likely.settle(IntentKind::TalkToHuman);
+    } else if wish::plainly_refuses_calls(tokens) {
+        likely.settle(IntentKind::DoNotCall);
     }
     let best = likely.best();
     match best.0 {

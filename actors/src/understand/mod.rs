@@ -8,10 +8,15 @@
 
 mod abuse;
 mod answer;
+mod asked;
+mod assent;
+#[cfg(test)]
+mod callers_tests;
 mod clock;
 mod contact;
 mod day;
 mod daytime;
+mod doubtful;
 mod email;
 mod entity;
 pub mod features;
@@ -20,6 +25,7 @@ mod intent;
 pub mod language;
 mod lex;
 pub mod model;
+mod moments;
 mod named;
 pub mod own;
 mod particulars;
@@ -31,7 +37,7 @@ mod words;
 
 use chrono::NaiveDateTime;
 
-pub use telling::{names_of, points_at, tells_of, to_be_told, untold};
+pub use telling::{is_elsewhere, names_of, points_at, tells_of, to_be_told, untold};
 
 use crate::domain::{IntentKind, Understanding};
 use model::Model;
@@ -115,6 +121,8 @@ fn common(one: &[String], other: &[String]) -> usize {
 pub struct Surroundings<'a> {
     /// What the agent said last: a bare answer is one to this.
     pub asked: &'a str,
+    /// Names of what waits for a yes, as the engine calls them, with blanks between.
+    pub waiting: &'a str,
     /// The caller's local time; without it no dates and times are told.
     pub now: Option<NaiveDateTime>,
     /// The client's products.
@@ -144,11 +152,12 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
-    let yes = answer::answer(text, &tokens, intent, around.asked);
     let found = intent != IntentKind::OutOfScope;
     let own = around.own.and_then(|own| own.instead(&tokens, found, confidence));
     let (own, confidence) = own.map_or((None, confidence), |(name, sure)| (Some(name), sure));
     let entities = entity::find(text, &tokens, around.now, around.products);
+    let question = answer::Question { asked: around.asked, waiting: around.waiting, now: around.now, named: &entities };
+    let yes = answer::answer(text, &tokens, intent, question);
     let named = own.is_none() && entities.iter().any(|entity| entity.kind == "product");
     // What the shop sells is never out of its scope.
     let (intent, confidence) = match intent {
@@ -172,3 +181,4 @@ mod entity_tests;
 mod telling;
 #[cfg(test)]
 mod tests;
+mod through;

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use chrono::{Datelike as _, NaiveDate, NaiveDateTime, NaiveTime};
 use serde_json::Value;
 
+use super::asked::day_of;
 use super::lex::{Lex, What};
+use super::moments::{Moment, moments};
 use super::particulars::{Particular, particulars};
 use super::vocabulary::{Unit, Word};
 use super::{Surroundings, daytime, fold, keys, understand};
+use crate::domain::Entity;
 
 /// What of a plan was not said, as it might be said: order numbers, amounts, days and times of day, in digits or as they are
 /// spoken, in either script. `now` is the caller's local time, for words such as *tomorrow*. Empty where all was said, and
@@ -30,6 +33,64 @@ pub fn to_be_told(plan: &Value) -> Vec<String> {
 pub fn points_at(words: &str, plan: &Value, now: Option<NaiveDateTime>) -> bool {
     let heard = Heard::new(words, now);
     particulars(plan).iter().any(|one| heard.has(one))
+}
+
+/// Whether what a caller named stands in none of the plans: another day or time, another number. A stretch of time, a count of
+/// what is told in order and a name are not looked at.
+#[must_use]
+pub fn is_elsewhere(named: &Entity, plans: &[&Value], now: Option<NaiveDateTime>) -> bool {
+    match named.kind {
+        // "Do both", "a hundred percent".
+        "number" if matches!(&*named.text, "do" | "hundred") => false,
+        "datetime" => !plans.iter().any(|plan| tells_time(&named.text, plan, now)),
+        "order_id" | "number" | "amount" | "phone" | "pincode" => {
+            let numbers = runs(&named.value);
+            !plans.iter().any(|plan| numbers.iter().all(|number| has_number(plan, number)))
+        }
+        _ => false,
+    }
+}
+
+/// Whether every time that words tell is one of a plan. A plan whose times are told from Greenwich cannot say.
+fn tells_time(words: &str, plan: &Value, now: Option<NaiveDateTime>) -> bool {
+    let now = day_of(now);
+    let mut planned: Vec<Moment> = Vec::new();
+    for one in particulars(plan) {
+        match one {
+            Particular::Day(day) => planned.push(Moment::planned(Some(day), None)),
+            Particular::Clock(hour, minute) => planned.push(Moment::planned(None, Some((hour, minute)))),
+            Particular::Number(_) => {}
+        }
+    }
+    let mut texts = Vec::new();
+    texts_of(plan, &mut texts);
+    let abroad = texts.iter().any(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok());
+    if planned.is_empty() && abroad {
+        return true;
+    }
+    planned.extend(texts.iter().flat_map(|text| moments(text, &fold::tokens(text), now)));
+    moments(words, &fold::tokens(words), now).iter().all(|moment| moment.is_among(&planned))
+}
+
+/// A telephone number may be named by its last digits, and a time by its bare hour.
+fn has_number(plan: &Value, number: &str) -> bool {
+    let mut numbers = Vec::new();
+    marks_of(plan, &mut Vec::new(), &mut numbers);
+    let part = |whole: &String| whole == number || (number.len() > 3 && whole.ends_with(number));
+    let hour = |one: &Particular| match one {
+        Particular::Clock(hour, minute) => Moment::planned(None, Some((*hour, *minute))).is_at(number),
+        _ => false,
+    };
+    numbers.iter().any(part) || particulars(plan).iter().any(hour)
+}
+
+fn texts_of<'a>(plan: &'a Value, texts: &mut Vec<&'a str>) {
+    match plan {
+        Value::String(text) if texts.len() < MARKS_MAX => texts.push(text),
+        Value::Array(list) => list.iter().for_each(|value| texts_of(value, texts)),
+        Value::Object(map) => map.values().for_each(|value| texts_of(value, texts)),
+        _ => {}
+    }
 }
 
 /// Whether words name any of what stands in a plan: one of its numbers, in digits or as they are spoken, or one of its longer

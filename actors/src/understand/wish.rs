@@ -3,8 +3,10 @@
 
 use std::sync::LazyLock;
 
+use super::doubtful;
 use super::fold::{self, Token};
 use super::lex;
+use super::through;
 use super::vocabulary::{Word, word};
 use super::words::Words;
 use crate::domain::{IntentKind, Wish};
@@ -19,7 +21,7 @@ static PEOPLE: LazyLock<Words> = LazyLock::new(|| {
         "person persons parson insaano manejar menager people human humans insaan insan इंसान इन्सान aadmi admi आदमी banda bande bandi बंदा बंदे बंदी बन्दे vyakti व्यक्ति \
         manushya agent agents एजेंट representative executive एग्जीक्यूटिव operator ऑपरेटर manager मैनेजर supervisor सुपरवाइज़र \
         senior सीनियर staff स्टाफ owner malik maalik मालिक colleague colleagues assistant officer adhikari अधिकारी receptionist reception \
-        karmchari कर्मचारी pratinidhi प्रतिनिधि someone somebody anyone anybody kisi किसी",
+        karmchari कर्मचारी pratinidhi प्रतिनिधि रिसेप्शन रिसेप्शनिस्ट boss बॉस whoever someone somebody anyone anybody kisi किसी",
     )
 });
 /// How.
@@ -52,7 +54,7 @@ static CALLS: LazyLock<Words> = LazyLock::new(|| {
 });
 static STOP: LazyLock<Words> = LazyLock::new(|| {
     Words::exact(
-        "stop band bandh mat dont never remove delete hata hatao hatado hataiye nikal nikalo unsubscribe dnd optout blacklist \
+        "stop band bandh mat dont never remove delete hata hatao hatado hataiye nikal nikalo unsubscribe dnd डीएनडी optout blacklist \
         बंद बन्द मत हटा हटाओ हटाइए निकाल निकालो डिलीट रिमूव",
     )
 });
@@ -88,35 +90,16 @@ static DIALLED: LazyLock<Words> = LazyLock::new(|| {
 });
 static MISDIALLED: LazyLock<Words> = LazyLock::new(|| Words::exact("misdial misdialed misdialled wrongnumber"));
 
-/// What was asked for is to be left. A bare "nahi" is none of these: it may be said to whoever goes on talking instead.
-const LEAVINGS: [(&str, &str); 16] = [
-    ("rehne", "do"),
-    ("rehne", "dijiye"),
-    ("rehne", "de"),
-    ("rahne", "do"),
-    ("rahne", "dijiye"),
-    ("chod", "do"),
-    ("chhod", "do"),
-    ("chhodo", "rehne"),
-    ("leave", "it"),
-    ("never", "mind"),
-    ("no", "need"),
-    ("not", "necessary"),
-    ("रहने", "दो"),
-    ("रहने", "दीजिए"),
-    ("छोड़", "दो"),
-    ("छोड़", "दीजिए"),
-];
-
 /// What is asked of the call, in a turn of this intent.
 pub(super) fn wish(tokens: &[Token], intent: IntentKind, asked: &str) -> Option<Wish> {
     let asked = match intent {
         IntentKind::TalkToHuman if asks_for_person(tokens) => Some(Wish::Person),
-        IntentKind::DoNotCall if asks_for_no_calls(tokens) => Some(Wish::NoCalls),
+        IntentKind::DoNotCall if asks_for_no_calls(tokens) && !refuses_offer(tokens, asked) => Some(Wish::NoCalls),
         IntentKind::DoNotCall if is_wrong_number(tokens, asked) => Some(Wish::WrongNumber),
         _ => None,
     };
-    let leaves = || pair(tokens, &LEAVINGS) || ((TALKING.any(tokens) || PEOPLE.any(tokens)) && refuses_person(tokens));
+    // A bare "nahi" is none of these: it may be said to whoever goes on talking instead.
+    let leaves = || doubtful::leaves(tokens) || ((TALKING.any(tokens) || PEOPLE.any(tokens)) && refuses_person(tokens));
     asked.or_else(|| leaves().then_some(Wish::LeaveIt))
 }
 
@@ -139,12 +122,38 @@ fn asks_for_person(tokens: &[Token]) -> bool {
     let whom = PEOPLE.any(tokens) || DESKS.any(tokens) || tells_whom(tokens);
     let talking = TALKING.any(tokens) && whom && !pair(tokens, &[("you", "talk"), ("to", "me")]);
     let requested = REQUESTS.any(tokens) || tokens.len() <= BARE_WORDS_MAX;
+    if through::asks(tokens) {
+        return true;
+    }
     let contact = CONTACTS.any(tokens) && !talking;
     // "am i talking to a person?"
     let wonders = !REQUESTS.any(tokens)
         && pair(tokens, &[("are", "you"), ("am", "i"), ("i", "am"), ("im", "talking"), ("ho", "rahi"), ("हो", "रही")]);
     let asked = talking || (PEOPLE.any(tokens) && requested && names_person(tokens));
-    asked && !contact && !wonders && !has_talked(tokens) && !refuses_person(tokens)
+    asked && !contact && !wonders && !is_handed(tokens) && !has_talked(tokens) && !refuses_person(tokens)
+}
+
+/// "Kisi ko de dena", "give it to someone", "kisi aadmi ko bhej do": a thing is given to somebody, or somebody sent.
+fn is_handed(tokens: &[Token]) -> bool {
+    static SENT: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact(
+            "bhej bhejo bhejiye bhijwa bhijwao send sent fix repair deliver parcel leave भेज भेजो भेजिए भिजवा पार्सल",
+        )
+    });
+    static GIVEN: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("do de dena dijiye diya give hand deliver leave दो दे देना दीजिए दिया"));
+    static LINE: LazyLock<Words> = LazyLock::new(|| Words::exact("phone fone fon call line फोन फ़ोन कॉल लाइन"));
+    if TALKING.any(tokens) || LINE.any(tokens) || BOTS.any(tokens) {
+        return false;
+    }
+    let whom = (0..tokens.len()).any(|at| {
+        let person = PEOPLE.has(&tokens[at]);
+        person
+            && (matches!(raw(tokens, at + 1), "ko" | "को")
+                || (at > 0 && matches!(raw(tokens, at - 1), "to" | "with" | "the" | "se")))
+    });
+    let kisi = pair(tokens, &[("aur", "ko"), ("bhi", "ko"), ("ko", "bhi"), ("को", "भी"), ("और", "को")]);
+    SENT.any(tokens) || ((whom || kisi) && GIVEN.any(tokens))
 }
 
 /// "Rohit se baat karao", "speak with the rider": somebody, by whatever name, but not who listens.
@@ -240,13 +249,95 @@ fn refuses_person(tokens: &[Token]) -> bool {
     english || hindi || needless
 }
 
+/// "No, don't call me", to an offered call: only that one is refused.
+fn refuses_offer(tokens: &[Token], asked: &str) -> bool {
+    static RUNG: LazyLock<Words> = LazyLock::new(|| Words::exact("call callback phone ring कॉल फोन फ़ोन कॉलबैक"));
+    let offered = asked
+        .split_inclusive(['.', '!', '?', '।'])
+        .any(|sentence| sentence.ends_with('?') && RUNG.any(&fold::tokens(sentence)));
+    offered && !is_for_good(tokens)
+}
+
+/// "Aaj ke baad": from now on is no time of the day.
+fn is_from_now(tokens: &[Token]) -> bool {
+    const NOW: [(&str, &str); 8] = [
+        ("ke", "baad"),
+        ("iske", "baad"),
+        ("ab", "se"),
+        ("aage", "se"),
+        ("के", "बाद"),
+        ("इसके", "बाद"),
+        ("after", "today"),
+        ("now", "on"),
+    ];
+    let today = tokens
+        .iter()
+        .any(|token| matches!(token.raw.as_str(), "aaj" | "iske" | "ab" | "aage" | "आज" | "इसके" | "today" | "now"));
+    today && pair(tokens, &NOW)
+}
+
+/// Not this once, and not these: no call ever, or a number off a list.
+pub(super) fn is_for_good(tokens: &[Token]) -> bool {
+    static EVER: LazyLock<Words> =
+        LazyLock::new(|| Words::exact("again ever never dobara dubara kabhi anymore दोबारा दुबारा कभी"));
+    static LISTS: LazyLock<Words> = LazyLock::new(|| Words::exact("list lists dnd लिस्ट डीएनडी unsubscribe"));
+    const ALWAYS: [(&str, &str); 6] =
+        [("aage", "se"), ("आगे", "से"), ("baar", "baar"), ("बार", "बार"), ("no", "more"), ("any", "more")];
+    static LISTED: LazyLock<Words> = LazyLock::new(|| {
+        Words::exact("number nambar call calls calling phone me mujhe us our dnd नंबर कॉल फोन मुझे डीएनडी")
+    });
+    let listed = LISTS.any(tokens) && LISTED.any(tokens);
+    EVER.any(tokens) || listed || is_from_now(tokens) || pair(tokens, &ALWAYS)
+}
+
+/// No calls, in words that leave nothing open.
+pub(super) fn plainly_refuses_calls(tokens: &[Token]) -> bool {
+    asks_for_no_calls(tokens) && is_for_good(tokens)
+}
+
 fn asks_for_no_calls(tokens: &[Token]) -> bool {
     // "band karta hoon call": it is this call that they end.
     static MINE: LazyLock<Words> =
         LazyLock::new(|| Words::exact("karta karti karunga karungi rakhta rakhti करता करती करूंगा करूंगी रखता रखती"));
-    let stop = (STOP.any(tokens) || pair(tokens, &STOPS)) && !MINE.any(tokens);
+    let off = (0..tokens.len()).any(|at| {
+        raw(tokens, at) == "take"
+            && (at + 2..at + 5).any(|off| raw(tokens, off) == "off" && !CALLS.has(&tokens[at + 1]))
+    });
+    let unwanted = (0..tokens.len()).any(|at| {
+        let calls = matches!(raw(tokens, at), "call" | "calls" | "कॉल" | "कॉल्स")
+            || (at > 0 && matches!(raw(tokens, at - 1), "aapke" | "aapka" | "आपके" | "आपका"));
+        let no = matches!(raw(tokens, at + 1), "nahi" | "nahin" | "nhi" | "नहीं");
+        calls && no && matches!(raw(tokens, at + 2), "chahiye" | "chaiye" | "चाहिए")
+    });
+    let stop = (STOP.any(tokens) || off || unwanted || pair(tokens, &STOPS)) && !MINE.any(tokens);
     let calls = CALLS.any(tokens) || is_put_on_dnd(tokens);
-    stop && calls && !LATER.any(tokens) && !is_of_this_call(tokens) && !is_of_some_calls(tokens)
+    // "Never got your call", "you never called": a complaint of the opposite.
+    let missed = (0..tokens.len()).any(|at| {
+        let past = ["called", "got", "received", "rang", "contacted", "get", "came", "phoned"];
+        raw(tokens, at) == "never" && past.contains(&raw(tokens, at + 1))
+    }) || pair(tokens, &[("you", "never")]);
+    // "Phone mat karna, sms kar dena".
+    let otherwise = (0..tokens.len()).any(|at| {
+        let other = matches!(raw(tokens, at), "sms" | "message" | "msg" | "email" | "text" | "एसएमएस" | "मैसेज");
+        other
+            && matches!(
+                raw(tokens, at + 1),
+                "kar"
+                    | "karna"
+                    | "karo"
+                    | "karke"
+                    | "bhej"
+                    | "bhejo"
+                    | "me"
+                    | "कर"
+                    | "करना"
+                    | "करो"
+                    | "भेज"
+                    | "भेजो"
+            )
+    });
+    let later = LATER.any(tokens) && !is_from_now(tokens);
+    stop && calls && !missed && !otherwise && !later && !is_of_this_call(tokens) && !is_of_some_calls(tokens)
 }
 
 /// The register of numbers that nobody may ring.
@@ -254,7 +345,7 @@ fn is_put_on_dnd(tokens: &[Token]) -> bool {
     static PUT: LazyLock<Words> = LazyLock::new(|| {
         Words::exact("daal dal daalo dalo dalwa laga lagao put add activate register डाल डालो लगा लगाओ")
     });
-    tokens.iter().any(|token| token.raw == "dnd") && PUT.any(tokens)
+    tokens.iter().any(|token| matches!(token.raw.as_str(), "dnd" | "डीएनडी")) && PUT.any(tokens)
 }
 
 /// "Call cut mat karna", "do not remove my number": the call or the list is to go on; "phone band hai": nothing is asked.
@@ -287,7 +378,8 @@ fn is_of_some_calls(tokens: &[Token]) -> bool {
     static SOME: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
             "time times samay waqt delivery other another dusre doosre dusra wale wali instead only sirf whatsapp email jab when during while raat \
-            night dopahar lunch weekend sunday home ghar wife husband टाइम समय वक्त वक़्त डिलीवरी दूसरे दूसरा वाले वाली जब रात दोपहर घर सिर्फ order ऑर्डर \
+            night dopahar lunch weekend sunday home ghar wife husband mummy maa mom mother papa dad father bete beti biwi pati son daughter \
+            brother sister wifes husbands mothers fathers office daftar landline old purana purane item items product products पुराना पुराने shop dukan dukaan मम्मी माँ पापा बेटे बेटी बीवी पति पत्नी ऑफिस दफ्तर लैंडलाइन दुकान टाइम समय वक्त वक़्त डिलीवरी दूसरे दूसरा वाले वाली जब रात दोपहर घर सिर्फ order ऑर्डर \
             cart wishlist will ill karunga karungi करूंगा करूंगी",
         )
     });
@@ -318,7 +410,8 @@ fn is_of_another_number(tokens: &[Token], asked: &str) -> bool {
     static OTHERS: LazyLock<Words> = LazyLock::new(|| {
         Words::exact(
             "gave given give told diya di dia dala daala bataya bata batayi likha likhwaya pressed typed entered wrote my mine mera meri mere your apna apni file \
-            record records account order delivery courier boy kya item दिया दी बताया डाला लिखा लिखवाया दबाया मेरा मेरी मेरे अपना आपके ऑर्डर डिलीवरी क्या",
+            record records account order delivery courier boy kya item size shoe shirt sms otp message mail paid pay payment paise paisa money sent sending recharge guy एसएमएस ओटीपी \
+            मैसेज पैसे पैसा रिचार्ज कूरियर दिया दी बताया डाला लिखा लिखवाया दबाया मेरा मेरी मेरे अपना आपके ऑर्डर डिलीवरी क्या",
         )
     });
     static NUMBERS: LazyLock<Words> =
@@ -338,7 +431,9 @@ fn is_of_another_number(tokens: &[Token], asked: &str) -> bool {
         let words = fold::tokens(sentence);
         NUMBERS.any(&words) && (sentence.ends_with('?') || TELL.any(&words))
     });
-    told || spoken > 1 || asked_for || others || pair(tokens, &OTHERWISE)
+    // "Courier wale ko galat number mila": it was given to somebody.
+    let given = (1..tokens.len()).any(|at| WRONG.has(&tokens[at]) && matches!(raw(tokens, at - 1), "ko" | "को"));
+    told || spoken > 1 || asked_for || others || given || pair(tokens, &OTHERWISE)
 }
 
 fn is_wrong_number(tokens: &[Token], asked: &str) -> bool {
