@@ -4,6 +4,10 @@
 //! before there is a socket. Hears carrier events and agent audio by stream, wishes by mailbox; tells the call
 //! [`CallEvent`]s. Ends when told to [`Stop`]. Knows nothing of WebSockets, JSON or the engine's protocol.
 
+mod snapshot;
+
+pub use snapshot::MediaSnapshot;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +24,7 @@ use crate::audio::playout::{Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
 use crate::call::state::phrase_item;
-use crate::call::{Heard, Observe, Stop};
+use crate::call::{Heard, Stop};
 use crate::domain::{CallFacts, CallTime, Pcm};
 use crate::gauge::Armed;
 use crate::ports::{
@@ -61,25 +65,6 @@ pub struct AttachLink(pub CarrierLink);
 
 impl Message for MediaWish {
     type Result = ();
-}
-
-/// What a media child shows of itself.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, MessageResponse)]
-pub struct MediaSnapshot {
-    /// Caller frames received.
-    pub frames_in: u64,
-    /// Messages of agent audio sent.
-    pub frames_out: u64,
-    /// Caller frames the engine lane dropped because it was full.
-    pub caller_dropped: u64,
-    /// Caller frames waiting for the engine.
-    pub caller_waiting: usize,
-    /// Bytes of agent audio waiting to be played.
-    pub playout_bytes: usize,
-    /// Messages waiting for the socket.
-    pub socket_waiting: usize,
-    /// Since the last caller frame, or since the stream could have begun.
-    pub silence: Duration,
 }
 
 /// See the module's text.
@@ -474,22 +459,6 @@ impl Media {
     fn tell(&self, event: CallEvent) {
         if let Some(parent) = self.spec.parent.upgrade() {
             parent.do_send(Heard(event));
-        }
-    }
-}
-
-impl Handler<Observe<MediaSnapshot>> for Media {
-    type Result = MediaSnapshot;
-
-    fn handle(&mut self, _: Observe<MediaSnapshot>, _: &mut Self::Context) -> MediaSnapshot {
-        MediaSnapshot {
-            frames_in: self.frames_in,
-            frames_out: self.frames_out,
-            caller_dropped: self.spec.to_engine.dropped(),
-            caller_waiting: self.spec.to_engine.depth(),
-            playout_bytes: self.playout.as_ref().map_or(0, Playout::queued_bytes),
-            socket_waiting: self.link.as_ref().map_or(0, |link| link.commands.depth()),
-            silence: self.spec.clock.now().saturating_sub(self.last_frame),
         }
     }
 }

@@ -12,7 +12,7 @@ fn nothing_set_gives_a_usable_agent() {
     let agent = agent(json!({})).expect("defaults fit");
     assert_eq!(
         (agent.language, (agent.barge_in, agent.local_detection), agent.tools.len()),
-        (Language::Hinglish, (BargeIn::Normal, false), BUILT_IN_TOOLS.len())
+        (Language::Hinglish, (caly_actors::domain::BargeIn::Normal, false), BUILT_IN_TOOLS.len())
     );
     assert_eq!(agent.limits, CallLimits::default());
 }

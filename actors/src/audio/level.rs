@@ -133,9 +133,12 @@ mod tests {
         })
     }
 
+    /// A name, lengths and magnitudes, when somebody is said to speak, and since when.
+    type Speaks = (&'static str, &'static [(usize, i16)], Option<(u64, u64)>);
+
     #[test]
     fn who_speaks_is_heard_within_a_tenth_of_a_second_of_sound() {
-        let table: [(&str, &[(usize, i16)], Option<(u64, u64)>); 7] = [
+        let table: [Speaks; 7] = [
             ("a word", &[(500, 8), (400, 3000)], Some((560, 500))),
             ("a syllable", &[(500, 8), (60, 3000), (500, 8)], Some((560, 500))),
             ("a click", &[(500, 8), (40, 20_000), (500, 8)], None),

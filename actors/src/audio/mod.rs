@@ -9,3 +9,4 @@ pub mod level;
 mod marks;
 pub mod playout;
 pub mod resample;
+mod steps;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::marks::Marks;
+pub use super::steps::{Cut, FirstSound, Step};
 use crate::domain::CallTime;
 
 /// Most audio the carrier may hold that the caller has not heard.
@@ -29,43 +30,6 @@ const MARK_PATIENCE: Duration = Duration::from_millis(600);
 const UNIT_BYTES: usize = 320;
 /// Agent audio kept for playing: five minutes at 24 kHz. More than any answer; a flood beyond it is dropped.
 const QUEUE_BYTES_MAX: usize = 24_000 * 2 * 300;
-
-/// What to do now.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Step {
-    /// Send this audio; it begins to be heard at the given time.
-    Send(Bytes, CallTime),
-    /// Send a mark of this name.
-    Mark(Arc<str>),
-    /// The first audio of this item went out, or the first after a silence; then without the times.
-    Began(Arc<str>, Option<FirstSound>),
-    /// The carrier's mark tells when this item began to be heard; a later one may tell it better.
-    Heard(Arc<str>, CallTime),
-    /// Everything sent was heard and nothing waits.
-    Drained,
-}
-
-/// The first sound of an item on its way to the ear.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FirstSound {
-    /// When it was given to us.
-    pub made: CallTime,
-    /// When it was handed to the carrier.
-    pub sent: CallTime,
-    /// When it begins to be heard, as far as is known without a mark.
-    pub heard: CallTime,
-}
-
-/// How much of an item the caller heard when it was cut.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Cut {
-    /// The engine's item, or a phrase's name.
-    pub item: Arc<str>,
-    /// Milliseconds heard, never more than were given to us.
-    pub heard_ms: u64,
-    /// Milliseconds given to us.
-    pub total_ms: u64,
-}
 
 struct Queued {
     item: Arc<str>,
