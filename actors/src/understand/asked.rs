@@ -272,7 +272,7 @@ fn same(asked: &Token, said: &Token) -> bool {
         fold::plain(&asked.raw) == fold::plain(&said.raw)
     };
     if meaning.0.is_some() || meaning.1.is_some() {
-        return spelled && meaning.0 == meaning.1 || (timed(meaning.0) && meaning.0 == meaning.1);
+        return meaning.0 == meaning.1 && (spelled || timed(meaning.0));
     }
     let known = || {
         let (one, other) = (fold::consonants(&asked.raw), fold::consonants(&said.raw));
@@ -305,7 +305,7 @@ fn questions(said: &str) -> String {
         return said.to_owned();
     };
     let asked: Vec<&str> = sentences.iter().copied().filter(|sentence| sentence.trim_end().ends_with('?')).collect();
-    let empty = asked.iter().all(|sentence| fold::tokens(sentence).iter().all(|token| says_nothing(token)));
+    let empty = asked.iter().all(|sentence| fold::tokens(sentence).iter().all(says_nothing));
     let before = if empty && first > 0 { sentences[first - 1] } else { "" };
     // What was told is no question, but it must not run into one.
     format!("{before} {}", asked.join(" "))
