@@ -386,20 +386,32 @@ fn what_was_not_said_is_told_to_the_engine_and_agreed_to_once_it_was() {
 
 #[test]
 fn what_the_caller_names_beside_a_yes_must_stand_in_the_plan() {
+    let order = r#"call t1; planned {"order":"1042"}; read Order 1042 cancel kar doon? Order 1043 bhi?; heard; "#;
     let five = r#"call t1; planned {"at":"17:30","with":"Asha"}; read Asha ke saath saadhe paanch baje wali cancel kar doon, paanch baje wali rahegi?; heard; "#;
     for (name, before, said, runs) in [
-        ("the very order", r#"call t1; planned {"order":"1042"}; read; heard; "#, "haan 1042 cancel kar do", 1),
-        (
-            "a number that was asked about and is not what waits",
-            r#"call t1; planned {"order":"1042"}; read Order 1042 cancel kar doon? Order 1043 bhi?; heard; "#,
-            "haan 1043 cancel kar do",
-            0,
-        ),
+        ("the very order", order, "haan 1042 cancel kar do", 1),
+        ("another number that was told", order, "haan 1043 cancel kar do", 0),
         ("the time of the plan", five, "haan saadhe paanch baje wali cancel kar do", 1),
         ("a time that was told and is not the plan's", five, "haan paanch baje wali cancel kar do", 0),
     ] {
         let (done, states, _) = played(BargeIn::Normal, &format!("{before}says {said}; call t2"));
         assert_eq!(done, runs, "{name}: {states:?}");
+    }
+}
+
+#[test]
+fn what_waits_says_what_a_yes_is_to_where_the_question_does_not() {
+    let order =
+        r#"call t1; planned {"order":"1042"}; read Order 1042, theek hai?; heard; says haan cancel kar do; call t2"#;
+    let visit = "call t1; planned; read Kal shaam paanch baje, theek hai?; heard; ";
+    for (script, runs) in [
+        (order.to_owned(), 1),
+        (order.replace("cancel kar do", "book kar do"), 0),
+        (format!("{visit}says haan book kar do; call t2"), 0),
+        (format!("{visit}says haan paanch baje aaunga; call t2"), 0),
+    ] {
+        let (done, states, _) = played(BargeIn::Normal, &script);
+        assert_eq!(done, runs, "{script}: {states:?}");
     }
 }
 
@@ -417,8 +429,7 @@ fn an_order_is_a_yes_once_the_read_back_was_heard_to_its_end() {
             "call t1; planned; read; made; caller; held 900; stops; words cancel kar dijiye; cut 700; meant; read; heard; says haan; call t2",
             1,
         ),
-        ("of something else", "call t1; planned; read; heard; says order 1001 cancel kar dijiye; call t2", 0),
-        ("a wish and no order", "call t1; planned; read; heard; says mujhe cancel karna hai; call t2", 0),
+        ("a wish", "call t1; planned; read; heard; says mujhe cancel karna hai; call t2", 0),
     ] {
         let (done, states, _) = played(BargeIn::Normal, script);
         assert_eq!(done, runs, "{name}: {states:?}");

@@ -6,7 +6,7 @@
 
 use chrono::NaiveDateTime;
 
-use super::asked::{Asked, day_of, old_of};
+use super::asked::{Asked, Deed, day_of, old_of};
 use super::assent::{self, phrase};
 use super::doubtful;
 use super::fold::Token;
@@ -70,7 +70,7 @@ impl Part {
 pub(super) fn answer(text: &str, tokens: &[Token], intent: IntentKind, question: Question<'_>) -> Yes {
     let (left, eased) = without_reassurance(tokens, question.asked);
     let tokens = &left[..];
-    let Some(first) = tokens.first() else { return if eased && !asks_back(text) { Yes::Said } else { Yes::Neither } };
+    let Some(first) = tokens.first() else { return if eased { at_ease(text, &question) } else { Yes::Neither } };
     let tagged = tokens.len() > 1 && tokens.last().is_some_and(|last| assent::TAG.has(last));
     let body = if tagged { &tokens[..tokens.len() - 1] } else { tokens };
     let refused =
@@ -100,6 +100,12 @@ pub(super) fn answer(text: &str, tokens: &[Token], intent: IntentKind, question:
         (Yes::Said, true) => Yes::ToAll,
         (agreed, _) => agreed,
     }
+}
+
+/// "No problem" by itself. To a return it may be said of what is to go back.
+fn at_ease(text: &str, question: &Question<'_>) -> Yes {
+    let asked = Asked::new(question.asked, question.waiting, question.now);
+    if asks_back(text) || asked.deeds.contains(&Deed::Return) { Yes::Neither } else { Yes::Said }
 }
 
 /// "Ho gaya na": behind what is so, it only asks for a nod.
@@ -222,7 +228,6 @@ impl Said<'_> {
     /// "Cancel kar dijiye", "please book it": what was asked and nothing else, as an order. Not of a change: "change it" may
     /// mean what was read back.
     fn orders(&self, parts: &[Part]) -> bool {
-        use super::asked::Deed;
         let raw = |at: usize| self.tokens.get(at).map_or("", |token| token.raw.as_str());
         let orders = |at: usize| {
             let deed = super::asked::deed(&self.tokens[at]);

@@ -189,6 +189,26 @@ fn a_time_is_said_again_by_its_value_and_what_is_given_up_is_not_said_again() {
 }
 
 #[test]
+fn what_is_in_the_way_of_nothing_agrees_and_never_mind_does_not() {
+    for (asked, text, yes) in [
+        (CANCEL, "no problem", Yes::Said),
+        (CANCEL, "koi dikkat nahi kar do", Yes::Said),
+        (CANCEL, "कोई दिक्कत नहीं है", Yes::Said),
+        (CANCEL, "haan kaha na kar do", Yes::Said),
+        (CANCEL, "koi baat nahi", Yes::Neither),
+        (CANCEL, "koi baat nahi kar do", Yes::Said),
+        (CANCEL, "mujhe koi problem nahi", Yes::Neither),
+        (CANCEL, "order mein koi dikkat nahi", Yes::Neither),
+        (CANCEL, "no problem, leave it", Yes::Refused),
+        (CANCEL, "no, problem hai", Yes::Refused),
+        ("Order 3317 ka return shuru kar doon?", "koi dikkat nahi", Yes::Neither),
+        ("Koi dikkat hai? Order 1042 cancel kar doon?", "koi dikkat nahi", Yes::Refused),
+    ] {
+        assert_eq!(to(asked, text), yes, "{asked} {text}");
+    }
+}
+
+#[test]
 fn a_question_without_a_subject_is_about_the_sentence_before_it() {
     let asked = "I will change the address of order 2208 to 14 MG Road. Is that right?";
     for (asked, text, yes) in [
