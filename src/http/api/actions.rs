@@ -110,7 +110,9 @@ async fn order(caller: &Caller, app: web::Data<App>, id: &str, order: Order) -> 
 /// Takes an order on an action that nobody else has in hand. Gives the row as it stood then.
 async fn take(caller: &Caller, app: &web::Data<App>, row: ActionRow, order: Order) -> (ActionRow, Result<(), Problem>) {
     let Some(hold) = acting::InHand::take(app, row.id) else {
-        return (row, Err(Problem::conflict().detail("somebody else's order on it is being carried out".to_owned())));
+        // What is over stays over, although whoever carried it out has not let go of it yet.
+        let over = if row.state == "done" { "it is done" } else { "somebody else's order on it is being carried out" };
+        return (row, Err(Problem::conflict().detail(over.to_owned())));
     };
     // Of two orders at the same moment the second sees what came of the first.
     match caller.ask(app.store.action(row.id)).await {
