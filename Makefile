@@ -55,7 +55,7 @@ train: tools ## train the model of intents from actors/data/understand (half a m
 eval: tools ## measure how wordings are understood that training never saw
 	$(CARGO) bench --quiet --locked -p caly-actors --bench understand -- eval
 
-ears: ## play the labelled set of backchannels, interruptions, noises and echoes against a release server (4 minutes)
+ears: ## play the labelled set of backchannels, interruptions, noises and echoes against a release server (8 minutes)
 	@CAMPAIGN=ears $(MAKE) faults
 
 CAMPAIGN ?= kill drain endings actions crashes ears leak database idle

@@ -109,9 +109,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     restart::prepare_database(&app, with_demo, address.port()).await;
     work_beside_calls(&app, ports.mcp)?;
     tracing::info!(%address, public_url = config.server.public_url.http(), engine = engines::provider_name(&config), "serving");
-    if let Some(sandbox) = &sandbox {
-        sandbox::announce(&config, address.port(), &sandbox.engine.url);
-    }
+    sandbox.iter().for_each(|sandbox| sandbox::announce(&config, address.port(), &sandbox.engine.url));
     if demo {
         sandbox::ring_demo(&config, address.port());
     }
