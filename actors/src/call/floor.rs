@@ -141,18 +141,22 @@ impl CallState {
         }
     }
 
-    /// The agent begins to be heard; not while the caller speaks.
-    pub(super) fn contest_what_begins(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(speech) = self.facts.agent.barge_in.speech() else { return };
+    /// The agent begins to be heard; not while the caller speaks. Whether it is.
+    pub(super) fn contest_what_begins(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        let Some(speech) = self.facts.agent.barge_in.speech() else { return true };
         let free = self.contested.is_none() && self.phase == Phase::Live && !self.must_be_heard();
-        let Some(item) = self.turns.caller_speaks().filter(|_| self.caller_speaking && free).cloned() else { return };
+        let Some(item) = self.turns.caller_speaks().filter(|_| self.caller_speaking && free).cloned() else {
+            return true;
+        };
         self.begins_over_agent(&item);
         if speech.is_zero() {
-            return self.caller_goes_on(now, out);
+            self.caller_goes_on(now, out);
+        } else {
+            self.contested = Some(Contested::new(now));
+            self.timers.set(Timer::Floor, now + speech + self.silence());
+            self.hold(now, out);
         }
-        self.contested = Some(Contested::new(now));
-        self.timers.set(Timer::Floor, now + speech + self.silence());
-        self.hold(now, out);
+        false
     }
 
     pub(super) fn on_held(&mut self, left: CallTime) {
@@ -307,10 +311,12 @@ impl CallState {
                 self.near.mistake(now);
             } else {
                 let tail = self.is_tail(&contested);
+                // Of two sounds the later may be written down first.
+                let unwritten = why == "noise" || (why == "backchannel" && !self.spoken_over.is_empty());
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
                 let place = if tail { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
-                self.near.passed_over = (contested.committed && why == "noise").then_some(place);
+                self.near.passed_over = (contested.committed && unwritten).then_some(place);
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);

@@ -29,7 +29,7 @@ impl CallState {
         self.playing = true;
         self.timers.clear(Timer::IdleSpeech);
         self.playing_phrase = is_phrase(item);
-        self.contest_what_begins(now, out);
+        let heard = self.contest_what_begins(now, out);
         if self.playing_phrase {
             self.turns.phrase_began(now, item);
             // Says nothing of the engine, which goes on owing what it owes.
@@ -38,7 +38,9 @@ impl CallState {
         self.timers.clear(Timer::EngineProgress);
         self.engine_heard = true;
         self.answering.is_heard();
-        self.ledger.heard(item, now);
+        if heard {
+            self.ledger.heard(item, now);
+        }
         self.waiting_is_over();
         if let Some(latency) = self.turns.agent_began(now, item, first) {
             let detail = json!({ "latency_ms": latency.to_sent().as_millis() as u64 });
