@@ -192,10 +192,10 @@ impl CallState {
             self.await_meaning(turn.id, turn.started, listening);
         }
         self.record_turn(turn, out);
-        if over {
+        if self.contested.is_none() {
+            self.words_came_late(item, text.unwrap_or_default().trim(), now, out);
+        } else if over {
             self.words_decide(text, now, out);
-        } else if self.contested.is_none() {
-            self.words_came_late(text.unwrap_or_default().trim(), now, out);
         }
         self.settle_held(false, now, out);
     }

@@ -57,14 +57,14 @@ pub(super) struct Contested {
 }
 
 /// How far the line alone is believed that the caller speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub(super) struct Near {
     /// Sounds in a row that were no caller.
     mistaken: u32,
     /// Not before this time.
     believed_from: CallTime,
     /// The agent went on over words that were not written down in time, and the engine took them for a turn.
-    passed_over: Option<PassedOver>,
+    passed_over: Option<(PassedOver, Vec<Arc<str>>)>,
 }
 
 /// What the agent was at when it went on.
@@ -216,7 +216,7 @@ impl CallState {
     /// than a listener's decide.
     pub(super) fn words_decide(&mut self, words: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
         let words = words.map(str::trim);
-        let Some(contested) = &self.contested else { return self.words_came_late(words.unwrap_or_default(), now, out) };
+        let Some(contested) = &self.contested else { return };
         let over = contested.stopped.is_some();
         match words {
             _ if contested.echo && over => self.agent_goes_on("echo", now, out),
@@ -235,11 +235,14 @@ impl CallState {
     }
 
     /// The agent has gone on since. "Stop" is obeyed late rather than never.
-    pub(super) fn words_came_late(&mut self, words: &str, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(place) = self.near.passed_over.take() else { return };
-        if words.is_empty() || (place == PassedOver::InTheMiddle && is_backchannel(words)) {
+    pub(super) fn words_came_late(&mut self, item: &Arc<str>, words: &str, now: CallTime, out: &mut Vec<Effect>) {
+        let Some((place, items)) = &mut self.near.passed_over else { return };
+        let Some(at) = items.iter().position(|passed| passed == item) else { return };
+        items.remove(at);
+        if words.is_empty() || (*place == PassedOver::InTheMiddle && is_backchannel(words)) {
             return;
         }
+        self.near.passed_over = None;
         if self.playing && self.phase == Phase::Live && !self.must_be_heard() {
             self.answer_after_cut = true;
             self.caller_goes_on(now, out);
@@ -312,11 +315,11 @@ impl CallState {
             } else {
                 let tail = self.is_tail(&contested);
                 // Of two sounds the later may be written down first.
-                let unwritten = why == "noise" || (why == "backchannel" && !self.spoken_over.is_empty());
+                let unwritten = if why == "noise" || why == "backchannel" { self.spoken_over.clone() } else { vec![] };
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
                 let place = if tail { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
-                self.near.passed_over = (contested.committed && unwritten).then_some(place);
+                self.near.passed_over = (contested.committed && !unwritten.is_empty()).then_some((place, unwritten));
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
