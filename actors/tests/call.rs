@@ -106,38 +106,28 @@ async fn a_tool_call_is_run_once_and_its_result_is_told_before_one_answer() {
     assert_eq!(world.ended().await, EndReason::CallerHungUp);
 }
 
-#[actix::test]
-async fn an_action_that_is_down_is_tried_again_and_then_told_as_failed() {
-    let actions = TestActions {
-        entries: vec![("book", true, SECOND * 5, |_| {
-            Box::pin(async { Err(ActionError::Unavailable("shop is down".into())) })
-        })],
-        ..TestActions::default()
-    };
+/// A writing action that never succeeds: what the engine is told, and how often it is tried.
+async fn told_as_failed(doing: Doing, told: &str, tries: u32) {
+    let actions = TestActions { entries: vec![("book", true, SECOND * 5, doing)], ..TestActions::default() };
     let world = World::with(agent(), actions, vec![]).await;
     let (session, _line) = world.answered().await;
     let (wish, _) = session.asked().await;
     session.tool("r1", "t1", "book", "{}", Some(wish));
     let EngineCommand::ToolOutput { output, .. } = session.command().await else { panic!("no output") };
-    assert!(output.contains("shop is down") && output.contains("\"done\":false"), "{output}");
-    assert_eq!(world.actions.runs.lock().expect("not poisoned").values().sum::<u32>(), 3);
+    assert!(output.contains(told) && output.contains("\"done\":false"), "{output}");
+    assert_eq!(world.actions.runs.lock().expect("not poisoned").values().sum::<u32>(), tries);
+}
+
+#[actix::test]
+async fn an_action_that_is_down_is_tried_again_and_then_told_as_failed() {
+    let down: Doing = |_| Box::pin(async { Err(ActionError::Unavailable("shop is down".into())) });
+    told_as_failed(down, "shop is down", 3).await;
 }
 
 #[actix::test]
 async fn an_action_that_cannot_be_asked_at_the_moment_is_told_at_once() {
-    let actions = TestActions {
-        entries: vec![("book", true, SECOND * 5, |_| {
-            Box::pin(async { Err(ActionError::Away("offer to ring back".into())) })
-        })],
-        ..TestActions::default()
-    };
-    let world = World::with(agent(), actions, vec![]).await;
-    let (session, _line) = world.answered().await;
-    let (wish, _) = session.asked().await;
-    session.tool("r1", "t1", "book", "{}", Some(wish));
-    let EngineCommand::ToolOutput { output, .. } = session.command().await else { panic!("no output") };
-    assert!(output.contains("offer to ring back") && output.contains("\"done\":false"), "{output}");
-    assert_eq!(world.actions.runs.lock().expect("not poisoned").values().sum::<u32>(), 1);
+    let away: Doing = |_| Box::pin(async { Err(ActionError::Away("offer to ring back".into())) });
+    told_as_failed(away, "offer to ring back", 1).await;
 }
 
 #[actix::test]
