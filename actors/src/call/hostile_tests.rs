@@ -372,3 +372,28 @@ fn a_read_back_whose_sound_is_there_before_its_words_can_be_agreed_to() {
         assert!(log.iter().any(|(_, word)| word.starts_with("run")), "sound first {sound_first}: {log:?}");
     }
 }
+
+#[test]
+fn a_read_back_held_at_its_first_sound_is_not_heard() {
+    let mut state = quiet(BargeIn::Normal);
+    let id = run(&state.on(called("cancel", "t1"), ms(4000)));
+    let plan = Ok(ActionOutput { output: r#"{"read_back":{"order":"1042"}}"#.into(), change: None, undo: None });
+    let planned = CallEvent::ActionFinished { action: id, attempts: 1, result: plan };
+    let log = play(
+        &mut state,
+        vec![
+            (4100, planned),
+            (4150, said("u1")),
+            (4200, created("r1", 2)),
+            (4300, speaks("r1", "a1", "Order 1042 cancel kar doon?")),
+            (4310, began("a1")),
+            (4400, CallEvent::DtmfPressed('1')),
+            (4400, CallEvent::DtmfPressed('#')),
+            (4500, done("r1", ResponseOutcome::Completed)),
+            (4600, created("r2", 3)),
+            (4700, called("cancel", "t2")),
+        ],
+    );
+    assert_eq!(first(&log, &["hold"]), Some(4310), "{log:?}");
+    assert_eq!(first(&log, &["run"]), None, "{log:?}");
+}
