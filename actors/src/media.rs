@@ -16,6 +16,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
+use crate::audio::arrival::Arrivals;
 use crate::audio::convert::{FromEngine, ToEngine};
 use crate::audio::echo::{EchoWatch, Pass};
 use crate::audio::lane::{LaneReceiver, LaneSender};
@@ -76,6 +77,7 @@ pub struct Media {
     from_engine: Option<FromEngine>,
     echo: EchoWatch,
     tap: Option<Box<dyn RecordingTap>>,
+    arrivals: Arrivals,
     line: LineLevel,
     /// Audio of this response is dropped: nobody wants it any more.
     unwanted: Option<Arc<str>>,
@@ -106,6 +108,7 @@ impl Media {
             from_engine: None,
             echo: EchoWatch::new(8_000),
             tap: None,
+            arrivals: Arrivals::default(),
             line: LineLevel::default(),
             unwanted: None,
             last_response: "".into(),
@@ -253,8 +256,7 @@ impl Media {
         if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
             self.tell(CallEvent::MediaResumed);
         }
-        // What a frame holds was spoken before it came.
-        let began = now.saturating_sub(pcm.duration());
+        let began = self.arrivals.spoken(now, pcm.duration());
         if let Some(since) = self.line.hear(began, pcm) {
             self.tell(CallEvent::LineQuiet { since });
         }

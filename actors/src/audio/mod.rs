@@ -1,5 +1,6 @@
-//! Audio as numbers: lanes that carry it, G.711, resampling, how loud the caller is, and how far the caller has heard. No sockets, no clocks.
+//! Audio as numbers: lanes that carry it, G.711, resampling, when and how loud the caller is, and how far the caller has heard. No sockets, no clocks.
 
+pub mod arrival;
 pub mod caller;
 pub mod convert;
 pub mod echo;
