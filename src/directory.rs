@@ -58,6 +58,17 @@ impl Client {
         let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone, customer };
         self.agent.as_ref().map(|agent| templates::for_call(agent, &about))
     }
+
+    /// The agent in use, as a call at this time uses it whoever rings; `None` if its greeting depends on who does.
+    #[must_use]
+    pub fn agent_for_anybody(&self, at: SystemTime) -> Option<Arc<Agent>> {
+        let agent = self.agent.as_ref().filter(|agent| templates::greets_anybody(agent))?;
+        let greets = Agent { instructions: "".into(), ..(**agent).clone() };
+        let client = (self.row.name.as_str(), &*self.slug);
+        let (caller, called) = (&Party::Withheld, &Party::Withheld);
+        let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone, customer: None };
+        Some(templates::for_call(&Arc::new(greets), &about))
+    }
 }
 
 /// All clients at one moment.

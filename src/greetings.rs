@@ -1,14 +1,15 @@
 //! Greetings in the agents' own voices: made once through the engine, kept on disk, heard at once by every later caller.
 //!
-//! What is kept is the sound of a text in a voice of a model; another text, voice or model is another greeting. A greeting
-//! that a second call misses is made beside that call, one at a time. Bounded in number and length. Knows no calls.
+//! What is kept is the sound of a text in a voice of a model; another text, voice or model is another greeting. One that is
+//! the same for every caller is made as soon as its agent is in use, before anybody rings; another, that two calls have
+//! missed, is made beside the second. One at a time, bounded in number and length. Knows no calls.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use caly_actors::audio::caller::CallerSound;
@@ -22,6 +23,8 @@ use caly_actors::understand::same_words;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
+use crate::directory::{Directory, Snapshot};
+
 /// Samples a second of what is kept: as the telephone network carries it.
 const RATE: u32 = 8_000;
 /// Greetings kept; the one that was longest unused goes for a new one.
@@ -34,6 +37,10 @@ const BYTES_MAX: usize = RATE as usize * 2 * 20;
 const PIECES: usize = 2_048;
 /// Greetings waiting to be made.
 const WISHES: usize = 64;
+/// … of which this many before a call has missed them, so that what callers miss does not wait for them.
+const AHEAD: usize = 4;
+/// How often it is looked which agents are in use.
+const ROUND: Duration = Duration::from_secs(5);
 /// Longest time to make one.
 const MAKING: Duration = Duration::from_secs(30);
 /// After a failure: how long until it is tried again.
@@ -105,6 +112,47 @@ impl StoredGreetings {
         metrics::counter!("caly_greetings_total", "outcome" => "failed").increment(1);
         let mut states = self.states();
         states.insert(key, State::Failed { not_before: Instant::now() + RETRY });
+    }
+
+    /// Has the greetings of all agents in use made for as long as the process lives, so that the first caller hears them
+    /// at once too.
+    pub async fn keep_ready(self: Arc<Self>, directory: Directory) {
+        loop {
+            if let Some(snapshot) = directory.get() {
+                self.round(&snapshot);
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+    }
+
+    fn round(&self, snapshot: &Snapshot) {
+        for client in snapshot.clients().filter(|client| !client.row.disabled) {
+            if let Some(agent) = client.agent_for_anybody(SystemTime::now())
+                && !self.make_ahead(&agent)
+            {
+                break;
+            }
+        }
+    }
+
+    /// Wishes for a greeting that no call has missed yet; whether there is room for more of them.
+    fn make_ahead(&self, agent: &Arc<Agent>) -> bool {
+        let Some(key) = self.key(agent) else { return true };
+        let mut states = self.states();
+        match states.get(&key) {
+            Some(State::Kept { .. } | State::Wanted) => return true,
+            Some(State::Failed { not_before }) if Instant::now() < *not_before => return true,
+            Some(State::Missed | State::Failed { .. }) | None => {}
+        }
+        let count = |counted: fn(&State) -> bool| states.values().filter(|state| counted(state)).count();
+        let wanted = count(|state| matches!(state, State::Wanted));
+        let kept = count(|state| matches!(state, State::Kept { .. }));
+        // What is kept is in use: it does not go for a greeting that nobody has asked for.
+        if wanted >= AHEAD || kept + wanted >= KEPT_MAX || self.wishes.try_send(Arc::clone(agent)).is_err() {
+            return false;
+        }
+        states.insert(key, State::Wanted);
+        true
     }
 }
 
@@ -320,6 +368,32 @@ mod tests {
         let other = Arc::new(Agent { voice: "cedar".into(), ..(*namaste).clone() });
         assert_eq!(again.stored(&other), None);
         assert_eq!(again.stored(&agent("")), None, "no greeting, no wish");
+    }
+
+    #[actix_rt::test]
+    async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_place_of_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = Arc::new(Says("Namaste ji", 0.into()));
+        let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+        let namaste = agent("Namaste ji");
+        assert!(greetings.make_ahead(&namaste) && greetings.make_ahead(&namaste), "wished for once");
+        let others = (1..AHEAD).filter(|n| greetings.make_ahead(&agent(&format!("Namaste {n}"))));
+        assert_eq!(others.count(), AHEAD - 1);
+        assert!(!greetings.make_ahead(&agent("Namaste sabko")), "the others are waited for");
+        assert!(greetings.make_ahead(&agent("")), "no greeting, no wish");
+        assert!(waited(&greetings, &namaste).await.is_some());
+        // The engine does not say those it is asked for next: they are not asked for again at once.
+        let failed = || greetings.states().values().filter(|state| matches!(state, State::Failed { .. })).count();
+        while failed() < AHEAD - 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert!(greetings.make_ahead(&agent("Namaste 1")));
+        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), AHEAD);
+        let sound = greetings.stored(&namaste).unwrap();
+        for n in 0..KEPT_MAX {
+            greetings.keep(format!("{n}"), sound.clone());
+        }
+        assert!(!greetings.make_ahead(&agent("Namaste sabko")), "there is no room");
     }
 
     #[actix_rt::test]

@@ -79,6 +79,22 @@ pub fn speaks_of_customers(agent: &Agent) -> bool {
     agent.remember_callers.is_some() && texts.into_iter().any(|text| is_template(text) && text.contains("customer"))
 }
 
+/// Whether all who ring within the same hour are greeted with the same words. A greeting for customers is the same for all
+/// who are none.
+#[must_use]
+pub fn greets_anybody(agent: &Agent) -> bool {
+    let greeting = agent.greeting.as_deref().unwrap_or_default();
+    let environment = Environment::new();
+    let named = environment.template_from_str(greeting).map(|template| template.undeclared_variables(true));
+    let differs = |name: &String| match name.split_once('.') {
+        Some(("time", part)) => ["now", "clock"].contains(&part),
+        Some((whole, _)) => ["caller", "called"].contains(&whole),
+        // Handed on as a whole: nobody can say what becomes of it.
+        None => ["caller", "called", "time"].contains(&name.as_str()),
+    };
+    !is_template(greeting) || named.is_ok_and(|names| !names.iter().any(differs))
+}
+
 /// Tries a template out.
 ///
 /// # Errors
@@ -204,6 +220,27 @@ mod tests {
         let settings = json!({"instructions": "", "greeting": "x"});
         let read = crate::agents::read(AgentId::new(), 7, "shop", &settings, &CallLimits::default()).unwrap();
         Arc::new(Agent { instructions: instructions.into(), greeting: Some(greeting.into()), ..read })
+    }
+
+    #[test]
+    fn a_greeting_that_does_not_depend_on_who_rings_is_known_for_one() {
+        for (greeting, anybody) in [
+            ("Namaste! Let me know, caller.", true),
+            ("Namaste from {{ client.name }}, let me know now.", true),
+            ("{% if time.hour < 12 %}Good morning{% else %}Namaste{% endif %}", true),
+            ("Good {{ time.part_of_day }}, today is {{ time.weekday }}", true),
+            ("{% if customer.known %}Hello again {{ customer.name }}{% else %}Namaste{% endif %}", true),
+            ("You ring from {{ caller.number }}", false),
+            ("{% if caller.withheld %}Hello{% else %}Namaste{% endif %}", false),
+            ("This is {{ called.number }}", false),
+            ("It is {{ time.clock }}", false),
+            ("It is {{ time.now }}", false),
+            ("{% set t = time %}{{ t.clock }}", false),
+            ("{{ time['clock'] }}", false),
+            ("{{ caller }}", false),
+        ] {
+            assert_eq!(greets_anybody(&agent("", greeting)), anybody, "{greeting}");
+        }
     }
 
     fn told(instructions: &str, caller: &Party, at: &str) -> String {

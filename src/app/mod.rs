@@ -165,12 +165,14 @@ fn alone(data_dir: &std::path::Path) -> anyhow::Result<std::fs::File> {
     Ok(lock)
 }
 
-fn greetings(config: &Config, engine: &Arc<dyn Engine>) -> Arc<dyn Greetings> {
+fn greetings(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> Arc<dyn Greetings> {
     if !config.engine.store_greetings {
         return Arc::new(NoGreetings);
     }
     let dir = config.data_dir.join("greetings");
-    StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config))
+    let greetings = StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config));
+    actix_rt::spawn(Arc::clone(&greetings).keep_ready(directory.clone()));
+    greetings
 }
 
 /// What a stored greeting depends on besides its words and the agent's voice.
@@ -229,7 +231,7 @@ fn ports(
     };
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
-    let greetings = greetings(config, &engine);
+    let greetings = greetings(config, &engine, directory);
     let customers = Arc::new(customers::StoredCustomers(store.clone()));
     let diary = Arc::new(diary::StoredDiary(store.clone()));
     let ports = Ports {
