@@ -90,7 +90,7 @@ impl CallState {
                     self.knows_item(&item);
                 }
                 let first = item.starts_with(RECOLLECTION);
-                self.window.added(&item, kind, replayed, first, now);
+                out.extend(self.window.added(&item, kind, replayed, first, now).into_iter().map(Effect::Engine));
             }
             EngineEvent::Summarised { request, result, usage } => {
                 self.spend(usage, out);

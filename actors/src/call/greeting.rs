@@ -63,6 +63,13 @@ impl CallState {
         }
     }
 
+    /// Something begins to be heard.
+    pub(super) fn greeting_begins(&mut self, item: &str, now: CallTime) {
+        if item == GREETING {
+            self.window.greeting_began(now);
+        }
+    }
+
     /// What is being said must be heard to its end.
     pub(super) fn must_be_heard(&self) -> bool {
         !self.notices.over && !self.facts.agent.notices.is_empty()

@@ -10,7 +10,7 @@ use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
 use crate::audio::playout::{Cut, FirstSound};
-use crate::domain::{CallTime, EndReason};
+use crate::domain::{CallTime, EndReason, Speaker, Turn};
 use crate::ports::EngineCommand;
 
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
@@ -35,6 +35,7 @@ impl CallState {
             // Says nothing of the engine, which goes on owing what it owes.
             return;
         }
+        self.greeting_begins(item, now);
         self.timers.clear(Timer::EngineProgress);
         self.engine_heard = true;
         self.answering.is_heard();
@@ -94,6 +95,15 @@ impl CallState {
         self.answer_what_was_cut(now, out);
     }
 
+    /// A session that knows the agent's words from its context was told all of them, before it was known how many are heard.
+    pub(super) fn correct_session(&mut self, turn: &Turn, out: &mut Vec<Effect>) {
+        if turn.speaker == Speaker::Agent && turn.interrupted {
+            let told = self.window.heard_only(turn.started, &turn.text);
+            let open = self.engine == EngineStage::Ready;
+            out.extend(told.into_iter().filter(|_| open).map(Effect::Engine));
+        }
+    }
+
     pub(super) fn on_socket_closed(&mut self, socket: u64, protocol_error: bool, now: CallTime, out: &mut Vec<Effect>) {
         let Some(current) = self.socket.as_ref().filter(|current| current.id == socket) else { return };
         if protocol_error {
@@ -123,3 +133,7 @@ impl CallState {
         self.timers.clear(Timer::IdleMedia);
     }
 }
+
+#[cfg(test)]
+#[path = "hearing_tests.rs"]
+mod tests;

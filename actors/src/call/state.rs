@@ -387,6 +387,7 @@ impl CallState {
 
     pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
         for turn in self.turns.finished(now, all) {
+            self.correct_session(&turn, out);
             self.record_turn(turn, out);
         }
     }

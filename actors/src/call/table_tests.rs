@@ -131,6 +131,7 @@ fn word(effect: &Effect) -> Option<String> {
         Effect::Engine(EngineCommand::CommitTurn) => "commit".into(),
         Effect::Engine(EngineCommand::CallerText(_)) => "keys".into(),
         Effect::Engine(EngineCommand::Summarise { request, .. }) => format!("summarise {request}"),
+        Effect::Engine(EngineCommand::AgentSaid { words, .. }) => format!("told anew {words}"),
         Effect::Engine(EngineCommand::Recollect { .. }) => "recollect".into(),
         Effect::Media(MediaWish::Hold) => "hold".into(),
         Effect::Media(MediaWish::Resume) => "resume".into(),

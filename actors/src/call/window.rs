@@ -12,6 +12,10 @@ use crate::ports::{ContextItem, EngineCommand, ItemKind};
 const ITEMS_MAX: usize = 1024;
 /// Items taken out at a time, far fewer than commands may wait; the rest goes in another pause.
 pub(super) const DELETED_MAX: usize = 120;
+/// How the ids of the agent's words begin that are told anew.
+const HEARD: &str = "caly_heard_";
+/// Turns remembered of which less was heard than a session was told before it was ready: more are never under way.
+const CORRECTED_MAX: usize = 4;
 /// Fewer turns of the caller are not worth a summary.
 const WORTH: usize = 2;
 /// Milliseconds that a token of the caller's sound lasts.
@@ -25,6 +29,8 @@ struct Held {
     said: CallTime,
     /// When it became part of the conversation.
     added: CallTime,
+    /// The agent's words, which the engine did not say in this session: it knows them from its context.
+    as_text: bool,
 }
 
 /// A place in the conversation, before a turn of the caller.
@@ -49,6 +55,10 @@ pub(super) struct Window {
     opened: CallTime,
     /// An item of the caller that is being said, since when, and at which place of all their sound.
     speaking: Option<(Arc<str>, CallTime, u64)>,
+    /// Since when the greeting is heard that the session was told of before.
+    greeted: CallTime,
+    /// When turns began of which less was heard than the session was told, and what: its items may still be on their way.
+    corrected: Vec<(CallTime, Arc<str>)>,
     /// Tokens as the engine told them last, or as reckoned before it first did.
     told: u64,
     /// … and what came since, as reckoned.
@@ -101,6 +111,7 @@ impl Window {
         self.since += match command {
             EngineCommand::Note(text) | EngineCommand::CallerText(text) => tokens_of_text(text.len()),
             EngineCommand::ToolOutput { output, .. } => tokens_of_text(output.len()),
+            EngineCommand::AgentSaid { words, .. } => tokens_of_text(words.len()),
             EngineCommand::DeleteItem { item } => {
                 Arc::make_mut(&mut self.items).retain(|held| held.item != *item);
                 0
@@ -115,7 +126,7 @@ impl Window {
         };
     }
 
-    /// The conversation has one more item; `first`: before all others.
+    /// The conversation has one more item; `first`: before all others. Gives what the session is to be told about it.
     pub(super) fn added(
         &mut self,
         item: &Arc<str>,
@@ -123,20 +134,57 @@ impl Window {
         replayed: Option<usize>,
         first: bool,
         now: CallTime,
-    ) {
+    ) -> Vec<EngineCommand> {
         if self.items.iter().rev().any(|held| held.item == *item) {
-            return;
+            return Vec::new();
         }
         if self.items.len() >= ITEMS_MAX {
             self.overfull = true;
-            return;
+            return Vec::new();
         }
         let began = self.speaking.as_ref().filter(|(speaking, ..)| speaking == item).map(|(_, began, _)| *began);
-        let replayed = replayed.and_then(|at| self.replayed.get(at)).copied();
+        let as_text = replayed.is_some() && kind == ItemKind::Agent;
+        let replayed = replayed.map(|at| self.replayed.get(at).copied().unwrap_or_default());
+        let replayed = replayed.map(|said| if as_text && said.is_zero() { self.greeted } else { said });
         let said = replayed.or(began).unwrap_or(now);
-        let held = Held { item: Arc::clone(item), kind, said, added: replayed.unwrap_or(now) };
+        let held = Held { item: Arc::clone(item), kind, said, added: replayed.unwrap_or(now), as_text };
         let items = Arc::make_mut(&mut self.items);
         items.insert(if first { 0 } else { items.len() }, held);
+        let corrected = self.corrected.iter().find(|(began, _)| as_text && *began == said).cloned();
+        corrected.map_or_else(Vec::new, |(began, heard)| self.heard_only(began, &heard))
+    }
+
+    /// The greeting begins to be heard that the session was told of before.
+    pub(super) fn greeting_began(&mut self, now: CallTime) {
+        if self.greeted.is_zero() {
+            self.greeted = now;
+            let waits = |held: &&mut Held| held.as_text && held.said.is_zero();
+            Arc::make_mut(&mut self.items).iter_mut().filter(waits).for_each(|held| held.said = now);
+        }
+    }
+
+    /// Of what the agent began to say then, the caller heard only these words. What this session said itself is truncated;
+    /// what it was told is told anew.
+    pub(super) fn heard_only(&mut self, began: CallTime, heard: &Arc<str>) -> Vec<EngineCommand> {
+        self.corrected.retain(|(other, _)| *other != began);
+        let Some(at) = self.items.iter().position(|held| held.as_text && held.said == began) else {
+            self.corrected.push((began, Arc::clone(heard)));
+            if self.corrected.len() > CORRECTED_MAX {
+                self.corrected.remove(0);
+            }
+            return Vec::new();
+        };
+        let after = at.checked_sub(1).map(|before| Arc::clone(&self.items[before].item));
+        let items = Arc::make_mut(&mut self.items);
+        let item: Arc<str> = format!("{HEARD}{}", began.as_millis()).into();
+        let known = std::mem::replace(&mut items[at].item, Arc::clone(&item));
+        let mut told = vec![EngineCommand::DeleteItem { item: known }];
+        if heard.is_empty() {
+            items.remove(at);
+        } else {
+            told.push(EngineCommand::AgentSaid { item, after, words: Arc::clone(heard) });
+        }
+        told
     }
 
     /// The engine has called a tool whose item was there since it began to be written: only now is anything asked for.

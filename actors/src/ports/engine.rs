@@ -174,6 +174,15 @@ pub enum EngineCommand {
         /// Longest answer.
         tokens_max: u32,
     },
+    /// The agent's words as the caller heard them, in the place of an item that was deleted.
+    AgentSaid {
+        /// The id it gets; unlike any other of the session, at most 32 characters.
+        item: Arc<str>,
+        /// The item before it; `None`: there is none.
+        after: Option<Arc<str>>,
+        /// What was heard.
+        words: Arc<str>,
+    },
     /// A fact, as a system message before everything else in the conversation.
     Recollect {
         /// The id it gets; unlike any other of the session, at most 32 characters.

@@ -156,6 +156,15 @@ impl Engine {
             | EngineCommand::CallerText(_)
             | EngineCommand::CallerSpeaks(_)
             | EngineCommand::CommitTurn => {}
+            EngineCommand::AgentSaid { item, after, words } => {
+                let held = truth.held.entry(self.number).or_default();
+                if after.as_ref().is_some_and(|after| !held.iter().any(|(known, _)| known == after)) {
+                    truth.violated(format!("said after {after:?}, which session {} does not hold", self.number));
+                }
+                truth.hold(self.number, &item, words.len() as u64 / 4, after.is_none());
+                drop(truth);
+                self.session.say(EngineEvent::ItemAdded { item, kind: ItemKind::Agent, replayed: None });
+            }
             EngineCommand::Recollect { item, text } => {
                 truth.hold(self.number, &item, text.len() as u64 / 4, true);
                 let kind = ItemKind::Other;

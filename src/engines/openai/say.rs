@@ -212,6 +212,11 @@ pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription
         EngineCommand::Summarise { request, instructions, text, tokens_max } => {
             summarise(*request, instructions, text, *tokens_max)
         }
+        EngineCommand::AgentSaid { item, after, words } => json!({
+            "type": "conversation.item.create", "previous_item_id": after.as_deref().unwrap_or("root"),
+            "item": named(item, message("assistant", "output_text", words)),
+        })
+        .to_string(),
         EngineCommand::Recollect { item, text } => json!({
             "type": "conversation.item.create", "previous_item_id": "root",
             "item": named(item, message("system", "input_text", text)),

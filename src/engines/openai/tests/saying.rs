@@ -188,6 +188,22 @@ fn each_command_is_one_documented_event() {
                     "content": [{"type": "input_text", "text": "{\"caller\":\"hello\"}"}]}]}}),
         ),
         (
+            EngineCommand::AgentSaid {
+                item: "caly_heard_7".into(),
+                after: Some("item_1".into()),
+                words: "Namaste,".into(),
+            },
+            json!({"type": "conversation.item.create", "previous_item_id": "item_1",
+                "item": {"id": "caly_heard_7", "type": "message", "role": "assistant",
+                    "content": [{"type": "output_text", "text": "Namaste,"}]}}),
+        ),
+        (
+            EngineCommand::AgentSaid { item: "caly_heard_7".into(), after: None, words: "Namaste,".into() },
+            json!({"type": "conversation.item.create", "previous_item_id": "root",
+                "item": {"id": "caly_heard_7", "type": "message", "role": "assistant",
+                    "content": [{"type": "output_text", "text": "Namaste,"}]}}),
+        ),
+        (
             EngineCommand::Recollect { item: "recollection_1".into(), text: "They want a refund.".into() },
             json!({"type": "conversation.item.create", "previous_item_id": "root",
                 "item": {"id": "recollection_1", "type": "message", "role": "system",
