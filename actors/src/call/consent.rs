@@ -160,6 +160,16 @@ impl Ledger {
         }
     }
 
+    /// Items in which something is read back that has not been heard to its end.
+    pub(super) fn reading_back(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.entries().filter(|entry| entry.action.state == ActionState::Proposed).filter_map(|entry| {
+            match &entry.consent {
+                Consent::Asked { item, whole: None, .. } => Some(item),
+                Consent::Untold | Consent::Telling(_) | Consent::Asked { .. } | Consent::Given { .. } => None,
+            }
+        })
+    }
+
     /// Names of what the caller is asked about in a turn that began then, each once, with blanks between.
     pub(super) fn asked_about(&self, turn: CallTime) -> Arc<str> {
         let asked = |entry: &&Entry| {

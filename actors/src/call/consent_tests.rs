@@ -495,3 +495,6 @@ fn every_tool_call_is_answered_once() {
     }
     assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::Media(MediaWish::Say(..)))));
 }
+
+#[path = "reading_tests.rs"]
+mod reading;

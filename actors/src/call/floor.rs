@@ -4,6 +4,9 @@
 //! An interruption is speech that lasts, or words that are more than a listener's. Those words said at the very end of what
 //! the agent says are an answer: "Shall I cancel it?" "Haan." How long somebody spoke is known late: the engine tells that
 //! they stopped only after the silence that ends a turn. The agent's own voice coming back is nobody's: see `media.rs`.
+//!
+//! Some of what the agent says is not given up for a sound. What every caller must be told is heard to its end, whatever they
+//! say. What is read back before something is done goes on while the caller speaks, and ends for words against it.
 
 use std::sync::Arc;
 
@@ -14,7 +17,7 @@ use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::silence_window;
 use crate::domain::CallTime;
-use crate::understand::is_backchannel;
+use crate::understand::{is_backchannel, objects};
 
 /// From the end of a short sound to its words; a recogniser that takes longer does not decide.
 const WORDS: CallTime = CallTime::from_millis(700);
@@ -54,6 +57,8 @@ pub(super) struct Contested {
     pub(super) echo: bool,
     /// Only the line has told of it so far, not the engine.
     pub(super) near: bool,
+    /// Something is read back, and the agent speaks on.
+    pub(super) firm: bool,
 }
 
 /// How far the line alone is believed that the caller speaks.
@@ -85,7 +90,8 @@ impl Near {
 
 impl Contested {
     fn new(since: CallTime) -> Self {
-        Self { since, stopped: None, left: None, committed: false, spoken: CallTime::ZERO, echo: false, near: false }
+        let spoken = CallTime::ZERO;
+        Self { since, stopped: None, left: None, committed: false, spoken, echo: false, near: false, firm: false }
     }
 
     /// How long the caller spoke, of the silence after it only what the engine did not wait for.
@@ -101,7 +107,8 @@ impl CallState {
         let wanted = self.facts.agent.local_detection && self.facts.agent.barge_in.speech().is_some();
         let told = self.caller_speaking || self.contested.is_some();
         let up = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.playing;
-        if wanted && up && !told && !self.must_be_heard() && now >= self.near.believed_from {
+        let free = !self.must_be_heard() && !self.reads_back();
+        if wanted && up && !told && free && now >= self.near.believed_from {
             self.contested = Some(Contested { near: true, ..Contested::new(since) });
             self.timers.set(Timer::Floor, now + CONFIRMED);
             self.hold(now, out);
@@ -131,7 +138,13 @@ impl CallState {
             // Another sound before the first was judged: both together count.
             contested.spoken = contested.speech(silence);
             (contested.since, contested.stopped) = (now, None);
-            self.timers.set(Timer::Floor, now + speech.saturating_sub(contested.spoken) + silence);
+            if contested.firm {
+                self.timers.clear(Timer::Floor);
+            } else {
+                self.timers.set(Timer::Floor, now + speech.saturating_sub(contested.spoken) + silence);
+            }
+        } else if self.reads_back() {
+            self.contested = Some(Contested { firm: true, ..Contested::new(now) });
         } else if self.playing && !speech.is_zero() {
             self.contested = Some(Contested::new(now));
             self.timers.set(Timer::Floor, now + speech + silence);
@@ -159,6 +172,28 @@ impl CallState {
         false
     }
 
+    /// What is being heard is read back before it is done.
+    fn reads_back(&self) -> bool {
+        self.playing && self.ledger.reading_back().any(|item| self.turns.is_being_heard(item))
+    }
+
+    /// All of it was heard, over whatever the caller said meanwhile. Whether the agent has nothing left to say.
+    pub(super) fn reading_is_over(&mut self, now: CallTime) -> bool {
+        let silence = self.silence();
+        let Some(contested) = self.contested.as_mut().filter(|contested| contested.firm) else {
+            return self.contested.is_none();
+        };
+        if let Some(stopped) = contested.stopped {
+            contested.left = Some(now.saturating_sub(stopped.saturating_sub(silence)));
+        } else {
+            // What they go on saying is said to it.
+            self.contested = None;
+            self.spoken_over.clear();
+            self.timers.clear(Timer::Floor);
+        }
+        true
+    }
+
     pub(super) fn on_held(&mut self, left: CallTime) {
         if let Some(contested) = &mut self.contested {
             contested.left = Some(left);
@@ -174,7 +209,9 @@ impl CallState {
     pub(super) fn on_echo(&mut self, only_echo: bool, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = self.contested.as_mut().filter(|contested| contested.echo != only_echo) else { return };
         contested.echo = only_echo;
-        if only_echo && contested.near {
+        if contested.firm {
+            // The agent speaks on, whoever it is.
+        } else if only_echo && contested.near {
             self.contested = None;
             self.timers.clear(Timer::Floor);
             self.turns.agent_goes_on(now);
@@ -230,6 +267,11 @@ impl CallState {
             }
             Some("") | None => {}
             Some(_) if contested.echo => {}
+            Some(words) if contested.firm && (!self.reads_back() || !objects(words)) => {
+                if over {
+                    self.answer_after_reading(now, out);
+                }
+            }
             Some(_) => self.caller_goes_on(now, out),
         }
     }
@@ -243,7 +285,8 @@ impl CallState {
             return;
         }
         self.near.passed_over = None;
-        if self.playing && self.phase == Phase::Live && !self.must_be_heard() {
+        let free = !self.must_be_heard() && (!self.reads_back() || objects(words));
+        if self.playing && self.phase == Phase::Live && free {
             self.answer_after_cut = true;
             self.caller_goes_on(now, out);
         } else if self.phase == Phase::Live {
@@ -261,6 +304,7 @@ impl CallState {
             // Nobody can tell whether they still speak.
             None if self.engine != EngineStage::Ready => self.agent_goes_on("engine lost", now, out),
             Some(_) if short => self.agent_goes_on("noise", now, out),
+            _ if contested.firm => self.agent_goes_on("reads back", now, out),
             _ => self.caller_goes_on(now, out),
         }
     }
@@ -274,7 +318,8 @@ impl CallState {
 
     /// The agent was as good as done, or is.
     fn is_tail(&self, contested: &Contested) -> bool {
-        self.responses.is_idle() && (!self.playing || contested.left.is_some_and(|left| left <= TAIL))
+        let over = !self.playing && !contested.firm;
+        self.responses.is_idle() && (over || contested.left.is_some_and(|left| left <= TAIL))
     }
 
     /// Whether words only show that somebody listens: said in the middle of what the agent says, and no more than "haan".
@@ -307,6 +352,17 @@ impl CallState {
         out.push(Effect::Media(MediaWish::Hold));
     }
 
+    /// The caller has said more than a listener does, and nothing against what is read back: they are answered when it is over.
+    fn answer_after_reading(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let committed = self.contested.take().is_some_and(|contested| contested.committed);
+        self.timers.clear(Timer::Floor);
+        self.spoken_over.clear();
+        self.note("agent_went_on", &json!({ "why": "reads back" }), now, out);
+        if committed {
+            self.want_answer(None, now, out);
+        }
+    }
+
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
         if let Some(contested) = self.contested.take() {
             self.timers.clear(Timer::Floor);
@@ -315,7 +371,8 @@ impl CallState {
             } else {
                 let tail = self.is_tail(&contested);
                 // Of two sounds the later may be written down first.
-                let unwritten = if why == "noise" || why == "backchannel" { self.spoken_over.clone() } else { vec![] };
+                let waits = ["noise", "backchannel", "reads back"].contains(&why);
+                let unwritten = if waits { self.spoken_over.clone() } else { vec![] };
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
                 let place = if tail { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };

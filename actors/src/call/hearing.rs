@@ -55,7 +55,7 @@ impl CallState {
         self.turns.heard_all(now);
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
-        if self.responses.is_idle() && self.contested.is_none() {
+        if self.reading_is_over(now) && self.responses.is_idle() {
             self.ledger.read_back_unheard();
             self.ledger.read_back_heard(now);
         }

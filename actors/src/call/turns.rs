@@ -293,6 +293,13 @@ impl Turns {
         self.open.iter().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)?.started
     }
 
+    /// Whether an item of the agent is being heard.
+    #[must_use]
+    pub fn is_being_heard(&self, item: &str) -> bool {
+        let heard = |draft: &Draft| draft.speaker == Speaker::Agent && *draft.item == *item && draft.started.is_some();
+        self.open.iter().any(|draft| heard(draft) && draft.ended.is_none())
+    }
+
     /// What the caller is saying.
     #[must_use]
     pub fn caller_speaks(&self) -> Option<&Arc<str>> {

@@ -82,6 +82,32 @@ pub fn is_backchannel(text: &str) -> bool {
     (1..=BACKCHANNEL_WORDS_MAX).contains(&count)
 }
 
+/// Words against going on: a no, or an order to wait. As they are written: "na" is none, though it sounds like "no".
+#[rustfmt::skip]
+const OBJECTIONS: [&str; 39] = [
+    "nahi", "nahin", "nahee", "nahii", "nai", "mat", "galat", "ruko", "rukiye", "rukiyega", "rukie", "ruk", "rukna", "thehro",
+    "thehriye", "suno", "suniye", "no", "nope", "not", "dont", "wrong", "stop", "wait", "hold",
+    "नहीं", "नही", "नहि", "मत", "गलत", "ग़लत", "रुको", "रुकिए", "रुकिये", "रुक", "ठहरो", "ठहरिए", "सुनो", "सुनिए",
+];
+const OBJECTION_PHRASES: [&[&str]; 7] = [
+    &["ek", "minute"],
+    &["ek", "second"],
+    &["one", "minute"],
+    &["one", "second"],
+    &["एक", "मिनट"],
+    &["rehne", "do"],
+    &["रहने", "दो"],
+];
+
+/// Whether somebody objects to what they hear, or wants it to wait: "nahi nahi", "ruko", "ek minute".
+#[must_use]
+pub fn objects(text: &str) -> bool {
+    let tokens = fold::tokens(text);
+    let said: Vec<&str> = tokens.iter().map(|token| &*token.raw).collect();
+    said.iter().any(|word| OBJECTIONS.contains(word))
+        || OBJECTION_PHRASES.iter().any(|phrase| said.windows(phrase.len()).any(|some| some == *phrase))
+}
+
 /// Whether one text has the words of another in a row, however either is spelled, punctuated or written: a recogniser may
 /// write in Devanagari what was written in Latin letters.
 #[must_use]

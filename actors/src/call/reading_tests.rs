@@ -1,0 +1,77 @@
+//! What the caller says over a read-back: it goes on for sounds and listeners, and ends for words against it.
+
+use super::*;
+
+/// What becomes of the floor while a script is played, and how often an answer is asked for.
+fn floor(script: &str) -> (Vec<String>, usize) {
+    let (_, _, scene) = played(BargeIn::Normal, script);
+    let done = words(&scene.effects);
+    let asked = done.iter().filter(|word| *word == "ask").count();
+    (done.into_iter().filter(|word| ["hold", "resume", "interrupt"].contains(&&**word)).collect(), asked)
+}
+
+/// A name, what is said over the read-back, what becomes of the floor, answers asked for more than without it, how often it is
+/// done.
+type Row = (&'static str, &'static str, &'static [&'static str], usize, usize);
+
+#[test]
+fn a_read_back_goes_on_over_whatever_is_not_against_it() {
+    let asked_before = floor("call t1; planned; read; heard").1;
+    let table: [Row; 11] = [
+        ("a noise", "caller; stops; words ; heard", &["resume"], 0, 0),
+        ("a sound nobody makes out", "caller; stops; mumbles; heard", &["resume"], 0, 0),
+        ("a listener's word", "caller; stops; words haan; meant; heard", &["resume"], 0, 0),
+        ("… and a yes after it", "says haan; heard; says haan", &["resume"], 1, 1),
+        ("a question", "says kitna paisa katega; heard", &[], 1, 0),
+        ("a yes in so many words", "says haan haan kar do na; heard", &[], 1, 1),
+        ("a no", "says nahi nahi; cut 500; made", &["interrupt"], 1, 0),
+        ("to wait", "caller; words ruko ek minute; stops; cut 500; made; meant", &["interrupt"], 1, 0),
+        ("a word that lasts beyond it", "caller; heard; stops; words haan; meant", &[], 1, 1),
+        ("a question that lasts beyond it", "caller; heard; stops; words kitna paisa katega; meant", &[], 1, 0),
+        ("words that come after it", "caller; stops; heard; words kitna paisa katega; meant", &[], 1, 0),
+    ];
+    for (name, said, expected, answers, runs) in table {
+        let script = format!("call t1; planned; read; {said}");
+        let (seen, asked) = floor(&script);
+        assert_eq!(seen, expected, "{name}");
+        assert_eq!(asked - asked_before, answers, "{name}");
+        assert_eq!(played(BargeIn::Normal, &format!("{script}; call t2")).0, runs, "{name}");
+    }
+}
+
+#[test]
+fn anything_else_is_given_up_at_the_first_sound() {
+    assert_eq!(floor("read You are welcome.; caller").0, ["hold"]);
+    assert_eq!(floor("call t1; planned; read; heard; says kitna; read Ten rupees.; caller").0, ["hold"]);
+}
+
+#[test]
+fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
+    for text in [
+        "nahi",
+        "नहीं नहीं",
+        "Ruko ruko!",
+        "रुकिए ज़रा",
+        "ek minute",
+        "No, that's wrong.",
+        "suniye",
+        "mat karo",
+        "hold on",
+        "don't",
+    ] {
+        assert!(crate::understand::objects(text), "{text}");
+    }
+    for text in [
+        "haan",
+        "ji theek hai",
+        "kitna paisa katega",
+        "paanch baje",
+        "हाँ जी",
+        "okay",
+        "I know it",
+        "notice",
+        "kal minute book",
+    ] {
+        assert!(!crate::understand::objects(text), "{text}");
+    }
+}
