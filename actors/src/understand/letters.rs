@@ -290,7 +290,7 @@ mod tests {
             ("ڈاکٹر", "डॉक्टर"),
             ("پندرہ", "पंद्रह"),
             ("ایڈریس", "एड्रेस"),
-            ("معلوم", "मलूम"),
+            ("معلوم", "मालूम"),
             ("کيجيے", "कीजिए"),
         ] {
             assert_eq!(of_urdu(&plain(urdu)), of_devanagari(devanagari), "{urdu} {devanagari}");
