@@ -66,7 +66,12 @@ pub fn units(written: &str) -> Vec<Unit> {
         let joined = joins(before, piece);
         match units.last_mut().filter(|_| joined) {
             Some(last) => {
-                let ending = converted(piece, "", "");
+                let word = piece.trim_end_matches(is_sign);
+                let future = FUTURE.iter().find(|(written, _)| *written == word);
+                let ending = future.map_or_else(
+                    || converted(piece, before, after),
+                    |(_, ending)| format!("{ending}{}", converted(&piece[word.len()..], "", "")),
+                );
                 if let Some(stem) = last.text.strip_suffix("ों").filter(|_| ending.starts_with('ग')) {
                     last.text = format!("{stem}ूं");
                 }
@@ -100,7 +105,9 @@ fn spans(written: &str) -> Vec<Range<usize>> {
 const POSTPOSITIONS: [&str; 7] = ["کا", "کی", "کے", "کو", "نے", "سے", "میں"];
 const PRONOUNS: [&str; 8] = ["آپ", "اس", "ان", "کس", "جس", "تم", "ہم", "مجھ"];
 /// Endings of the future.
-const FUTURE: [&str; 3] = ["گا", "گی", "گے"];
+const FUTURE: [(&str, &str); 3] = [("گا", "गा"), ("گی", "गी"), ("گے", "गे")];
+/// "Email" and "Gmail" are written as two words.
+const MAIL: [&str; 3] = ["ای", "جی", "ہاٹ"];
 /// What ends like a verb and is none.
 const NO_VERBS: [&str; 12] = ["میں", "نہیں", "ہاں", "یہاں", "وہاں", "کہاں", "کے", "سے", "نے", "ہے", "ہیں", "یہ"];
 
@@ -110,7 +117,8 @@ fn joins(before: &str, piece: &str) -> bool {
         return false;
     }
     let verb = before.ends_with(['ے', 'ں', 'ۓ', 'و', 'ؤ']) && !NO_VERBS.contains(&before);
-    (FUTURE.contains(&word) && verb)
+    (FUTURE.iter().any(|(ending, _)| *ending == word) && verb)
+        || (word == "میل" && MAIL.contains(&before))
         || (POSTPOSITIONS.contains(&word) && PRONOUNS.contains(&before))
         || (word == "نے" && before == "میں")
 }
@@ -183,7 +191,9 @@ fn in_place(word: &str, before: &str, after: &str) -> String {
     match word {
         "میں" if begins || BEFORE_I.contains(&before) || AFTER_I.contains(&after) => "मैं".to_owned(),
         "کیا" if BEFORE_DID.contains(&before) => "किया".to_owned(),
-        word => urdu::word(word),
+        "کام" if before == "ڈاٹ" => "कॉम".to_owned(),
+        "ای" if after == "میل" => "ई".to_owned(),
+        word => urdu::number_beside(word, before, after).map_or_else(|| urdu::word(word), str::to_owned),
     }
 }
 

@@ -58,11 +58,17 @@ fn meant(text: &str) -> (String, Yes, Vec<String>) {
 #[test]
 fn a_line_means_what_it_means_in_devanagari() {
     let (mut count, mut other) = (0, Vec::new());
-    for (written, devanagari) in include_str!("../../data/script/later.txt").lines().filter_map(|l| l.split_once('\t')) {
+    for (written, devanagari) in include_str!("../../data/script/later.txt").lines().filter_map(|l| l.split_once('\t'))
+    {
         let heard = heard(written);
         count += 1;
         if meant(&heard.text) != meant(devanagari) {
-            other.push(format!("{}\n    {:?}\n{devanagari}\n    {:?}", heard.text, meant(&heard.text), meant(devanagari)));
+            other.push(format!(
+                "{}\n    {:?}\n{devanagari}\n    {:?}",
+                heard.text,
+                meant(&heard.text),
+                meant(devanagari)
+            ));
         }
     }
     println!("{} of {count} mean something else\n{}", other.len(), other.join("\n"));
@@ -87,6 +93,20 @@ fn a_sentence_reads_as_hindi_writes_it() {
         assert_eq!(heard.text, expected, "{written}");
         assert_eq!(heard.raw, (written != expected).then_some(written), "{written}");
     }
+}
+
+#[test]
+fn every_number_up_to_a_hundred_is_the_number_it_is() {
+    for value in 11..=99_u32 {
+        let written = super::urdu::number(value).expect("a number");
+        let now = NaiveDate::from_ymd_opt(2026, 11, 18).and_then(|day| day.and_hms_opt(10, 0, 0));
+        let heard = heard(&format!("{written} روپے")).text.into_owned();
+        let meant = understand(&heard, Surroundings { now, ..Surroundings::default() });
+        let amount = meant.entities.iter().find(|entity| entity.kind == "amount");
+        assert_eq!(amount.map(|amount| &*amount.value), Some(value.to_string().as_str()), "{written} {heard}");
+    }
+    assert_eq!(heard("اسی دن").text, "इसी दिन");
+    assert_eq!(heard("یہ بہتر ہے").text, "ये बेहतर है");
 }
 
 #[test]

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::fold::digit;
 use super::letters::{Devanagari, consonant, of_devanagari, of_urdu, plain, spelled_out};
 
 /// Words of callers in Devanagari, the frequent ones first.
@@ -50,6 +51,52 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("बाय", "بائے بای"), ("टूटा", "ٹوٹا"), ("सामान", "سامان"), ("हिंदी", "ہندی"), ("भैया", "بھیا بھئیا"), ("कस्टमर केयर", "کسٹمرکیئر"), ("केयर", "کیئر کئیر"),
 ];
 
+/// 11 to 99, and what each is in Devanagari.
+const NUMBERS: &str = "گیارہ بارہ تیرہ چودہ پندرہ سولہ سترہ اٹھارہ انیس بیس \
+    اکیس بائیس تئیس چوبیس پچیس چھبیس ستائیس اٹھائیس انتیس تیس \
+    اکتیس بتیس تینتیس چونتیس پینتیس چھتیس سینتیس اڑتیس انتالیس چالیس \
+    اکتالیس بیالیس تینتالیس چوالیس پینتالیس چھیالیس سینتالیس اڑتالیس انچاس پچاس \
+    اکیاون باون ترپن چون پچپن چھپن ستاون اٹھاون انسٹھ ساٹھ \
+    اکسٹھ باسٹھ تریسٹھ چونسٹھ پینسٹھ چھیاسٹھ سڑسٹھ اڑسٹھ انہتر ستر \
+    اکہتر بہتر تہتر چوہتر پچھتر چھہتر ستتر اٹھہتر اناسی اسی \
+    اکیاسی بیاسی تراسی چوراسی پچاسی چھیاسی ستاسی اٹھاسی نواسی نوے \
+    اکیانوے بانوے ترانوے چورانوے پچانوے چھیانوے ستانوے اٹھانوے ننانوے";
+const VALUES: &str = "ग्यारह बारह तेरह चौदह पंद्रह सोलह सत्रह अठारह उन्नीस बीस \
+    इक्कीस बाईस तेईस चौबीस पच्चीस छब्बीस सत्ताईस अट्ठाईस उनतीस तीस \
+    इकतीस बत्तीस तैंतीस चौंतीस पैंतीस छत्तीस सैंतीस अड़तीस उनतालीस चालीस \
+    इकतालीस बयालीस तैंतालीस चौवालीस पैंतालीस छियालीस सैंतालीस अड़तालीस उनचास पचास \
+    इक्यावन बावन तिरेपन चौवन पचपन छप्पन सत्तावन अट्ठावन उनसठ साठ \
+    इकसठ बासठ तिरेसठ चौंसठ पैंसठ छियासठ सड़सठ अड़सठ उनहत्तर सत्तर \
+    इकहत्तर बहत्तर तिहत्तर चौहत्तर पचहत्तर छिहत्तर सतहत्तर अठहत्तर उन्यासी अस्सी \
+    इक्यासी बयासी तिरासी चौरासी पचासी छियासी सत्तासी अट्ठासी नवासी नब्बे \
+    इक्यानवे बानवे तिरानवे चौरानवे पचानवे छियानवे सत्तानवे अट्ठानवे निन्यानवे";
+/// The same in other spellings.
+const NUMBERS_TOO: &[(&str, &str)] = &[
+    ("इक्कीस", "اکّیس اکیّس"),
+    ("बाईस", "بایس بائس"),
+    ("तेईस", "تیئیس تیئس تئس تیس‌یس"),
+    ("सत्ताईस", "ستائس ستاییس"),
+    ("अट्ठाईस", "اٹھائس اٹھاییس"),
+    ("चौवालीस", "چوّالیس چونوالیس چوولیس"),
+    ("छियालीस", "چھیالس چھالیس"),
+    ("पंद्रह", "پندرا پندرھ"),
+    ("तिरेपन", "تریپن"),
+    ("उनहत्तर", "انہتّر اونہتر"),
+    ("पचहत्तर", "پچہتر پچہتّر پچتر"),
+    ("छिहत्तर", "چھیہتر چھہتّر"),
+    ("सतहत्तर", "ستہتر"),
+    ("अठहत्तर", "اٹھتر اٹہتر"),
+    ("उन्यासी", "انیاسی"),
+    ("नब्बे", "نبے نببے نوّے"),
+    ("निन्यानवे", "نناوے نینانوے ننانے"),
+    ("इक्यानवे", "اکانوے"),
+    ("तिरानवे", "تیرانوے"),
+];
+/// Of those, what is another word far more often: *isi*, "this very", and *behtar*, "better".
+const RARELY_NUMBERS: [(&str, &str); 2] = [("اسی", "इसी"), ("بہتر", "बेहतर")];
+/// Words that stand beside a number.
+const COUNTS: &str = "روپے روپئے روپیہ سو ہزار لاکھ کروڑ کلو گرام پیکٹ فیصد پرسنٹ منٹ نمبر ڈبل زیرو شونیہ صفر ایک دو تین چار پانچ چھ چھے سات آٹھ نو دس";
+
 /// Fewest consonants of a word that is found by them alone: English words are spelled in many ways.
 const CONSONANTS_MIN: usize = 4;
 
@@ -62,6 +109,9 @@ struct Lexicon {
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let irregular =
         IRREGULAR.iter().flat_map(|(word, written)| written.split_whitespace().map(move |one| (one, *word)));
+    let values = NUMBERS.split_whitespace().zip(VALUES.split_whitespace());
+    let too = NUMBERS_TOO.iter().flat_map(|(word, written)| written.split_whitespace().map(move |one| (one, *word)));
+    let irregular = values.chain(too).chain(irregular).chain(RARELY_NUMBERS);
     let mut lexicon = Lexicon {
         irregular: irregular.map(|(written, word)| (plain(written), word)).collect(),
         spelled: HashMap::new(),
@@ -95,6 +145,24 @@ pub(super) fn word(written: &str) -> String {
         lexicon.consonants.get(&consonants).filter(|_| enough)
     });
     known.map_or_else(|| spell(&written), |word| (*word).to_owned())
+}
+
+/// How a number from 11 to 99 is written.
+#[cfg(test)]
+pub(super) fn number(value: u32) -> Option<&'static str> {
+    NUMBERS.split_whitespace().nth(value.checked_sub(11)? as usize)
+}
+
+/// The number that a word is beside another number or what is counted, where it is mostly another word.
+pub(super) fn number_beside(written: &str, before: &str, after: &str) -> Option<&'static str> {
+    RARELY_NUMBERS.iter().find(|(one, _)| *one == written)?;
+    let counts = |word: &str| {
+        let word = word.trim_end_matches(|c: char| !c.is_alphanumeric());
+        word.chars().all(|c| digit(c).is_some()) && !word.is_empty()
+            || COUNTS.split_whitespace().chain(NUMBERS.split_whitespace()).any(|one| one == word)
+    };
+    let at = NUMBERS.split_whitespace().position(|one| one == written)?;
+    VALUES.split_whitespace().nth(at).filter(|_| counts(before) || counts(after))
 }
 
 /// What was written last.
