@@ -356,7 +356,7 @@ fn what_was_written_in_other_letters_shows_no_more_than_the_text() {
             Some("کارڈ [card] और आधार [aadhaar] ہے"),
         ),
         ("میرا نمبر ۹۸۷۶۵۴۳۲۱۰ ہے", "", "मेरा नंबर 9876543210 है", Some("میرا نمبر ۹۸۷۶۵۴۳۲۱۰ ہے")),
-        ("ઓટીપી ૪૮૨૧ છે", "", "ओटीपी [code] छे", Some("ઓટીપી [code] છે")),
+        ("ઓટીપી ૪૮૨૧ હૈ", "", "ओटीपी [code] है", Some("ઓટીપી [code] હૈ")),
     ] {
         let mut dialogue = Dialogue::default();
         dialogue.agent_said(std::time::Duration::ZERO, asked, "");
