@@ -4,14 +4,16 @@
 //! (a text, or a list of texts or of `{"text"}`, the last of which counts), `waiting` names what waits for a yes
 //! (`cancel_order`), `now` is the caller's time (RFC 3339, or local without a zone), `products` names and `intents` examples by
 //! the name of an intent of one's own.
-//! Writes `{"intent","confidence","yes","entities":[{"type","text","value","confidence"}],"us"}`. Needs no configuration and no
-//! network.
+//! Writes `{"intent","confidence","yes","entities":[{"type","text","value","confidence"}],"us"}`, and `heard` where a turn was
+//! written in letters that Caly does not read: the text in Devanagari that was understood instead. Needs no configuration and
+//! no network.
 
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
 
 use caly_actors::domain::Understanding;
 use caly_actors::understand::own::{OwnIntents, Products};
+use caly_actors::understand::script::heard;
 use caly_actors::understand::{Surroundings, prepare, understand};
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, Utc};
 use serde_json::{Value, json};
@@ -37,9 +39,14 @@ pub fn run(mut input: impl BufRead, mut output: impl Write) -> io::Result<()> {
             products: Some(&turn.products),
             own: Some(&turn.intents),
         };
-        let understanding = understand(&turn.text, around);
+        let heard = heard(&turn.text);
+        let understanding = understand(&heard.text, around);
         let micros = began.elapsed().as_nanos() / 1000;
-        writeln!(output, "{}", answer(&understanding, u64::try_from(micros).unwrap_or(u64::MAX)))?;
+        let mut answer = answer(&understanding, u64::try_from(micros).unwrap_or(u64::MAX));
+        if heard.raw.is_some() {
+            answer["heard"] = json!(heard.text);
+        }
+        writeln!(output, "{answer}")?;
         // One answer per question, at once: the other end may wait for it before it asks again.
         output.flush()?;
     }
@@ -221,6 +228,19 @@ mod tests {
         for (answer, (line, yes)) in answers(input.as_bytes()).iter().zip(lines) {
             assert_eq!(answer["yes"], yes, "{line}");
         }
+    }
+
+    #[test]
+    fn a_turn_in_letters_of_another_script_is_told_as_it_was_heard() {
+        let answers = answers("میرا آرڈر ۱۰۴۲ کہاں ہے؟\nઓર્ડર કેન્સલ કર દો\nwhere is my order\n감사합니다\n".as_bytes());
+        assert_eq!(
+            (&answers[0]["heard"], &answers[0]["intent"]),
+            (&json!("मेरा ऑर्डर 1042 कहाँ है?"), &json!("order_status"))
+        );
+        assert_eq!(answers[0]["entities"][0]["value"], "1042");
+        assert_eq!(answers[1]["intent"], "cancel_order");
+        assert!(answers[2].get("heard").is_none());
+        assert_eq!((answers[3].get("heard"), &answers[3]["intent"]), (None, &json!("oos")));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use caly_actors::understand::script;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -78,6 +79,16 @@ impl Dialogue {
         masked
     }
 
+    /// What the recogniser wrote of a turn in another script, as it may be stored, by what was masked in the turn's `text`:
+    /// the words that are shown there are shown, and what stands between the first and the last that are not is told as
+    /// there. `None` if the two do not tell which word is which.
+    #[must_use]
+    pub fn raw(&self, raw: &str, text: &str, masked: &str) -> Option<String> {
+        let shown = if text == masked { raw.to_owned() } else { shown_alike(raw, text, masked)? };
+        // By itself it holds nothing either that is known by its digits.
+        Some(self.text(&shown).into_owned())
+    }
+
     /// A piece of a caller's turn as it may be stored; `None` if it is not in the turn as that was stored, or if that is not
     /// remembered any more: what is understood may lag behind on a busy machine.
     #[must_use]
@@ -109,6 +120,37 @@ impl Dialogue {
             _ => None,
         }
     }
+}
+
+/// See [`Dialogue::raw`].
+fn shown_alike(raw: &str, text: &str, masked: &str) -> Option<String> {
+    let units = script::units(raw);
+    // Each word of the text with the unit of what was written that it comes from.
+    let words: Vec<(usize, &str)> = units
+        .iter()
+        .enumerate()
+        .flat_map(|(at, unit)| unit.text.split_whitespace().map(move |word| (at, word)))
+        .collect();
+    if !words.iter().map(|(_, word)| *word).eq(text.split_whitespace()) {
+        return None;
+    }
+    let shown: Vec<&str> = masked.split_whitespace().collect();
+    let alike = |(word, shown): &(&(usize, &str), &&str)| word.1 == **shown;
+    let mut first = words.iter().zip(&shown).take_while(alike).count();
+    let most = words.len().min(shown.len()) - first;
+    let mut last = words.iter().rev().zip(shown.iter().rev()).take(most).take_while(alike).count();
+    // A unit is shown whole or not at all.
+    while first > 0 && words.get(first).is_some_and(|next| next.0 == words[first - 1].0) {
+        first -= 1;
+    }
+    while last > 0 && words.len() > last && words[words.len() - last].0 == words[words.len() - last - 1].0 {
+        last -= 1;
+    }
+    let middle = shown[first..shown.len() - last].join(" ");
+    let before = first.checked_sub(1).map_or("", |at| &raw[..units[words[at].0].span.end]);
+    let after = if last == 0 { "" } else { &raw[units[words[words.len() - last].0].span.start..] };
+    let parts = [before, &middle, after];
+    Some(parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join(" "))
 }
 
 fn push<T>(queue: &mut VecDeque<T>, most: usize, item: T) {

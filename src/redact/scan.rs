@@ -34,6 +34,18 @@ pub(super) fn is_secret_name(word: &str) -> bool {
     SECRET_NAMES.iter().any(|name| ends_with(word, name)) && !HARMLESS_NAMES.iter().any(|name| ends_with(word, name))
 }
 
+/// Whether these begin a letter of Devanagari or its neighbours, or a digit as Arabic, Persian or Urdu has it, or one of full
+/// width.
+fn is_foreign(first: u8, second: u8) -> bool {
+    match first {
+        0xd9 => matches!(second, 0xa0..=0xa9),
+        0xdb => matches!(second, 0xb0..=0xb9),
+        0xe0 => matches!(second, 0xa4..=0xb5),
+        0xef => second == 0xbc,
+        _ => false,
+    }
+}
+
 struct Scan<'a> {
     text: &'a str,
     bytes: &'a [u8],
@@ -64,8 +76,8 @@ impl Scan<'_> {
         } else if byte == b':' && self.text[self.at..].starts_with("://") {
             self.url_credentials();
         } else {
-            // Devanagari, or a sign that parts a name from its bank.
-            if byte == b'@' || (byte == 0xe0 && matches!(self.peek(self.at + 1), 0xa4 | 0xa5)) {
+            // Devanagari or a digit of another script, or a sign that parts a name from its bank.
+            if byte == b'@' || is_foreign(byte, self.peek(self.at + 1)) {
                 self.weight = ENOUGH;
             }
             self.at += 1;

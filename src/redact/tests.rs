@@ -341,3 +341,50 @@ fn collect(value: &toml::Value, texts: &mut Vec<String>) {
         _ => {}
     }
 }
+
+#[test]
+fn what_was_written_in_other_letters_shows_no_more_than_the_text() {
+    use caly_actors::understand::script::heard;
+    for (written, asked, text, raw) in [
+        ("او ٹی پی چار آٹھ دو ایک ہے", "", "ओ टी पी [code] है", Some("او ٹی پی [code] ہے")),
+        ("۴۸۲۱", "OTP?", "[code]", Some("[code]")),
+        ("ہاں جی ۴۸ ۲۱ آئے گا", "OTP?", "हाँ जी [code] आएगा", Some("ہاں جی [code] آئے گا")),
+        (
+            "کارڈ ۴۱۱۱۱۱۱۱۱۱۱۱۱۱۱۱ اور آدھار ۲۳۴۱ ۲۳۴۱ ۲۳۴۶ ہے",
+            "",
+            "कार्ड [card] और आधार [aadhaar] है",
+            Some("کارڈ [card] और आधार [aadhaar] ہے"),
+        ),
+        ("میرا نمبر ۹۸۷۶۵۴۳۲۱۰ ہے", "", "मेरा नंबर 9876543210 है", Some("میرا نمبر ۹۸۷۶۵۴۳۲۱۰ ہے")),
+        ("ઓટીપી ૪૮૨૧ હૈ", "", "ओटीपी [code] है", Some("ઓટીપી [code] હૈ")),
+    ] {
+        let mut dialogue = Dialogue::default();
+        dialogue.agent_said(std::time::Duration::ZERO, asked, "");
+        let heard = heard(written);
+        let masked = dialogue.caller_said(uuid::Uuid::nil(), std::time::Duration::from_secs(1), &heard.text, "");
+        assert_eq!(masked, text, "{written}");
+        assert_eq!(dialogue.raw(written, &heard.text, &masked).as_deref(), raw, "{written}");
+    }
+    // A text that is not what was written says nothing of which word is which.
+    assert_eq!(Dialogue::default().raw("چار آٹھ", "कुछ और 4821", "कुछ और [code]"), None);
+    for (text, expected) in [("ring ۹۸۷۶۵۴۳۲۱۰", "ring [phone]"), ("card ٤١١١١١١١١١١١١١١١", "card [card]")]
+    {
+        assert_eq!(redact(text), expected);
+    }
+}
+
+proptest::proptest! {
+    /// Whatever digits are told as a code, in whatever letters, neither text holds them.
+    #[test]
+    fn no_code_is_left_in_either_text(code in "[۰-۹]{4,8}", before in "[ا-ی ]{0,12}", after in "[ا-ی ]{0,12}") {
+        let written = format!("{before} {code} {after}");
+        let mut dialogue = Dialogue::default();
+        dialogue.agent_said(std::time::Duration::ZERO, "What is the OTP?", "");
+        let text = caly_actors::understand::script::heard(&written).text.into_owned();
+        let masked = dialogue.caller_said(uuid::Uuid::nil(), std::time::Duration::from_secs(1), &text, "");
+        if !masked.chars().any(|c| c.is_ascii_digit()) {
+            let raw = dialogue.raw(&written, &text, &masked).unwrap_or_default();
+            proptest::prop_assert!(!raw.contains(&code), "{raw}");
+        }
+    }
+}

@@ -62,12 +62,12 @@ fn class(c: char) -> Class {
     }
 }
 
-/// The value of an ASCII or Devanagari digit.
+/// The value of a digit, in whatever script it is written.
 fn digit(c: char) -> Option<u8> {
     match c {
         '0'..='9' => Some(c as u8 - b'0'),
-        '\u{0966}'..='\u{096f}' => u8::try_from(u32::from(c) - 0x0966).ok(),
-        _ => None,
+        c if c.is_ascii() => None,
+        c => caly_actors::understand::fold::digit(c).map(|digit| digit as u8 - b'0'),
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) enum Said {
 }
 
 const DIGITS: [&str; 10] = [
-    "zero oh o nil nought shunya shoonya sunya zeero jiro शून्य ज़ीरो जीरो",
+    "zero oh o nil nought shunya shoonya sunya zeero jiro शून्य ज़ीरो जीरो सिफर",
     "one ek एक वन",
     "two do दो टू",
     "three teen tin तीन थ्री",

@@ -280,7 +280,12 @@ pub struct TurnRow {
     pub call_id: Uuid,
     /// `caller` or `agent`.
     pub speaker: String,
+    /// What was said, in letters of Hindi or English.
     pub text: String,
+    /// What the recogniser wrote, where it wrote Hindi in letters of another script: Urdu's, Gujarati, Gurmukhi … Absent where
+    /// that is the text itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
     /// Words the caller never heard.
     pub unheard: String,
     pub interrupted: bool,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awc::http::Method;
 use caly::sim::carrier::Outcome;
-use caly::sim::engine::{EngineOptions, serve};
+use caly::sim::engine::{Ear, EngineOptions, serve};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -258,4 +258,37 @@ async fn the_engine_has_nothing_to_complain_about() {
     assert_eq!(engine.violations(), Vec::<String>::new());
     web::until("no session is left open", SOON, || async { (engine.open_sessions() == 0).then_some(()) }).await;
     assert_eq!(engine.sessions(), 8, "one session for each call");
+}
+
+/// A recogniser that writes spoken Hindi in Urdu's letters.
+async fn other_letters(database: Database) {
+    const WRITTEN: &str = "میرا آرڈر ۱۰۴۲ کہاں ہے، او ٹی پی چار آٹھ دو ایک ہے";
+    let writes = |samples: &[i16]| {
+        let loud = samples.iter().any(|sample| sample.unsigned_abs() > 1000);
+        if loud { WRITTEN.to_owned() } else { String::new() }
+    };
+    let ear = Some(Ear(std::sync::Arc::new(writes)));
+    let engine = serve(EngineOptions { ear, ..EngineOptions::sandbox().unwrap() }).await.unwrap();
+    let server = Server::start(Settings::on(database).engine(engine.url.trim_end_matches("/realtime"))).await;
+    let report = server.place("short").await;
+    let detail = server.ended_call(&report.call_sid).await;
+    let said = turns_of(&detail, "caller");
+    assert_eq!(said[0]["text"], "मेरा ऑर्डर 1042 कहाँ है, ओ टी पी [code] है", "{said:#?}");
+    assert_eq!(said[0]["raw"], "میرا آرڈر ۱۰۴۲ کہاں ہے، او ٹی پی [code] ہے");
+    assert!(turns_of(&detail, "agent").iter().all(|turn| turn.get("raw").is_none()), "{detail:#}");
+    let intent = &rows(&detail, "intents")[0];
+    assert_eq!(intent["intent"], "order_status", "{detail:#}");
+    let order = json!({"kind": "order_id", "text": "1042", "value": "1042"});
+    let named = rows(intent, "entities").iter().find(|entity| entity["kind"] == "order_id").unwrap();
+    assert!(order.as_object().unwrap().iter().all(|(key, value)| named[key] == *value), "{intent:#}");
+}
+
+#[actix_rt::test]
+async fn hindi_in_other_letters_is_understood_and_on_record_as_written_on_sqlite() {
+    other_letters(Database::Sqlite).await;
+}
+
+#[actix_rt::test]
+async fn hindi_in_other_letters_is_understood_and_on_record_as_written_on_postgres() {
+    other_letters(Database::Postgres).await;
 }

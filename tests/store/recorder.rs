@@ -26,6 +26,7 @@ on_both_engines!(
     a_durable_entry_is_there_when_it_says_so,
     the_recorder_shows_entries_to_subscribers,
     texts_with_nul_characters_are_kept,
+    what_was_written_in_other_letters_is_kept_beside_the_text_and_masked_as_it_is,
     an_action_only_moves_forward_and_one_key_is_one_action,
     what_is_undone_names_what_has_undone_it,
     calys_own_end_stands_over_a_restarts,
@@ -172,6 +173,40 @@ async fn texts_with_nul_characters_are_kept(world: &World) {
     assert!(recorder.flush(SOON).await);
     let detail = world.store.call_detail(facts.call).await.unwrap();
     assert_eq!((detail.turns[0].text.as_str(), detail.call.summary.as_deref()), ("a\u{fffd}b", Some("\u{fffd}")));
+}
+
+async fn what_was_written_in_other_letters_is_kept_beside_the_text_and_masked_as_it_is(world: &World) {
+    let facts = journal::facts(world.client("shop").await, "letters");
+    let recorder = world.recorder();
+    recorder.record(SystemTime::now(), JournalEntry::Admitted(facts.clone().into()));
+    let said = |at_s, speaker, written: &str| {
+        let heard = caly_actors::understand::script::heard(written);
+        let mut entry = journal::turn(&facts, at_s, speaker, &heard.text);
+        if let JournalEntry::Turn { turn, .. } = &mut entry {
+            turn.raw = heard.raw.map(Into::into);
+        }
+        recorder.record(SystemTime::now(), entry);
+    };
+    said(1, Speaker::Caller, "میرا آرڈر ۱۰۴۲ کہاں ہے؟");
+    said(3, Speaker::Agent, "Please tell me the OTP.");
+    said(5, Speaker::Caller, "جی، چار آٹھ دو ایک ہے");
+    said(7, Speaker::Caller, "کارڈ نمبر ۴۱۱۱ ۱۱۱۱ ۱۱۱۱ ۱۱۱۱ لکھیے");
+    said(9, Speaker::Caller, "haan");
+    assert!(recorder.flush(SOON).await);
+    let detail = world.store.call_detail(facts.call).await.unwrap();
+    let kept: Vec<_> = detail.turns.iter().map(|turn| (turn.text.as_str(), turn.raw.as_deref())).collect();
+    assert_eq!(
+        kept,
+        [
+            ("मेरा ऑर्डर 1042 कहाँ है?", Some("میرا آرڈر ۱۰۴۲ کہاں ہے؟")),
+            ("Please tell me the OTP.", None),
+            ("जी, [code] है", Some("جی، [code] ہے")),
+            ("कार्ड नंबर [card] लिखिए", Some("کارڈ نمبر [card] لکھیے")),
+            ("haan", None),
+        ]
+    );
+    let json = serde_json::to_value(&detail.turns).unwrap();
+    assert_eq!((json[0]["raw"].as_str(), json[4].get("raw")), (kept[0].1, None));
 }
 
 async fn an_action_only_moves_forward_and_one_key_is_one_action(world: &World) {

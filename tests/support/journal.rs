@@ -62,6 +62,7 @@ pub fn turn(facts: &CallFacts, at_s: u64, speaker: Speaker, text: &str) -> Journ
         id: TurnId::new(),
         speaker,
         text: text.into(),
+        raw: None,
         unheard: "".into(),
         interrupted: false,
         started: Duration::from_secs(at_s),

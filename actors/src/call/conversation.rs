@@ -15,6 +15,7 @@ use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
 use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
+use crate::understand::script::heard;
 
 /// Sessions tried in a row before the engine counts as gone.
 const ENGINE_ATTEMPTS_MAX: u32 = 3;
@@ -180,14 +181,17 @@ impl CallState {
     }
 
     /// What the caller said is written down, or could not be made out.
-    fn on_caller_words(&mut self, item: &Arc<str>, text: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
+    fn on_caller_words(&mut self, item: &Arc<str>, written: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
         let echo = self.are_echo(item);
         // The engine is not to believe that the caller said what it said itself.
         out.extend(echo.then(|| Effect::Engine(EngineCommand::DeleteItem { item: Arc::clone(item) })));
-        let text = text.filter(|_| !echo);
+        let written = written.filter(|_| !echo);
+        // In whatever script it was written down, it is understood in one that Caly reads.
+        let heard = written.map(heard);
+        let text = heard.as_ref().map(|heard| &*heard.text);
         let over = self.spoken_over.contains(item);
         let listening = self.only_listens(item, text.unwrap_or_default());
-        let turn = self.turns.caller_said(now, item, text.unwrap_or_default());
+        let turn = self.turns.caller_said(now, item, written.unwrap_or_default());
         if !turn.text.is_empty() {
             self.await_meaning(turn.id, turn.started, listening);
         }

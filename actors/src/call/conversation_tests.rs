@@ -203,3 +203,46 @@ fn stored_phrases_follow_the_callers_language_as_far_as_the_agent_speaks_it() {
         assert_eq!(said(agent, turns), (language, changes), "{turns:?}");
     }
 }
+
+#[test]
+fn what_is_written_in_other_letters_is_understood_in_hindis_and_kept_as_it_was() {
+    use crate::domain::Language;
+    use crate::ports::ContextItem;
+    const WRITTEN: &str = "میرا آرڈر کہاں ہے؟";
+    const MEANT: &str = "मेरा ऑर्डर कहाँ है?";
+    let mut state = quiet_of(Agent { language: Language::English, ..agent(true) });
+    let effects = hear(&mut state, [(10, spoke()), (11, stopped()), (11, committed()), (12, written_down(WRITTEN))]);
+    let said: Vec<_> = turns(&effects).into_iter().map(|turn| (turn.text, turn.raw)).collect();
+    assert_eq!(said, [(MEANT.into(), Some(WRITTEN.into()))]);
+    let meant = effects.iter().find_map(|effect| match effect {
+        Effect::Understand { text, .. } => Some(&**text),
+        _ => None,
+    });
+    assert_eq!((meant, state.language), (Some(MEANT), Language::Hindi));
+    let context = state.on(lost(), at(13)).into_iter().find_map(|effect| match effect {
+        Effect::OpenEngine { context, language, .. } => Some((context, language)),
+        _ => None,
+    });
+    let (context, language) = context.expect("a new session");
+    let caller = |item: &ContextItem| matches!(item, ContextItem::Caller(text) if &**text == MEANT);
+    assert!(context.iter().any(caller), "{context:?}");
+    assert_eq!(language, Some(Language::Hindi));
+}
+
+#[test]
+fn a_language_nobody_spoke_changes_none_and_what_is_hindi_by_its_letters_alone_neither() {
+    use crate::domain::Language;
+    for (written, raw) in [
+        ("감사합니다 안녕히 계세요 여러분 모두", false),
+        ("Продолжение следует в следующей серии", false),
+        ("నాకు ఆర్డర్ రద్దు చేయాలి", true),
+        ("آئی وانٹ ٹو کینسل مائی آرڈر", true),
+    ] {
+        let mut state = quiet_of(Agent { language: Language::English, ..agent(true) });
+        let effects =
+            hear(&mut state, [(10, spoke()), (11, stopped()), (11, committed()), (12, written_down(written))]);
+        let turn = &turns(&effects)[0];
+        assert_eq!((turn.raw.as_deref(), state.language), (raw.then_some(written), Language::English), "{written}");
+        assert!(raw || &*turn.text == written);
+    }
+}

@@ -27,6 +27,7 @@ use crate::domain::{
 };
 use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
+use crate::understand::script::is_hindi;
 
 /// Where the call is in its life.
 #[derive(Clone, PartialEq, Debug)]
@@ -399,7 +400,10 @@ impl CallState {
             self.doubt_language(&turn.text);
         }
         if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
-            self.hear_language(&turn.text, turn.ended, out);
+            // What had to be put into Hindi's letters may be no Hindi.
+            if turn.raw.is_none() || is_hindi(&turn.text) {
+                self.hear_language(&turn.text, turn.ended, out);
+            }
             under_way = self.turns.agent_under_way();
             let asked = self.turns.last_of_agent(turn.started);
             let (text, waiting) = (Arc::clone(&turn.text), self.ledger.asked_about(turn.started));

@@ -9,6 +9,7 @@ use super::waited::{Asked, Quiets, Stopped};
 use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
 use crate::domain::{CallTime, Latency, Speaker, Turn};
 use crate::ports::ContextItem;
+use crate::understand::script::heard;
 
 /// Letters a minute of calm speech, until the agent's own pace is known.
 const PACE: u64 = 840;
@@ -64,9 +65,11 @@ impl Turns {
         self.quiets.note(since);
     }
 
-    /// The recogniser wrote a caller turn down (or failed to: then `text` is empty).
+    /// The recogniser wrote a caller turn down (or failed to: then there is nothing `written`). What it wrote in letters that
+    /// Caly does not read is put into ones that it does, and kept beside.
     #[must_use]
-    pub fn caller_said(&mut self, now: CallTime, item: &Arc<str>, text: &str) -> Turn {
+    pub fn caller_said(&mut self, now: CallTime, item: &Arc<str>, written: &str) -> Turn {
+        let heard = heard(written.trim());
         let known = self.open.iter().any(|draft| draft.speaker == Speaker::Caller && draft.item == *item);
         // What was committed before its end has an item of its own at some services.
         let cut_off = |draft: &&mut Draft| draft.speaker == Speaker::Caller && draft.cut_off;
@@ -74,12 +77,12 @@ impl Turns {
             draft.item = Arc::clone(item);
         }
         let draft = self.draft(Speaker::Caller, item);
-        text.clone_into(&mut draft.text);
+        draft.text = heard.text.into_owned();
         draft.started.get_or_insert(now);
         draft.ended.get_or_insert(now);
         let draft = draft.clone();
         self.open.retain(|open| open.id != draft.id);
-        self.close(now, draft)
+        Turn { raw: heard.raw.map(Into::into), ..self.close(now, draft) }
     }
 
     /// More words of the agent, as made (not yet as heard).
@@ -457,6 +460,7 @@ impl Turns {
             id: draft.id,
             speaker: draft.speaker,
             text: heard.into(),
+            raw: None,
             unheard: unheard.into(),
             interrupted: draft.cut.is_some(),
             started,

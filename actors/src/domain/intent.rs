@@ -181,6 +181,20 @@ impl Yes {
 }
 
 impl Understanding {
+    /// What nobody can make anything of.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self {
+            intent: IntentKind::OutOfScope,
+            own: None,
+            confidence: 0.0,
+            yes: Yes::Neither,
+            wish: None,
+            abusive: false,
+            entities: Vec::new(),
+        }
+    }
+
     /// The word for the intent in the database, in the API and by `caly understand`.
     #[must_use]
     pub fn name(&self) -> &str {

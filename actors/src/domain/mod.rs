@@ -176,6 +176,8 @@ pub struct Turn {
     pub speaker: Speaker,
     /// What was said; for the agent, what was *heard*.
     pub text: Arc<str>,
+    /// What the recogniser wrote, where that was in a script that the text is not in.
+    pub raw: Option<Arc<str>>,
     /// Words made by the engine that the caller never heard (barge-in), else empty.
     pub unheard: Arc<str>,
     /// The caller cut it off.

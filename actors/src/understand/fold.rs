@@ -205,6 +205,15 @@ pub fn devanagari_digit(c: char) -> Option<char> {
     char::from_digit(value, 10)
 }
 
+/// The ASCII digit of one in any script that a recogniser of calls in India writes: Arabic, Persian and Urdu, Devanagari and
+/// its neighbours, full width.
+#[must_use]
+pub fn digit(c: char) -> Option<char> {
+    const ZEROS: [u32; 13] =
+        [0x30, 0x0660, 0x06f0, 0x0966, 0x09e6, 0x0a66, 0x0ae6, 0x0b66, 0x0be6, 0x0c66, 0x0ce6, 0x0d66, 0xff10];
+    ZEROS.iter().find_map(|zero| char::from_digit(u32::from(c).checked_sub(*zero)?, 10))
+}
+
 fn consonant(c: char) -> Option<&'static str> {
     Some(match c {
         'क' | '\u{0958}' => "k",

@@ -10,6 +10,7 @@ mod abuse;
 mod answer;
 mod asked;
 mod assent;
+mod brahmic;
 #[cfg(test)]
 mod callers_tests;
 mod clock;
@@ -23,6 +24,7 @@ pub mod features;
 pub mod fold;
 mod intent;
 pub mod language;
+mod letters;
 mod lex;
 pub mod model;
 mod moments;
@@ -30,6 +32,10 @@ mod named;
 pub mod own;
 mod particulars;
 mod quantity;
+pub mod script;
+#[cfg(test)]
+mod script_tests;
+mod urdu;
 mod vocabulary;
 mod when;
 mod wish;
@@ -175,6 +181,9 @@ pub fn understand(text: &str, around: Surroundings<'_>) -> Understanding {
 #[must_use]
 pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings<'_>) -> Understanding {
     let text = &text[..text.floor_char_boundary(TEXT_BYTES_MAX)];
+    if script::is_foreign(text) {
+        return Understanding::nothing();
+    }
     let tokens = fold::tokens(text);
     let unsure = (IntentKind::OutOfScope, 0.0);
     let (intent, confidence) = model.map_or(unsure, |model| intent::decide(model, &tokens, around.asked));
@@ -199,7 +208,7 @@ pub fn understand_by(model: Option<&Model<'_>>, text: &str, around: Surroundings
 /// Builds the word lists and reads the model (some milliseconds of an unoptimised build). Called once at start, so that no
 /// call pays for it; without it the first turn does.
 pub fn prepare() {
-    let _ = understand("one", Surroundings::default());
+    let _ = understand(&script::heard("ایک").text, Surroundings::default());
 }
 
 #[cfg(test)]

@@ -55,12 +55,13 @@ const SPEND_TAIL: &str = ") AS told WHERE calls.id = told.column1 AND calls.stat
 const EXISTS: &str = "SELECT id FROM calls WHERE id = $1";
 
 const TURNS_HEAD: &str = "INSERT INTO turns (id, call_id, speaker, text, unheard, interrupted, started_ms, ended_ms, \
-    latency_ms, commit_gap_ms, first_audio_gap_ms, sent_gap_ms, heard_gap_ms, total_gap_ms, at, revision)";
+    latency_ms, commit_gap_ms, first_audio_gap_ms, sent_gap_ms, heard_gap_ms, total_gap_ms, at, revision, raw)";
 const TURNS_TAIL: &str = "ON CONFLICT (id) DO UPDATE SET text = excluded.text, unheard = excluded.unheard, \
     interrupted = excluded.interrupted, started_ms = excluded.started_ms, ended_ms = excluded.ended_ms, \
     latency_ms = excluded.latency_ms, commit_gap_ms = excluded.commit_gap_ms, \
     first_audio_gap_ms = excluded.first_audio_gap_ms, sent_gap_ms = excluded.sent_gap_ms, \
-    heard_gap_ms = excluded.heard_gap_ms, total_gap_ms = excluded.total_gap_ms, at = excluded.at, revision = excluded.revision \
+    heard_gap_ms = excluded.heard_gap_ms, total_gap_ms = excluded.total_gap_ms, at = excluded.at, revision = excluded.revision, \
+    raw = excluded.raw \
     WHERE excluded.revision > turns.revision";
 const INTENTS_HEAD: &str = "INSERT INTO intents (id, call_id, turn_id, intent, confidence, entities, at_ms, at)";
 const ACTIONS_HEAD: &str = "INSERT INTO actions (id, call_id, client_id, name, idempotency_key, arguments, state, \
@@ -268,7 +269,7 @@ fn turn(entry: &Entry, body: &TurnBody) -> Vec<Arg> {
         body.latency_ms,
     ];
     row.extend(body.gaps_ms.map(Arg::from));
-    row.extend(args![entry.at, entry.id]);
+    row.extend(args![entry.at, entry.id, body.raw.clone()]);
     row
 }
 

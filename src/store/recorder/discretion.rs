@@ -106,7 +106,9 @@ fn mask_turn(dialogue: &mut Dialogue, turn: &mut TurnBody, under_way: &str) {
     if turn.speaker == caly_actors::domain::Speaker::Agent.as_str() {
         (turn.text, turn.unheard) = dialogue.agent_said(started, &turn.text, &turn.unheard);
     } else {
-        turn.text = dialogue.caller_said(turn.id, started, &turn.text, under_way);
+        let text = std::mem::take(&mut turn.text);
+        turn.text = dialogue.caller_said(turn.id, started, &text, under_way);
+        turn.raw = turn.raw.take().and_then(|raw| dialogue.raw(&raw, &text, &turn.text));
         turn.unheard = redact(&turn.unheard).into_owned();
     }
 }
@@ -138,6 +140,7 @@ mod tests {
             id,
             speaker: speaker.to_owned(),
             text: text.to_owned(),
+            raw: None,
             unheard: String::new(),
             interrupted: false,
             started_ms,
@@ -179,6 +182,7 @@ mod tests {
                 id: TurnId::new(),
                 speaker: Speaker::Caller,
                 text: "4821".into(),
+                raw: None,
                 unheard: "".into(),
                 interrupted: false,
                 started: Duration::from_secs(3),

@@ -60,6 +60,9 @@ pub(super) struct TurnBody {
     pub(super) id: Uuid,
     pub(super) speaker: String,
     pub(super) text: String,
+    /// What the recogniser wrote, if that was something else; absent in a spool of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) raw: Option<String>,
     pub(super) unheard: String,
     pub(super) interrupted: bool,
     pub(super) started_ms: i64,
@@ -231,6 +234,7 @@ fn turn_body(call: CallId, turn: &Turn) -> TurnBody {
         id: turn.id.0,
         speaker: speaker.as_str().to_owned(),
         text: turn.text.to_string(),
+        raw: turn.raw.as_deref().map(str::to_owned),
         unheard: turn.unheard.to_string(),
         interrupted: turn.interrupted,
         started_ms: millis(turn.started),

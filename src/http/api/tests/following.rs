@@ -94,6 +94,7 @@ fn say(world: &World, call: CallId, text: &str) {
         id: TurnId::new(),
         speaker: Speaker::Caller,
         text: text.into(),
+        raw: None,
         unheard: "".into(),
         interrupted: false,
         started: Duration::from_secs(1),
