@@ -16,7 +16,7 @@ pub(super) struct Draft {
     pub(super) ended: Option<CallTime>,
     /// When the next agent item began: this one had ended by then.
     pub(super) followed: Option<CallTime>,
-    /// No more words will come.
+    /// Neither words nor sound will come any more.
     pub(super) complete: bool,
     pub(super) cut: Option<Cut>,
     /// It was cut while it was being made: words run ahead of their sound, so the sound there was is not that of all words.
@@ -28,7 +28,7 @@ pub(super) struct Draft {
     pub(super) latency: Option<Latency>,
     /// How long the agent fell silent in it, up to where it last went on.
     pub(super) held: CallTime,
-    /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
+    /// The session was lost, or the answer broke off, while it was being made: words run ahead of their sound, so there may be some without.
     pub(super) lost: bool,
     /// The session that heard it is gone: see `rehearing.rs`.
     pub(super) aside: bool,

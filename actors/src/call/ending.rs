@@ -225,7 +225,7 @@ impl CallState {
         if self.cut_pending || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }
-        self.turns.answers_complete();
+        self.turns.broke_off();
         // What the cut did not name was heard; without a cut nobody knows, and it is told by the time there was.
         if !self.cut_lost {
             self.turns.heard_all(now);

@@ -107,14 +107,12 @@ impl Turns {
         }
     }
 
-    /// All the words of an agent item.
+    /// All the words of an agent item. Their sound may be still to come: its answer tells when that is all there, too.
     pub fn agent_said(&mut self, item: &Arc<str>, text: &str) {
         if self.silenced.contains(item) {
             return;
         }
-        let draft = self.draft(Speaker::Agent, item);
-        text.clone_into(&mut draft.text);
-        draft.complete = true;
+        text.clone_into(&mut self.draft(Speaker::Agent, item).text);
     }
 
     /// Nothing more of an answer is heard: what of it, and of any before, has not begun to be heard never will be.
@@ -180,15 +178,15 @@ impl Turns {
         }
     }
 
-    /// No answer is being made: no more words will come for any item.
+    /// No answer is being made, and the last was made to its end: all words and all sound of every item are there.
     pub fn answers_complete(&mut self) {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
             draft.complete = true;
         }
     }
 
-    /// The session is gone: what was being said breaks off somewhere.
-    pub fn session_lost(&mut self) {
+    /// The session is gone, or the answer was not made to its end: what was being said breaks off somewhere.
+    pub fn broke_off(&mut self) {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
             draft.lost |= !draft.complete;
             draft.complete = true;

@@ -48,6 +48,7 @@ fn an_interrupted_turn_is_split_at_what_was_heard() {
     let mut turns = Turns::default();
     turns.agent_began(at(0), &id("a1"), None);
     turns.agent_said(&id("a1"), "one two three four five");
+    turns.answers_complete();
     turns.heard_part(at(500), &[cut("a1", 500, 1000)]);
     let turn = turns.finished(at(500), false).remove(0);
     assert_eq!((&*turn.text, &*turn.unheard, turn.interrupted), ("one two", "three four five", true));
@@ -57,6 +58,7 @@ fn an_interrupted_turn_is_split_at_what_was_heard() {
 fn what_was_made_but_never_began_to_play_is_not_a_turn() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "never heard");
+    turns.answers_complete();
     turns.heard_part(at(0), &[cut("a1", 0, 900)]);
     assert_eq!(turns.finished(at(1), false), []);
 }
@@ -70,6 +72,36 @@ fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
     assert_eq!(turns.finished(at(100), false), []);
     turns.answers_complete();
     assert_eq!(&*turns.finished(at(200), false)[0].text, "half a sen");
+}
+
+#[test]
+fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
+    let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+    type Ends = fn(&mut Turns);
+    let rows: [(&str, Ends, &str); 5] = [
+        ("cut in its sound", |turns| turns.heard_part(at(500), &[cut("a1", 500, 1000)]), "one two"),
+        ("broken off after a part of it was heard", Turns::broke_off, "one two three"),
+        ("the same, told by the end of the call", |turns| drop(turns.finished(at(1), false)), "one two three"),
+        ("made to its end", Turns::answers_complete, words),
+        (
+            "made to its end and then cut",
+            |turns| {
+                turns.answers_complete();
+                turns.heard_part(at(1500), &[cut("a1", 500, 1000)]);
+            },
+            "one two three four five six seven eight",
+        ),
+    ];
+    for (what, ends, heard) in rows {
+        let mut turns = Turns::default();
+        turns.agent_began(at(0), &id("a1"), None);
+        turns.agent_said(&id("a1"), words);
+        assert_eq!(turns.finished(at(100), false), [], "{what}");
+        ends(&mut turns);
+        turns.broke_off();
+        turns.heard_all(at(1500));
+        assert_eq!(&*turns.finished(at(1500), true)[0].text, heard, "{what}");
+    }
 }
 
 #[test]
@@ -87,6 +119,7 @@ fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
     let mut turns = Turns::default();
     for (item, began) in [("a1", 0), ("a2", 900)] {
         turns.agent_said(&id(item), "words");
+        turns.answers_complete();
         turns.agent_began(at(began), &id(item), None);
     }
     turns.heard_all(at(2000));
@@ -130,6 +163,7 @@ fn asked() -> Turns {
     turns.caller_stopped(at(2560), &id("u1"), Stopped { at: at(2510), window: Some(at(500)) });
     turns.caller_committed(at(2570), &id("u1"));
     turns.agent_said(&id("a1"), "It is on its way.");
+    turns.answers_complete();
     turns
 }
 
@@ -238,6 +272,7 @@ fn the_oldest_of_too_many_utterances_is_dropped() {
 fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "words");
+    turns.answers_complete();
     for began in [0, 500] {
         turns.agent_began(at(began), &id("a1"), None);
     }
@@ -277,6 +312,7 @@ fn while_it_holds_the_agent_says_nothing() {
 fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "later");
+    turns.answers_complete();
     turns.heard_all(at(100));
     assert_eq!(turns.finished(at(100), false), []);
     turns.agent_began(at(200), &id("a1"), None);
