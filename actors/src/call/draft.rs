@@ -19,7 +19,7 @@ pub(super) struct Draft {
     /// Neither words nor sound will come any more.
     pub(super) complete: bool,
     pub(super) cut: Option<Cut>,
-    /// It was cut while it was being made: words run ahead of their sound, so the sound there was is not that of all words.
+    /// It was cut while it was being made, or after it broke off: words run ahead of their sound, so the sound there was is not that of all words.
     pub(super) cut_short: bool,
     /// What the engine told of the end of the caller's speech.
     pub(super) stopped: Option<Stopped>,

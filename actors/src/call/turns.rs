@@ -263,7 +263,7 @@ impl Turns {
         for cut in cuts {
             if let Some(draft) = self.open.iter_mut().find(|draft| draft.item == cut.item) {
                 draft.cut = Some(cut.clone());
-                draft.cut_short = !draft.complete;
+                draft.cut_short = draft.lost || !draft.complete;
                 draft.ended = Some(now);
             }
         }

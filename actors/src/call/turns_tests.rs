@@ -78,10 +78,18 @@ fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
 fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
     let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
     type Ends = fn(&mut Turns);
-    let rows: [(&str, Ends, &str); 5] = [
+    let rows: [(&str, Ends, &str); 6] = [
         ("cut in its sound", |turns| turns.heard_part(at(500), &[cut("a1", 500, 1000)]), "one two"),
         ("broken off after a part of it was heard", Turns::broke_off, "one two three"),
         ("the same, told by the end of the call", |turns| drop(turns.finished(at(1), false)), "one two three"),
+        (
+            "broken off and then cut",
+            |turns| {
+                turns.broke_off();
+                turns.heard_part(at(1500), &[cut("a1", 500, 1000)]);
+            },
+            "one two",
+        ),
         ("made to its end", Turns::answers_complete, words),
         (
             "made to its end and then cut",

@@ -255,7 +255,7 @@ impl Peer {
 
     /// Some sockets die in the middle of whatever they carry; the word of it comes later, or never.
     fn may_die(&self, dice: &mut Dice) {
-        let (dies, after, word) = (dice.percent(10), dice.ms(500, 25_000), dice.ms(0, 400));
+        let (dies, after, word) = (dice.percent(10), dice.ms(500, 25_000), dice.ms(0, 150));
         let unnoticed = dice.percent(40);
         if !dies {
             return;
