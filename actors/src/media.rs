@@ -405,6 +405,7 @@ impl Media {
                 return self.tell(CallEvent::SpeechBegan { item, first });
             }
             Step::Heard(item, at) => return self.tell(CallEvent::SpeechHeard { item, at }),
+            Step::Sounded(item, sound) => return self.tell(CallEvent::SpeechSounded { item, sound }),
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };
         if let Some(link) = &self.link {

@@ -361,6 +361,7 @@ impl Playout {
         }
         let first = !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
         if first {
+            self.note_sounded(self.sent.back().map(|before| Arc::clone(&before.item)), steps);
             let made = self.given_of(&item).map_or(sent, |given| given.first);
             steps.push(Step::Began(Arc::clone(&item), Some(FirstSound { made, sent, heard })));
             self.marks.item(Arc::clone(&item), start);
@@ -368,6 +369,12 @@ impl Playout {
             steps.push(Step::Began(Arc::clone(&item), None));
         }
         self.sent.push_back(Sent { item, start, end });
+    }
+
+    /// Nothing more of an item will come.
+    fn note_sounded(&self, item: Option<Arc<str>>, steps: &mut Vec<Step>) {
+        let given = item.and_then(|item| self.given_of(&item));
+        steps.extend(given.map(|given| Step::Sounded(Arc::clone(&given.item), self.time(given.samples))));
     }
 
     /// Whether nothing of the item went out before the `samples` just taken.
@@ -435,6 +442,7 @@ impl Playout {
             && now >= self.end_estimate() + MARK_PATIENCE;
         if heard || overdue {
             self.drained = true;
+            self.note_sounded(self.given.back().map(|last| Arc::clone(&last.item)), steps);
             steps.push(Step::Drained);
             return None;
         }

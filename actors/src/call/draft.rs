@@ -26,6 +26,8 @@ pub(super) struct Draft {
     /// The call ended while the caller was saying it.
     pub(super) cut_off: bool,
     pub(super) latency: Option<Latency>,
+    /// How much sound of it there was, once that is known.
+    pub(super) sound: Option<CallTime>,
     /// How long the agent fell silent in it, up to where it last went on.
     pub(super) held: CallTime,
     /// The session was lost, or the answer broke off, while it was being made: words run ahead of their sound, so there may be some without.
@@ -56,6 +58,7 @@ impl Draft {
             stopped: None,
             cut_off: false,
             latency: None,
+            sound: None,
             held: CallTime::ZERO,
             lost: false,
             aside: false,

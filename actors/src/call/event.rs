@@ -62,6 +62,13 @@ pub enum CallEvent {
         /// When.
         at: CallTime,
     },
+    /// So much sound of an item was made in all, as far as any was: another has begun, or everything was heard.
+    SpeechSounded {
+        /// As above.
+        item: Arc<str>,
+        /// Its length.
+        sound: Duration,
+    },
     /// Everything sent was heard.
     PlayoutDrained,
     /// Playout is held as asked; this much is left to hear of what has been made so far.

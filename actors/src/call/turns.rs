@@ -178,6 +178,12 @@ impl Turns {
         }
     }
 
+    /// So much sound of an agent item was made in all.
+    pub fn agent_sounded(&mut self, item: &str, sound: CallTime) {
+        let draft = self.open.iter_mut().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item);
+        draft.into_iter().for_each(|draft| draft.sound = Some(sound));
+    }
+
     /// No answer is being made, and the last was made to its end: all words and all sound of every item are there.
     pub fn answers_complete(&mut self) {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
@@ -418,6 +424,8 @@ impl Turns {
         // It began when its first sound went out, behind what the carrier still had to play.
         let ended = draft.ended.or(self.held).unwrap_or(now);
         let heard = ended.saturating_sub(started).saturating_sub(draft.held).saturating_sub(AHEAD_MAX);
+        // Where marks come late, nobody knows of a silence behind what was made of it.
+        let heard = draft.sound.filter(|_| draft.lost).map_or(heard, |sound| heard.min(sound));
         let heard_ms = heard.as_millis() as u64;
         let letters = draft.text.trim().chars().count() as u64;
         let whole = draft.ended.is_some() && !draft.lost;

@@ -113,6 +113,25 @@ fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
 }
 
 #[test]
+fn of_an_answer_that_broke_off_no_more_is_heard_than_was_made() {
+    let words = "one two three four five six seven eight nine ten eleven twelve";
+    for (sound, heard) in [
+        (None, "one two three four five six seven eight"),
+        (Some(700), "one two"),
+        (Some(9_000), "one two three four five six seven eight"),
+    ] {
+        let mut turns = Turns::default();
+        turns.agent_words("r", &id("a1"), words);
+        turns.agent_began(at(0), &id("a1"), None);
+        turns.broke_off();
+        sound.into_iter().for_each(|ms| turns.agent_sounded("a1", at(ms)));
+        // Its end is known only by what follows, long after.
+        turns.heard_all(at(3_400));
+        assert_eq!(&*turns.finished(at(3_400), false)[0].text, heard, "{sound:?}");
+    }
+}
+
+#[test]
 fn words_heard_follow_the_share_of_audio_heard() {
     for (heard, expected) in
         [(0, ""), (1, ""), (466, ""), (467, "namaste"), (999, "namaste ji"), (1000, "namaste ji haan")]

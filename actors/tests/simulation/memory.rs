@@ -12,7 +12,7 @@ pub const CALL_MAX: i64 = 4 * 1024 * 1024;
 /// … and one to which an engine speaks without end: five minutes of sound wait for playing (`audio::playout`).
 pub const FLOODED_MAX: i64 = CALL_MAX + 24_000 * 2 * 300;
 /// Calls after which everything that is made once for all calls is there.
-pub const WARM: u64 = 200;
+pub const WARM: u64 = 1_000;
 /// What a call may leave behind, on average.
 pub const LEFT_MAX: f64 = 1.0;
 
