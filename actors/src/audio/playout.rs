@@ -196,6 +196,11 @@ impl Playout {
         }
     }
 
+    /// How much sound there was of each item in play so far.
+    pub fn sounded(&self) -> impl Iterator<Item = (Arc<str>, Duration)> + '_ {
+        self.given.iter().map(|given| (Arc::clone(&given.item), self.time(given.samples)))
+    }
+
     /// The caller interrupts: forgets all that waits and reports, oldest first, each item that was not heard to its end.
     pub fn interrupt(&mut self, now: CallTime) -> Vec<Cut> {
         let ear = self.position(now);

@@ -181,6 +181,7 @@ impl CallState {
                 self.turns.heard_part(now, &cuts);
                 self.cut_pending = false;
             }
+            CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
             CallEvent::Engine(event) => self.on_engine_while_tearing(event, now, out),
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);

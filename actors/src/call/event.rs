@@ -62,7 +62,7 @@ pub enum CallEvent {
         /// When.
         at: CallTime,
     },
-    /// So much sound of an item was made in all, as far as any was: another has begun, or everything was heard.
+    /// So much sound of an item was made in all: another has begun, everything was heard, or all is cut just now.
     SpeechSounded {
         /// As above.
         item: Arc<str>,

@@ -436,7 +436,8 @@ impl Turns {
         } else if draft.cut.is_none() && !whole {
             draft.cut = (heard_ms < total_ms).then(|| Cut { item: Arc::clone(&draft.item), heard_ms, total_ms });
         } else if draft.cut.is_none() && !draft.phrase && heard_ms >= PACE_MEASURED_MS {
-            self.pace = letters * 60_000 / (heard_ms + AHEAD_MAX.as_millis() as u64);
+            let sound = draft.sound.unwrap_or(heard + AHEAD_MAX);
+            self.pace = letters * 60_000 / (sound.as_millis() as u64).max(PACE_MEASURED_MS);
         }
         let unheard = draft.cut.as_ref().is_some_and(|cut| cut.heard_ms == 0);
         if let Some(latency) = &mut draft.latency {
