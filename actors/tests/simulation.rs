@@ -67,6 +67,7 @@ struct Script {
     keeper: Arc<Keeper>,
     sockets: u64,
     turns: u64,
+    floods: u64,
     /// Whether each child of the call is there, asked without keeping it.
     children: Vec<Box<dyn Fn() -> bool>>,
     /// How long the call lasted.
@@ -99,6 +100,7 @@ impl Script {
             socket: None,
             sockets: 0,
             turns: 0,
+            floods: 0,
             children: Vec::new(),
             ended: Default::default(),
         }

@@ -240,6 +240,8 @@ fn a_flood_is_bounded() {
     }
     assert!(playout.queued_bytes() <= QUEUE_BYTES_MAX);
     assert!(playout.dropped_bytes() > 0);
+    // What there was no room for was not heard either.
+    assert_eq!(playout.interrupt(MS(0)), [Cut { item: item("a"), heard_ms: 0, total_ms: 400_000 }]);
 }
 
 #[test]

@@ -91,7 +91,8 @@ impl Script {
         ];
         self.note(floods[which as usize]);
         self.truth.borrow_mut().fault(floods[which as usize]);
-        let id: Arc<str> = format!("flood{}", self.turns).into();
+        self.floods += 1;
+        let id: Arc<str> = format!("flood{}", self.floods).into();
         match which {
             0 => flood_of_sound(&session, &id).await,
             1 => flood_of_words(&session, &id).await,

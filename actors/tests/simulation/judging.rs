@@ -48,7 +48,9 @@ impl Script {
         if ends != 1 || !matches!(entries.last(), Some(JournalEntry::Ended { .. })) {
             truth.violations.push(format!("{ends} ends are on record, the last entry is {:?}", entries.last()));
         }
-        for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent) {
+        // Of what there is no room for in a flood, words stay whose sound was dropped.
+        let drowned = truth.faults.contains("flood of sound");
+        for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent && !drowned) {
             let stored = turn.text.split_whitespace().filter_map(ledger::place);
             for (item, n) in stored {
                 let heard = truth.heard_ms(item);
