@@ -52,7 +52,7 @@ impl Engine {
         session.say(EngineEvent::Ready);
         // Time for it to take the place of another; not if it was opened beside one that is to go on.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        if session.events.is_closed() {
+        if session.events.is_closed() || truth.borrow().is_void(number) {
             truth.borrow_mut().note(format!("session {number} is not wanted"));
             return;
         }
@@ -112,6 +112,7 @@ impl Engine {
     fn lose(&self, error: EngineError) {
         self.truth.borrow_mut().note(format!("session {} is lost: {error}", self.number));
         self.current.replace(None);
+        self.truth.borrow_mut().session_lost();
         self.truth.borrow_mut().happens();
         self.session.say(EngineEvent::Lost(error));
     }

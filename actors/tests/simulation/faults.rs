@@ -66,12 +66,13 @@ impl Script {
     /// The session drops, and now and then the next one does not open at once.
     pub(super) fn lose_engine(&mut self) {
         self.note("the engine is lost");
-        if self.dice.percent(40) {
-            let refused = refusal(&mut self.dice, &self.truth);
-            OPENING.with(|planned| planned.borrow_mut().push(refused));
-        }
         let session = self.current.borrow_mut().take();
         if let Some((_, session)) = session {
+            if self.dice.percent(40) {
+                let refused = refusal(&mut self.dice, &self.truth);
+                OPENING.with(|planned| planned.borrow_mut().push(refused));
+            }
+            self.truth.borrow_mut().session_lost();
             self.truth.borrow_mut().happens();
             session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
         }

@@ -11,7 +11,7 @@ use caly_actors::supervise::PlannedPanic;
 use caly_actors::supervisor::LiveCall;
 use tokio::time::Instant;
 
-use super::support::MemoryJournal;
+use super::support::{MemoryJournal, OPENED};
 
 /// Length of a word and of the pieces its sound comes in.
 pub const WORD_MS: u64 = 200;
@@ -52,6 +52,8 @@ pub struct Truth {
     pub to_write: Vec<Arc<str>>,
     /// Items that each session holds, and their tokens.
     pub held: BTreeMap<usize, Vec<(Arc<str>, u64)>>,
+    /// So many of the sessions opened first are no more.
+    void: usize,
     /// When each session was opened, and with what.
     pub opened: Vec<(Instant, Vec<ContextItem>)>,
     /// The call's journal.
@@ -107,6 +109,16 @@ impl Truth {
                 ][child as usize],
             );
         }
+    }
+
+    /// The session that the call had is gone, and with it any that was being opened to take its place.
+    pub fn session_lost(&mut self) {
+        self.void = OPENED.with(|opened| opened.borrow().len());
+    }
+
+    /// Nobody waits for this session any more.
+    pub fn is_void(&self, session: usize) -> bool {
+        session <= self.void
     }
 
     /// A turn of the caller's is written down; whether it is the oldest of those that will be.
