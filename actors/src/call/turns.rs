@@ -29,6 +29,8 @@ pub struct Turns {
     /// … and once its answer has begun to be heard.
     pub(super) answering: Option<Arc<str>>,
     pub(super) quiets: Quiets,
+    /// Since when there are turns of the caller of which it is forgotten when they began: there were too many at once.
+    forgotten: Option<CallTime>,
     /// Answers that nobody will hear more of, and their items.
     silenced: Vec<Arc<str>>,
     /// Since when the agent keeps silent, with words left to say.
@@ -45,8 +47,9 @@ impl Turns {
 
     /// The caller stopped.
     pub fn caller_stopped(&mut self, now: CallTime, item: &Arc<str>, stopped: Stopped) {
+        let began = self.forgotten.unwrap_or(now);
         let draft = self.draft(Speaker::Caller, item);
-        let began = *draft.started.get_or_insert(now);
+        let began = *draft.started.get_or_insert(began);
         draft.ended = Some(now);
         draft.stopped = Some(stopped);
         self.unanswered = Some(Asked { item: Arc::clone(item), began, stopped, committed: None });
@@ -73,9 +76,10 @@ impl Turns {
         if let Some(draft) = self.open.iter_mut().find(cut_off).filter(|_| !known) {
             draft.item = Arc::clone(item);
         }
+        let began = self.forgotten.unwrap_or(now);
         let draft = self.draft(Speaker::Caller, item);
         text.clone_into(&mut draft.text);
-        draft.started.get_or_insert(now);
+        draft.started.get_or_insert(began);
         draft.ended.get_or_insert(now);
         let draft = draft.clone();
         self.open.retain(|open| open.id != draft.id);
@@ -408,7 +412,10 @@ impl Turns {
         let at = self.open.iter().position(|draft| draft.item == *item && draft.speaker == speaker);
         let at = at.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
-                self.open.remove(0);
+                let oldest = self.open.remove(0);
+                if oldest.speaker == Speaker::Caller {
+                    self.forgotten = self.forgotten.or(oldest.started);
+                }
                 metrics::counter!("caly_utterances_dropped_total").increment(1);
             }
             self.open.push(Draft::new(speaker, Arc::clone(item)));

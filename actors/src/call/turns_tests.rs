@@ -132,6 +132,19 @@ fn of_an_answer_that_broke_off_no_more_is_heard_than_was_made() {
 }
 
 #[test]
+fn a_turn_whose_beginning_was_forgotten_did_not_begin_when_it_ended() {
+    let mut turns = Turns::default();
+    turns.caller_began(at(1000), &id("u"));
+    for n in 0..OPEN_MAX as u64 {
+        turns.caller_began(at(2000 + n), &id(&n.to_string()));
+    }
+    turns.caller_stopped(at(5000), &id("u"), told_at(at(5000)));
+    // A yes to what was asked at 4 s would have begun after that.
+    assert_eq!(turns.caller_said(at(6000), &id("u"), "haan").started, at(1000));
+    assert_eq!(turns.caller_said(at(6000), &id("never heard of"), "haan").started, at(1000));
+}
+
+#[test]
 fn words_heard_follow_the_share_of_audio_heard() {
     for (heard, expected) in
         [(0, ""), (1, ""), (466, ""), (467, "namaste"), (999, "namaste ji"), (1000, "namaste ji haan")]
