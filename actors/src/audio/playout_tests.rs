@@ -166,9 +166,9 @@ fn how_much_sound_an_item_had_is_told_when_another_begins_and_when_all_is_heard(
     let told = log.iter().filter(|(_, step)| matches!(step, Step::Began(..) | Step::Sounded(..) | Step::Drained));
     let told: Vec<String> = told.map(|(_, step)| format!("{step:?}").chars().take(20).collect()).collect();
     let expected = [
-        "Began(\"a\", Some(First",
+        "Began(\"a\", Some(Firs",
         "Sounded(\"a\", 500ms)",
-        "Began(\"b\", Some(First",
+        "Began(\"b\", Some(Firs",
         "Sounded(\"b\", 100ms)",
         "Drained",
     ];

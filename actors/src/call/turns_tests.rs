@@ -97,7 +97,7 @@ fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
                 turns.answers_complete();
                 turns.heard_part(at(1500), &[cut("a1", 500, 1000)]);
             },
-            "one two three four five six seven eight",
+            "one two three four five six seven eight nine ten",
         ),
     ];
     for (what, ends, heard) in rows {
