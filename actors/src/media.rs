@@ -355,6 +355,9 @@ impl Media {
         // What waits in the lane belongs to the answer that was cut.
         self.spec.from_engine.clear();
         let playing = self.playout.as_ref().is_some_and(Playout::is_active);
+        for (item, sound) in self.playout.iter().flat_map(Playout::sounded) {
+            self.tell(CallEvent::SpeechSounded { item, sound });
+        }
         let cuts = self.playout.as_mut().map(|playout| playout.interrupt(now)).unwrap_or_default();
         if let (true, Some(link)) = (playing, &self.link) {
             link.commands.push(CarrierCommand::Clear);
@@ -407,6 +410,7 @@ impl Media {
                 return self.tell(CallEvent::SpeechBegan { item, first });
             }
             Step::Heard(item, at) => return self.tell(CallEvent::SpeechHeard { item, at }),
+            Step::Sounded(item, sound) => return self.tell(CallEvent::SpeechSounded { item, sound }),
             Step::Drained => return self.tell(CallEvent::PlayoutDrained),
         };
         if let Some(link) = &self.link {

@@ -8,16 +8,26 @@
 #![allow(clippy::print_stderr, reason = "a failing seed is shown")]
 #![allow(dead_code, reason = "this file needs only a part of the shared world")]
 
+#[path = "simulation/agent.rs"]
+mod agent;
 #[path = "simulation/carrier.rs"]
 mod carrier;
+#[path = "simulation/census.rs"]
+mod census;
+#[path = "simulation/database.rs"]
+mod database;
 #[path = "simulation/dice.rs"]
 mod dice;
 #[path = "simulation/engine.rs"]
 mod engine;
+#[path = "simulation/faults.rs"]
+mod faults;
 #[path = "simulation/judging.rs"]
 mod judging;
 #[path = "simulation/ledger.rs"]
 mod ledger;
+#[path = "simulation/memory.rs"]
+mod memory;
 mod support;
 
 use std::cell::RefCell;
@@ -25,13 +35,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::{WISHES, WORDS, actions, agent_of};
 use bytes::Bytes;
-use caly_actors::audio::lane::LaneSender;
 use caly_actors::call::actor::Children;
 use caly_actors::call::event::CallEvent;
 use caly_actors::domain::*;
 use caly_actors::ports::*;
-use caly_actors::supervise::PlannedPanic;
+use database::Keeper;
 use dice::Dice;
 use engine::{Current, Engine, LONG_AFTER};
 use judging::{CONFIRMED, RENEWED, SHORTENED, STEERED};
@@ -47,74 +57,17 @@ const OVERRUN: Duration = Duration::from_secs(5);
 /// How far what is stored may be from what was heard.
 const HEARD_SLACK_MS: u64 = 200;
 
-fn agent_of(dice: &mut Dice) -> Agent {
-    let mut agent = agent();
-    agent.barge_in = [BargeIn::Off, BargeIn::Cautious, BargeIn::Normal, BargeIn::Eager][dice.between(0, 3) as usize];
-    agent.local_detection = dice.percent(50);
-    agent.limits.max_duration = CALL_MAX;
-    agent.limits.idle_speech = dice.ms(15_000, 60_000);
-    agent.limits.session_age = dice.ms(5_000, 60_000);
-    agent.menu = vec![("0".into(), MenuChoice::Person), ("1".into(), MenuChoice::Tell("order".into()))];
-    if dice.percent(30) {
-        agent.handoff_numbers.clear();
-    }
-    if dice.percent(20) {
-        agent.policies = Policies {
-            person: PersonPolicy::Engine,
-            wrong_number: WrongNumberPolicy::Engine,
-            do_not_call: DoNotCallPolicy::Engine,
-            abuse: [AbusePolicy::End, AbusePolicy::Engine][dice.between(0, 1) as usize],
-        };
-    }
-    agent
-}
-
-/// What callers say, and what asks something of the call itself.
-const WORDS: [&str; 6] = ["haan", "haan", "nahi ruko", "mera order kahan hai", "theek hai", ""];
-const WISHES: [&str; 6] = [
-    "kisi insaan se baat karao",
-    "mujhe kisi insaan se baat karni hai",
-    "kisi se baat nahi karni",
-    "dobara call mat karna",
-    "wrong number",
-    "chutiya",
-];
-
-/// Actions that read, that write, and that take their time.
-fn actions() -> TestActions {
-    let entry = |name, writes, doing: Doing| (name, writes, SECOND * 20, doing);
-    TestActions {
-        entries: vec![
-            entry("look", false, |_| done(r#"{"ok":true}"#, None)),
-            entry("book", true, |attempt| match attempt {
-                1 => Box::pin(async { Err(ActionError::Unavailable("busy".into())) }),
-                // Long enough for the caller to ask for something else meanwhile.
-                _ => Box::pin(async {
-                    tokio::time::sleep(SECOND * 3).await;
-                    Ok(ActionOutput { output: r#"{"booked":true}"#.into(), change: None, undo: None })
-                }),
-            }),
-            entry("confirmed", true, |_| done(r#"{"cancelled":true}"#, None)),
-            entry("slow", false, |_| {
-                Box::pin(async {
-                    tokio::time::sleep(SECOND * 7).await;
-                    Ok(ActionOutput { output: r#"{"late":true}"#.into(), change: None, undo: None })
-                })
-            }),
-        ],
-        ..TestActions::default()
-    }
-}
-
 /// A call in progress, as the script of chance drives it.
 struct Script {
     world: World,
     dice: Dice,
     truth: Shared,
     current: Current,
-    socket: Option<LaneSender<CarrierEvent>>,
+    socket: Option<carrier::Socket>,
+    keeper: Arc<Keeper>,
     sockets: u64,
     turns: u64,
+    floods: u64,
     /// Whether each child of the call is there, asked without keeping it.
     children: Vec<Box<dyn Fn() -> bool>>,
     /// How long the call lasted.
@@ -122,16 +75,20 @@ struct Script {
 }
 
 impl Script {
-    async fn start(seed: u64) -> Self {
+    /// `away`: the database may be.
+    async fn start(seed: u64, away: bool) -> Self {
         let mut dice = Dice::new(seed);
         let agent = agent_of(&mut dice);
-        let failures = (0..dice.between(0, 1)).map(|_| EngineError::Connection("refused".into())).collect();
+        KEEPING.set(Some(database::keep));
         let stored = dice.percent(50).then(|| Pcm { rate: 8000, bytes: Bytes::from(vec![3u8; 24_000]) });
         GREETING.with(|greeting| greeting.replace(stored));
         WINDOW.with(|window| window.set([3_000, 5_000, WINDOW_LEAST][dice.between(0, 2) as usize]));
-        let world = World::with(agent, actions(), if dice.percent(20) { failures } else { vec![] }).await;
         let truth: Shared = Rc::new(RefCell::new(Truth::default()));
-        truth.borrow_mut().journal = Some(Arc::clone(&world.journal));
+        let refused = dice.percent(20).then(|| faults::refusal(&mut dice, &truth));
+        OPENING.with(|planned| planned.replace(refused.into_iter().collect()));
+        let world = World::with(agent, actions(), vec![]).await;
+        let keeper = Keeper::latest();
+        faults::plan(&world, &keeper, &mut dice, &truth, away);
         let current = Current::default();
         actix::spawn(engines(dice.split(), Rc::clone(&truth), Rc::clone(&current)));
         Self {
@@ -139,9 +96,11 @@ impl Script {
             dice,
             truth,
             current,
+            keeper,
             socket: None,
             sockets: 0,
             turns: 0,
+            floods: 0,
             children: Vec::new(),
             ended: Default::default(),
         }
@@ -159,21 +118,25 @@ impl Script {
         if socket.accepted {
             socket.events.push(CarrierEvent::Started { stream: "s".into(), rate: 8000 });
             let (events, quiet) = (socket.events.clone(), self.dice.percent(3));
+            let dead = Rc::clone(&socket.dead);
             if !quiet {
                 actix::spawn(async move {
-                    while !events.is_closed() {
+                    while !events.is_closed() && !dead.get() {
                         events.push(CarrierEvent::Audio(Pcm { rate: 8000, bytes: Bytes::from_static(&[0; 320]) }));
                         tokio::time::sleep(Duration::from_millis(200)).await;
                     }
                 });
             }
-            self.socket = Some(socket.events);
+            self.socket = Some(socket);
         }
     }
 
     /// The caller speaks; what is made of it may come late, in another order, or never.
     fn speak(&mut self) {
         let Some((number, session)) = self.current.borrow().clone() else { return };
+        if self.socket.as_ref().is_some_and(|socket| socket.dead.get()) {
+            return;
+        }
         self.turns += 1;
         let item: Arc<str> = format!("u{}", self.turns).into();
         let long = self.dice.percent(60);
@@ -193,14 +156,26 @@ impl Script {
         let far = self.dice.ms(0, 300);
         actix::spawn(async move {
             tokio::time::sleep(far).await;
+            truth.borrow_mut().happens();
             session.say(EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: LONG_AFTER });
             tokio::time::sleep(length).await;
+            truth.borrow_mut().happens();
             session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
+            truth.borrow_mut().happens();
             session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
             truth.borrow_mut().hold(number, &item, 300, false);
+            if !lost && !failed {
+                truth.borrow_mut().to_write.push(Arc::clone(&item));
+            }
             session.say(EngineEvent::ItemAdded { item: Arc::clone(&item), kind: ItemKind::Caller, replayed: None });
             tokio::time::sleep(late).await;
             let written = |truth: &mut ledger::Truth| truth.unwritten.retain(|(other, ..)| *other != item);
+            if failed || lost {
+                truth.borrow_mut().fault("transcript is lost");
+            } else if !truth.borrow_mut().written_in_order(&item) {
+                truth.borrow_mut().fault("transcripts out of order");
+            }
+            truth.borrow_mut().happens();
             if failed {
                 written(&mut truth.borrow_mut());
                 session.say(EngineEvent::CallerTranscriptFailed { item });
@@ -224,19 +199,19 @@ impl Script {
     fn panic_somewhere(&mut self) {
         let which = self.dice.between(0, 4);
         self.note(format!("child {which} panics"));
-        let Some(children) = self.world.call.children() else { return };
-        match which {
-            0 => children.media.do_send(PlannedPanic),
-            1 => children.realtime.do_send(PlannedPanic),
-            2 => children.intent.do_send(PlannedPanic),
-            3 => children.actions.do_send(PlannedPanic),
-            _ => self.world.call.actor.do_send(PlannedPanic),
+        let names = ["media panics", "realtime panics", "intent panics", "actions panic", "call panics"];
+        if ledger::panic_in(&self.world.call, which) {
+            self.truth.borrow_mut().fault(names[which as usize]);
         }
     }
 
     async fn step(&mut self) {
         let pause = self.dice.ms(20, 4_000);
         tokio::time::sleep(pause).await;
+        let dead = self.socket.as_ref().is_some_and(|socket| socket.dead.get());
+        if dead && self.dice.percent(50) {
+            self.dial().await;
+        }
         match self.dice.between(1, 100) {
             1..=60 => self.speak(),
             61..=70 => {
@@ -244,17 +219,15 @@ impl Script {
                 self.push(CarrierEvent::Dtmf(key));
             }
             71..=82 => self.panic_somewhere(),
-            83..=88 => {
-                self.note("the engine is lost");
-                let session = self.current.borrow_mut().take();
-                if let Some((_, session)) = session {
-                    session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
-                }
-            }
+            83..=88 => self.lose_engine(),
             89..=91 => self.dial().await,
             92 => self.push(CarrierEvent::Dtmf('0')),
-            93 => self.world.tell(CallEvent::EngineOpenFailed(EngineError::Stalled("late news"))),
-            94..=97 => self.sound(),
+            93 => {
+                self.truth.borrow_mut().fault("late news of an engine");
+                self.world.tell(CallEvent::EngineOpenFailed(EngineError::Stalled("late news")));
+            }
+            94..=96 => self.sound(),
+            97 | 98 => self.flood().await,
             _ => {}
         }
     }
@@ -264,14 +237,19 @@ impl Script {
             CarrierEvent::Audio(_) => self.note("a sound on the line"),
             other => self.note(format!("the carrier says {other:?}")),
         }
-        if let Some(socket) = &self.socket {
-            socket.push(event);
+        self.truth.borrow_mut().happens();
+        if let Some(socket) = self.socket.as_ref().filter(|socket| !socket.dead.get()) {
+            socket.events.push(event);
         }
     }
 
     /// One of the ways in which calls end, or none: then a limit must do it.
     fn end(&mut self) {
-        match self.dice.between(0, 5) {
+        let how = self.dice.between(0, 5);
+        if matches!(how, 1 | 2 | 5) {
+            self.truth.borrow_mut().fault("no stop");
+        }
+        match how {
             0 => self.push(CarrierEvent::Stopped { call_ended: true }),
             1 => self.push(CarrierEvent::Closed { protocol_error: false }),
             2 => self.push(CarrierEvent::Closed { protocol_error: true }),
@@ -342,25 +320,87 @@ async fn engines(mut dice: Dice, truth: Shared, current: Current) {
     loop {
         if let Some(session) = opened(served) {
             served += 1;
+            truth.borrow_mut().note(format!("session {served} is opened"));
             let serving = Engine::serve(session, served, dice.split(), Rc::clone(&truth), Rc::clone(&current));
             actix::spawn(serving);
         }
+        memory::look();
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
 }
 
-/// Plays one call; what was violated, and its log.
-fn call(seed: u64) -> (Vec<String>, Vec<String>) {
-    actix::System::new().block_on(async move {
-        let script = Script::start(seed).await.play().await;
+/// What came of a call.
+struct Played {
+    violations: Vec<String>,
+    log: Vec<String>,
+    /// What it told before anything of it could depend on the database, in words that another call with its seed would have.
+    told: Vec<String>,
+    /// The database was away.
+    away: bool,
+}
+
+/// Plays one call; `away`: the database may be.
+fn play(seed: u64, away: bool) -> Played {
+    memory::begin();
+    let played = actix::System::new().block_on(async move {
+        let script = Script::start(seed, away).await.play().await;
         let mut violations = script.judge_after().await;
         violations.truncate(5);
+        let mut truth = script.truth.borrow_mut();
         for entry in script.world.entries() {
-            script.truth.borrow_mut().log.push(format!("on record: {entry:?}"));
+            truth.log.push(format!("on record: {entry:?}"));
         }
-        let log = std::mem::take(&mut script.truth.borrow_mut().log);
-        (violations, log)
-    })
+        let told = script.world.entries().iter().take(script.keeper.told_freely()).map(judging::told).collect();
+        if away {
+            census::count(&truth.faults);
+        }
+        let away = truth.faults.iter().any(|fault| fault.contains("database"));
+        Played { violations, log: std::mem::take(&mut truth.log), told, away }
+    });
+    OPENED.with(|sessions| sessions.take());
+    GREETING.with(RefCell::take);
+    played
+}
+
+/// Plays one call, and if the database was away once more with it there: until something had to be on record first, nobody on
+/// the line can tell them apart.
+fn call(seed: u64) -> (Vec<String>, Vec<String>) {
+    let mut first = play(seed, true);
+    if first.away {
+        let second = play(seed, false);
+        let same = first.told.iter().zip(&second.told).take_while(|(one, other)| one == other).count();
+        let (one, other) = (first.told.get(same), second.told.get(same));
+        // Which of the two had to wait for the record first tells where they may part.
+        if one.is_some() && other.is_some() {
+            first.violations.push(format!("with the database away {one:?}, else {other:?}"));
+        }
+    }
+    (first.violations, first.log)
+}
+
+/// Calls so far, and what they left behind in memory since the first of them.
+#[derive(Default)]
+struct Left {
+    calls: u64,
+    warm: i64,
+}
+
+impl Left {
+    fn one_more(&mut self) {
+        self.calls += 1;
+        if self.calls == memory::WARM {
+            self.warm = memory::live();
+        }
+        if std::env::var_os("CALY_LIVE").is_some() && self.calls.is_multiple_of(1000) {
+            eprintln!("after {} calls {} bytes", self.calls, memory::live());
+        }
+    }
+
+    /// Bytes a call.
+    fn per_call(&self) -> f64 {
+        let counted = self.calls.saturating_sub(memory::WARM);
+        if counted == 0 { 0.0 } else { (memory::live() - self.warm) as f64 / counted as f64 }
+    }
 }
 
 #[test]
@@ -370,9 +410,10 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let (first, count) = match number("CALY_SEED") {
         Some(seed) => (seed, 1),
-        None => (0, number("CALY_SEEDS").unwrap_or(SEEDS)),
+        None => (number("CALY_FIRST").unwrap_or(0), number("CALY_SEEDS").unwrap_or(SEEDS)),
     };
     let mut bad = Vec::new();
+    let mut left = Left::default();
     for seed in first..first + count {
         let (violations, log) = call(seed);
         if count == 1 {
@@ -382,23 +423,31 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
             violations.iter().for_each(|violation| eprintln!("seed {seed}: {violation}"));
             bad.push(seed);
         }
-        if bad.len() >= 5 {
+        if bad.len() >= 8 {
             break;
         }
+        drop((violations, log));
+        left.one_more();
     }
     let _ = std::panic::take_hook();
-    let confirmed = CONFIRMED.with(std::cell::Cell::get);
-    let shortened = SHORTENED.with(std::cell::Cell::get);
-    assert!(count < SEEDS || shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
-    let steered = STEERED.with(std::cell::Cell::get);
-    assert!(count < SEEDS || steered > count / 50, "only {steered} calls were steered: nothing was shown");
-    let renewed = RENEWED.with(std::cell::Cell::get);
-    assert!(count < SEEDS || renewed > count / 10, "only {renewed} sessions were renewed: nothing was shown");
+    let of = |counter: &'static std::thread::LocalKey<std::cell::Cell<u64>>| counter.with(std::cell::Cell::get);
+    let (confirmed, steered, shortened, renewed) = (of(&CONFIRMED), of(&STEERED), of(&SHORTENED), of(&RENEWED));
+    let (told, rare) = census::of(count);
+    eprintln!("calls with each fault:\n{told}");
     eprintln!("{confirmed} agreed to, {steered} steered, {shortened} shortened, {renewed} renewed");
-    assert!(count < SEEDS || confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
+    eprintln!("{:.2} bytes left by a call; most that one held: {:?} kB", left.per_call(), judging::most_held());
     assert!(
         bad.is_empty(),
         "seeds {bad:?}; to see one: CALY_SEED={} cargo test -p caly-actors --features planned-panics --test simulation -- --nocapture",
         bad[0]
     );
+    if count < SEEDS {
+        return;
+    }
+    assert!(shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
+    assert!(steered > count / 50, "only {steered} calls were steered: nothing was shown");
+    assert!(renewed > count / 10, "only {renewed} sessions were renewed: nothing was shown");
+    assert!(confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
+    assert!(rare.is_empty(), "hardly a call had one of these: {rare:?}");
+    assert!(left.per_call() <= memory::LEFT_MAX, "each call leaves {:.2} bytes behind", left.per_call());
 }

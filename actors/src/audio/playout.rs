@@ -46,6 +46,8 @@ struct Sent {
 struct Given {
     item: Arc<str>,
     samples: u64,
+    /// … and there was no room for so many more.
+    dropped: u64,
     /// When the first of them came.
     first: CallTime,
 }
@@ -120,12 +122,14 @@ impl Playout {
         if self.queued_bytes + pcm.len() > QUEUE_BYTES_MAX {
             self.dropped_bytes += pcm.len() as u64;
             metrics::counter!("caly_agent_audio_dropped_bytes_total").increment(pcm.len() as u64);
+            let known = self.given.iter_mut().find(|given| given.item == *item);
+            known.into_iter().for_each(|given| given.dropped += pcm.len() as u64 / 2);
             return;
         }
         let samples = pcm.len() as u64 / 2;
         match self.given.iter_mut().find(|given| given.item == *item) {
             Some(given) => given.samples += samples,
-            None => self.given.push_back(Given { item: Arc::clone(item), samples, first: now }),
+            None => self.given.push_back(Given { item: Arc::clone(item), samples, dropped: 0, first: now }),
         }
         self.queued_bytes += pcm.len();
         self.queue.push_back(Queued { item: Arc::clone(item), bytes: pcm });
@@ -196,14 +200,19 @@ impl Playout {
         }
     }
 
+    /// How much sound there was of each item in play so far.
+    pub fn sounded(&self) -> impl Iterator<Item = (Arc<str>, Duration)> + '_ {
+        self.given.iter().map(|given| (Arc::clone(&given.item), self.time(given.samples)))
+    }
+
     /// The caller interrupts: forgets all that waits and reports, oldest first, each item that was not heard to its end.
     pub fn interrupt(&mut self, now: CallTime) -> Vec<Cut> {
         let ear = self.position(now);
-        let cut = |Given { item, samples: total, .. }: &Given| {
+        let cut = |Given { item, samples: total, dropped, .. }: &Given| {
             let sent = self.sent.iter().filter(|sent| sent.item == *item);
             let listed: u64 = sent.map(|sent| ear.clamp(sent.start, sent.end) - sent.start).sum();
             let heard = (listed + self.forgotten(item, *total)).min(*total);
-            Cut { item: Arc::clone(item), heard_ms: self.ms(heard), total_ms: self.ms(*total) }
+            Cut { item: Arc::clone(item), heard_ms: self.ms(heard), total_ms: self.ms(total + dropped) }
         };
         let cuts = self.given.iter().map(cut).filter(|cut| cut.heard_ms < cut.total_ms).collect();
         self.held = false;
@@ -361,6 +370,7 @@ impl Playout {
         }
         let first = !self.sent.iter().any(|sent| sent.item == item) && self.forgotten_before(&item, end - start);
         if first {
+            self.note_sounded(self.sent.back().map(|before| Arc::clone(&before.item)), steps);
             let made = self.given_of(&item).map_or(sent, |given| given.first);
             steps.push(Step::Began(Arc::clone(&item), Some(FirstSound { made, sent, heard })));
             self.marks.item(Arc::clone(&item), start);
@@ -368,6 +378,12 @@ impl Playout {
             steps.push(Step::Began(Arc::clone(&item), None));
         }
         self.sent.push_back(Sent { item, start, end });
+    }
+
+    /// Nothing more of an item will come.
+    fn note_sounded(&self, item: Option<Arc<str>>, steps: &mut Vec<Step>) {
+        let given = item.and_then(|item| self.given_of(&item));
+        steps.extend(given.map(|given| Step::Sounded(Arc::clone(&given.item), self.time(given.samples))));
     }
 
     /// Whether nothing of the item went out before the `samples` just taken.
@@ -435,6 +451,7 @@ impl Playout {
             && now >= self.end_estimate() + MARK_PATIENCE;
         if heard || overdue {
             self.drained = true;
+            self.note_sounded(self.given.back().map(|last| Arc::clone(&last.item)), steps);
             steps.push(Step::Drained);
             return None;
         }

@@ -156,6 +156,25 @@ fn an_item_that_goes_on_after_a_silence_begins_again() {
     assert_eq!(log.iter().filter(|(_, step)| matches!(step, Step::Began(named, _) if *named == item("a"))).count(), 1);
 }
 
+#[test]
+fn how_much_sound_an_item_had_is_told_when_another_begins_and_when_all_is_heard() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(300));
+    playout.push(MS(0), &item("a"), speech(200));
+    playout.push(MS(0), &item("b"), speech(100));
+    let log = run(&mut playout, 0, 3000);
+    let told = log.iter().filter(|(_, step)| matches!(step, Step::Began(..) | Step::Sounded(..) | Step::Drained));
+    let told: Vec<String> = told.map(|(_, step)| format!("{step:?}").chars().take(20).collect()).collect();
+    let expected = [
+        "Began(\"a\", Some(Firs",
+        "Sounded(\"a\", 500ms)",
+        "Began(\"b\", Some(Firs",
+        "Sounded(\"b\", 100ms)",
+        "Drained",
+    ];
+    assert_eq!(told, expected);
+}
+
 fn began(log: &[(u64, Step)]) -> Option<FirstSound> {
     log.iter().find_map(|(_, step)| if let Step::Began(_, first) = step { *first } else { None })
 }
@@ -221,6 +240,8 @@ fn a_flood_is_bounded() {
     }
     assert!(playout.queued_bytes() <= QUEUE_BYTES_MAX);
     assert!(playout.dropped_bytes() > 0);
+    // What there was no room for was not heard either.
+    assert_eq!(playout.interrupt(MS(0)), [Cut { item: item("a"), heard_ms: 0, total_ms: 400_000 }]);
 }
 
 #[test]

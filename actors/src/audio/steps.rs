@@ -1,6 +1,7 @@
 //! What playout has done, and what was heard of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -17,6 +18,8 @@ pub enum Step {
     Began(Arc<str>, Option<FirstSound>),
     /// The carrier's mark tells when this item began to be heard; a later one may tell it better.
     Heard(Arc<str>, CallTime),
+    /// So much sound of an item was made in all: another has begun, or everything was heard.
+    Sounded(Arc<str>, Duration),
     /// Everything sent was heard and nothing waits.
     Drained,
 }

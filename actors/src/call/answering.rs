@@ -132,7 +132,12 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
-        self.turns.answers_complete();
+        match outcome {
+            ResponseOutcome::Completed => self.turns.answers_complete(),
+            ResponseOutcome::Cancelled | ResponseOutcome::Incomplete | ResponseOutcome::Failed(_) => {
+                self.turns.broke_off();
+            }
+        }
         match self.fate(response, outcome, now, out) {
             Fate::Over => self.answer_next(response, now, out),
             Fate::Wordless => {

@@ -56,6 +56,8 @@ pub enum Consent {
         at: CallTime,
         /// When they began to say it.
         started: CallTime,
+        /// To what was read back in this item, unless they had been asked before.
+        item: Option<Arc<str>>,
     },
 }
 
@@ -189,11 +191,14 @@ impl Ledger {
         }
     }
 
-    /// Less than half of a read-back was heard: it is to be read back again.
+    /// Less than half of a read-back was heard: it is to be read back again. The yes that cut it may be understood before that
+    /// is known.
     pub(super) fn read_back_cut(&mut self, cuts: &[Cut]) {
         for entry in self.proposed() {
             let in_it = |cut: &&Cut| match &entry.consent {
-                Consent::Asked { item, .. } | Consent::Telling(Some(item)) => *item == cut.item,
+                Consent::Asked { item, .. }
+                | Consent::Telling(Some(item))
+                | Consent::Given { item: Some(item), .. } => *item == cut.item,
                 _ => false,
             };
             if cuts.iter().find(in_it).is_some_and(|cut| cut.heard_ms * 2 < cut.total_ms) {
@@ -209,7 +214,12 @@ impl Ledger {
             match said {
                 Yes::Ordered if !entry.consent.heard_before(started) => {}
                 Yes::Said | Yes::ToAll | Yes::Ordered if entry.consent.bears(started) => {
-                    entry.consent = Consent::Given { at: now, started };
+                    let item = match &entry.consent {
+                        Consent::Asked { item, .. } => Some(Arc::clone(item)),
+                        Consent::Given { item, .. } => item.clone(),
+                        Consent::Untold | Consent::Telling(_) => None,
+                    };
+                    entry.consent = Consent::Given { at: now, started, item };
                     entry.unsaid.clear();
                 }
                 Yes::Refused if entry.consent.bears(started) => {

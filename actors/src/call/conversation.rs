@@ -272,7 +272,7 @@ impl CallState {
         }
         self.lose_answers();
         self.ledger.session_lost();
-        self.turns.session_lost();
+        self.turns.broke_off();
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.forget_answers();

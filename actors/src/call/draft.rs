@@ -16,19 +16,21 @@ pub(super) struct Draft {
     pub(super) ended: Option<CallTime>,
     /// When the next agent item began: this one had ended by then.
     pub(super) followed: Option<CallTime>,
-    /// No more words will come.
+    /// Neither words nor sound will come any more.
     pub(super) complete: bool,
     pub(super) cut: Option<Cut>,
-    /// It was cut while it was being made: words run ahead of their sound, so the sound there was is not that of all words.
+    /// It was cut while it was being made, or after it broke off: words run ahead of their sound, so the sound there was is not that of all words.
     pub(super) cut_short: bool,
     /// What the engine told of the end of the caller's speech.
     pub(super) stopped: Option<Stopped>,
     /// The call ended while the caller was saying it.
     pub(super) cut_off: bool,
     pub(super) latency: Option<Latency>,
+    /// How much sound of it there was, once that is known.
+    pub(super) sound: Option<CallTime>,
     /// How long the agent fell silent in it, up to where it last went on.
     pub(super) held: CallTime,
-    /// The session was lost while it was being made: words run ahead of their sound, so there may be some without.
+    /// The session was lost, or the answer broke off, while it was being made: words run ahead of their sound, so there may be some without.
     pub(super) lost: bool,
     /// The session that heard it is gone: see `rehearing.rs`.
     pub(super) aside: bool,
@@ -56,6 +58,7 @@ impl Draft {
             stopped: None,
             cut_off: false,
             latency: None,
+            sound: None,
             held: CallTime::ZERO,
             lost: false,
             aside: false,

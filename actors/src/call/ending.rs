@@ -181,6 +181,7 @@ impl CallState {
                 self.turns.heard_part(now, &cuts);
                 self.cut_pending = false;
             }
+            CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
             CallEvent::Engine(event) => self.on_engine_while_tearing(event, now, out),
             CallEvent::ActionFinished { action, attempts, result } => {
                 self.on_action_finished(action, attempts, &result, now, out);
@@ -225,7 +226,7 @@ impl CallState {
         if self.cut_pending || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }
-        self.turns.answers_complete();
+        self.turns.broke_off();
         // What the cut did not name was heard; without a cut nobody knows, and it is told by the time there was.
         if !self.cut_lost {
             self.turns.heard_all(now);

@@ -62,6 +62,13 @@ pub enum CallEvent {
         /// When.
         at: CallTime,
     },
+    /// So much sound of an item was made in all: another has begun, everything was heard, or all is cut just now.
+    SpeechSounded {
+        /// As above.
+        item: Arc<str>,
+        /// Its length.
+        sound: Duration,
+    },
     /// Everything sent was heard.
     PlayoutDrained,
     /// Playout is held as asked; this much is left to hear of what has been made so far.

@@ -56,6 +56,7 @@ impl CallState {
         if let (Some(pcm), Some(words)) = (self.greeting.take(), self.facts.agent.greeting.clone()) {
             let item: Arc<str> = GREETING.into();
             self.turns.agent_said(&item, &words);
+            self.turns.answers_complete();
             self.unheard_words = true;
             self.playing = true;
             self.notices_are_asked();

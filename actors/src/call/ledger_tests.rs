@@ -1,6 +1,7 @@
 //! Tool calls asked, answered and asked again.
 
 use super::*;
+use crate::audio::playout::Cut;
 use crate::ports::{RetryRule, ToolSpec};
 use std::time::Duration;
 
@@ -205,7 +206,7 @@ fn what_a_plan_chose_is_done_and_makes_no_other_action_of_it() {
         assert!(is_key_of(&action.idempotency_key, call, &catalogue[0], &ledger.get(id).expect("asked").arguments));
 
         let entry = ledger.entries_mut().next().expect("asked");
-        entry.consent = Consent::Given { at: NOW, started: NOW };
+        entry.consent = Consent::Given { at: NOW, started: NOW, item: None };
         assert_eq!(ask(&mut ledger, r#"{"id":"7"}"#), Asked::Run(id));
         ledger.begin(id).expect("agreed to");
         assert!(told(&ledger).contains(person), "what was read back is done");
@@ -220,6 +221,23 @@ fn what_a_plan_chose_is_done_and_makes_no_other_action_of_it() {
         }
     }
     assert_eq!(ledger.entries().count(), 1);
+}
+
+#[test]
+fn a_yes_that_cut_its_read_back_before_half_of_it_was_heard_is_none() {
+    let rows = [("a1", 0, false), ("a1", 499, false), ("a1", 500, true), ("another", 0, true)];
+    for (cut, heard_ms, holds) in rows {
+        let catalogue = [Arc::new(ActionSpec { confirm: true, ..(*catalogue()[0]).clone() })];
+        let mut ledger = Ledger::default();
+        let asked = ledger.ask(NOW, CallId::new(), &catalogue, &"t1".into(), "cancel", r#"{"id":"7"}"#, None);
+        let Asked::Run(id) = asked else { panic!("not planned") };
+        ledger.finish(NOW, id, 1, &done("{}")).expect("it was planned");
+        let entry = ledger.entries_mut().next().expect("asked");
+        entry.consent = Consent::Given { at: NOW, started: NOW, item: Some("a1".into()) };
+        // The yes was understood before it was known how much of the read-back they had heard.
+        ledger.read_back_cut(&[Cut { item: cut.into(), heard_ms, total_ms: 1000 }]);
+        assert_eq!(ledger.get(id).expect("asked").consent.holds(NOW), holds, "{cut} at {heard_ms} ms");
+    }
 }
 
 fn fits(schema: &Value, arguments: &str) -> bool {

@@ -102,7 +102,9 @@ mod tests {
                 Before(text) => vec![spoke(), transcript(text), stopped()],
                 Says(text) => {
                     let words = engine(EngineEvent::AgentTranscript { item: answer.clone(), text: (*text).into() });
-                    vec![words, began(&answer), crate::call::event::CallEvent::PlayoutDrained]
+                    let (response, outcome) = ("r".into(), crate::ports::ResponseOutcome::Completed);
+                    let over = engine(EngineEvent::ResponseDone { response, outcome, usage: Default::default() });
+                    vec![words, over, began(&answer), crate::call::event::CallEvent::PlayoutDrained]
                 }
                 Lost => {
                     let lost = crate::ports::EngineError::Connection("reset".to_owned());

@@ -90,7 +90,7 @@ impl CallState {
         self.forget_answers();
         self.lose_answers();
         self.ledger.session_lost();
-        self.turns.session_lost();
+        self.turns.broke_off();
         self.session_items.clear();
     }
 }

@@ -331,6 +331,7 @@ impl CallState {
             CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
+            CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
             CallEvent::EchoHeard { only } => self.on_echo(only, now, out),
             CallEvent::PlayoutDrained => self.on_drained(now, out),

@@ -30,6 +30,8 @@ pub struct Turns {
     /// … and once its answer has begun to be heard.
     pub(super) answering: Option<Arc<str>>,
     pub(super) quiets: Quiets,
+    /// Since when there are turns of the caller of which it is forgotten when they began: there were too many at once.
+    forgotten: Option<CallTime>,
     /// Answers that nobody will hear more of, and their items.
     silenced: Vec<Arc<str>>,
     /// Since when the agent keeps silent, with words left to say.
@@ -46,8 +48,9 @@ impl Turns {
 
     /// The caller stopped.
     pub fn caller_stopped(&mut self, now: CallTime, item: &Arc<str>, stopped: Stopped) {
+        let began = self.forgotten.unwrap_or(now);
         let draft = self.draft(Speaker::Caller, item);
-        let began = *draft.started.get_or_insert(now);
+        let began = *draft.started.get_or_insert(began);
         draft.ended = Some(now);
         draft.stopped = Some(stopped);
         self.unanswered = Some(Asked { item: Arc::clone(item), began, stopped, committed: None });
@@ -76,9 +79,10 @@ impl Turns {
         if let Some(draft) = self.open.iter_mut().find(cut_off).filter(|_| !known) {
             draft.item = Arc::clone(item);
         }
+        let began = self.forgotten.unwrap_or(now);
         let draft = self.draft(Speaker::Caller, item);
         draft.text = heard.text.into_owned();
-        draft.started.get_or_insert(now);
+        draft.started.get_or_insert(began);
         draft.ended.get_or_insert(now);
         let draft = draft.clone();
         self.open.retain(|open| open.id != draft.id);
@@ -110,14 +114,12 @@ impl Turns {
         }
     }
 
-    /// All the words of an agent item.
+    /// All the words of an agent item. Their sound may be still to come: its answer tells when that is all there, too.
     pub fn agent_said(&mut self, item: &Arc<str>, text: &str) {
         if self.silenced.contains(item) {
             return;
         }
-        let draft = self.draft(Speaker::Agent, item);
-        text.clone_into(&mut draft.text);
-        draft.complete = true;
+        text.clone_into(&mut self.draft(Speaker::Agent, item).text);
     }
 
     /// Nothing more of an answer is heard: what of it, and of any before, has not begun to be heard never will be.
@@ -183,15 +185,21 @@ impl Turns {
         }
     }
 
-    /// No answer is being made: no more words will come for any item.
+    /// So much sound of an agent item was made in all.
+    pub fn agent_sounded(&mut self, item: &str, sound: CallTime) {
+        let draft = self.open.iter_mut().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item);
+        draft.into_iter().for_each(|draft| draft.sound = Some(sound));
+    }
+
+    /// No answer is being made, and the last was made to its end: all words and all sound of every item are there.
     pub fn answers_complete(&mut self) {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
             draft.complete = true;
         }
     }
 
-    /// The session is gone: what was being said breaks off somewhere.
-    pub fn session_lost(&mut self) {
+    /// The session is gone, or the answer was not made to its end: what was being said breaks off somewhere.
+    pub fn broke_off(&mut self) {
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
             draft.lost |= !draft.complete;
             draft.complete = true;
@@ -268,7 +276,7 @@ impl Turns {
         for cut in cuts {
             if let Some(draft) = self.open.iter_mut().find(|draft| draft.item == cut.item) {
                 draft.cut = Some(cut.clone());
-                draft.cut_short = !draft.complete;
+                draft.cut_short = draft.lost || !draft.complete;
                 draft.ended = Some(now);
             }
         }
@@ -414,7 +422,10 @@ impl Turns {
         let at = self.open.iter().position(|draft| draft.item == *item && draft.speaker == speaker);
         let at = at.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
-                self.open.remove(0);
+                let oldest = self.open.remove(0);
+                if oldest.speaker == Speaker::Caller {
+                    self.forgotten = self.forgotten.or(oldest.started);
+                }
                 metrics::counter!("caly_utterances_dropped_total").increment(1);
             }
             self.open.push(Draft::new(speaker, Arc::clone(item)));
@@ -430,6 +441,8 @@ impl Turns {
         // It began when its first sound went out, behind what the carrier still had to play.
         let ended = draft.ended.or(self.held).unwrap_or(now);
         let heard = ended.saturating_sub(started).saturating_sub(draft.held).saturating_sub(AHEAD_MAX);
+        // Where marks come late, nobody knows of a silence behind what was made of it.
+        let heard = draft.sound.filter(|_| draft.lost).map_or(heard, |sound| heard.min(sound));
         let heard_ms = heard.as_millis() as u64;
         let letters = draft.text.trim().chars().count() as u64;
         let whole = draft.ended.is_some() && !draft.lost;
@@ -440,7 +453,8 @@ impl Turns {
         } else if draft.cut.is_none() && !whole {
             draft.cut = (heard_ms < total_ms).then(|| Cut { item: Arc::clone(&draft.item), heard_ms, total_ms });
         } else if draft.cut.is_none() && !draft.phrase && heard_ms >= PACE_MEASURED_MS {
-            self.pace = letters * 60_000 / (heard_ms + AHEAD_MAX.as_millis() as u64);
+            let sound = draft.sound.unwrap_or(heard + AHEAD_MAX);
+            self.pace = letters * 60_000 / (sound.as_millis() as u64).max(PACE_MEASURED_MS);
         }
         let unheard = draft.cut.as_ref().is_some_and(|cut| cut.heard_ms == 0);
         if let Some(latency) = &mut draft.latency {

@@ -48,6 +48,7 @@ fn an_interrupted_turn_is_split_at_what_was_heard() {
     let mut turns = Turns::default();
     turns.agent_began(at(0), &id("a1"), None);
     turns.agent_said(&id("a1"), "one two three four five");
+    turns.answers_complete();
     turns.heard_part(at(500), &[cut("a1", 500, 1000)]);
     let turn = turns.finished(at(500), false).remove(0);
     assert_eq!((&*turn.text, &*turn.unheard, turn.interrupted), ("one two", "three four five", true));
@@ -57,6 +58,7 @@ fn an_interrupted_turn_is_split_at_what_was_heard() {
 fn what_was_made_but_never_began_to_play_is_not_a_turn() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "never heard");
+    turns.answers_complete();
     turns.heard_part(at(0), &[cut("a1", 0, 900)]);
     assert_eq!(turns.finished(at(1), false), []);
 }
@@ -70,6 +72,76 @@ fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
     assert_eq!(turns.finished(at(100), false), []);
     turns.answers_complete();
     assert_eq!(&*turns.finished(at(200), false)[0].text, "half a sen");
+}
+
+#[test]
+fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
+    let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
+    type Ends = fn(&mut Turns);
+    let rows: [(&str, Ends, &str); 6] = [
+        ("cut in its sound", |turns| turns.heard_part(at(500), &[cut("a1", 500, 1000)]), "one two"),
+        ("broken off after a part of it was heard", Turns::broke_off, "one two three"),
+        ("the same, told by the end of the call", |turns| drop(turns.finished(at(1), false)), "one two three"),
+        (
+            "broken off and then cut",
+            |turns| {
+                turns.broke_off();
+                turns.heard_part(at(1500), &[cut("a1", 500, 1000)]);
+            },
+            "one two",
+        ),
+        ("made to its end", Turns::answers_complete, words),
+        (
+            "made to its end and then cut",
+            |turns| {
+                turns.answers_complete();
+                turns.heard_part(at(1500), &[cut("a1", 500, 1000)]);
+            },
+            "one two three four five six seven eight nine ten",
+        ),
+    ];
+    for (what, ends, heard) in rows {
+        let mut turns = Turns::default();
+        turns.agent_began(at(0), &id("a1"), None);
+        turns.agent_said(&id("a1"), words);
+        assert_eq!(turns.finished(at(100), false), [], "{what}");
+        ends(&mut turns);
+        turns.broke_off();
+        turns.heard_all(at(1500));
+        assert_eq!(&*turns.finished(at(1500), true)[0].text, heard, "{what}");
+    }
+}
+
+#[test]
+fn of_an_answer_that_broke_off_no_more_is_heard_than_was_made() {
+    let words = "one two three four five six seven eight nine ten eleven twelve";
+    for (sound, heard) in [
+        (None, "one two three four five six seven eight"),
+        (Some(700), "one two"),
+        (Some(9_000), "one two three four five six seven eight"),
+    ] {
+        let mut turns = Turns::default();
+        turns.agent_words("r", &id("a1"), words);
+        turns.agent_began(at(0), &id("a1"), None);
+        turns.broke_off();
+        sound.into_iter().for_each(|ms| turns.agent_sounded("a1", at(ms)));
+        // Its end is known only by what follows, long after.
+        turns.heard_all(at(3_400));
+        assert_eq!(&*turns.finished(at(3_400), false)[0].text, heard, "{sound:?}");
+    }
+}
+
+#[test]
+fn a_turn_whose_beginning_was_forgotten_did_not_begin_when_it_ended() {
+    let mut turns = Turns::default();
+    turns.caller_began(at(1000), &id("u"));
+    for n in 0..OPEN_MAX as u64 {
+        turns.caller_began(at(2000 + n), &id(&n.to_string()));
+    }
+    turns.caller_stopped(at(5000), &id("u"), told_at(at(5000)));
+    // A yes to what was asked at 4 s would have begun after that.
+    assert_eq!(turns.caller_said(at(6000), &id("u"), "haan").started, at(1000));
+    assert_eq!(turns.caller_said(at(6000), &id("never heard of"), "haan").started, at(1000));
 }
 
 #[test]
@@ -87,6 +159,7 @@ fn of_two_turns_heard_in_a_row_the_first_ends_where_the_second_begins() {
     let mut turns = Turns::default();
     for (item, began) in [("a1", 0), ("a2", 900)] {
         turns.agent_said(&id(item), "words");
+        turns.answers_complete();
         turns.agent_began(at(began), &id(item), None);
     }
     turns.heard_all(at(2000));
@@ -130,6 +203,7 @@ fn asked() -> Turns {
     turns.caller_stopped(at(2560), &id("u1"), Stopped { at: at(2510), window: Some(at(500)) });
     turns.caller_committed(at(2570), &id("u1"));
     turns.agent_said(&id("a1"), "It is on its way.");
+    turns.answers_complete();
     turns
 }
 
@@ -238,6 +312,7 @@ fn the_oldest_of_too_many_utterances_is_dropped() {
 fn a_turn_that_goes_on_after_a_silence_ends_when_all_of_it_is_heard() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "words");
+    turns.answers_complete();
     for began in [0, 500] {
         turns.agent_began(at(began), &id("a1"), None);
     }
@@ -277,6 +352,7 @@ fn while_it_holds_the_agent_says_nothing() {
 fn a_turn_that_has_not_begun_is_not_heard_with_the_one_before_it() {
     let mut turns = Turns::default();
     turns.agent_said(&id("a1"), "later");
+    turns.answers_complete();
     turns.heard_all(at(100));
     assert_eq!(turns.finished(at(100), false), []);
     turns.agent_began(at(200), &id("a1"), None);

@@ -79,7 +79,7 @@ impl Desk {
     fn say_yes(&mut self, step: ActionId) {
         let now = self.now;
         let entry = self.ledger.entries_mut().find(|entry| entry.action.id == step).expect("asked for");
-        entry.consent = Consent::Given { at: now, started: now };
+        entry.consent = Consent::Given { at: now, started: now, item: None };
     }
 
     fn undone(&mut self, arguments: &str) -> ActionId {

@@ -7,8 +7,9 @@ use std::time::Duration;
 pub struct Dice(u64);
 
 impl Dice {
+    /// Seeds that follow each other have nothing in common: states a step apart would give the same draws, one later.
     pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1))
+        Self(seed).split()
     }
 
     fn next(&mut self) -> u64 {

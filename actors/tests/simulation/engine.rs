@@ -37,6 +37,8 @@ pub struct Engine {
     cancelled: bool,
     /// Tool calls made: which, and with what.
     called: Vec<(Arc<str>, &'static str, Arc<str>)>,
+    /// How many events it says yet before its socket drops.
+    fuse: Option<u64>,
     /// One that is to be called again once the caller has agreed, as far as this engine cares.
     proposed: Option<(&'static str, Arc<str>)>,
 }
@@ -50,7 +52,7 @@ impl Engine {
         session.say(EngineEvent::Ready);
         // Time for it to take the place of another; not if it was opened beside one that is to go on.
         tokio::time::sleep(Duration::from_millis(1)).await;
-        if session.events.is_closed() {
+        if session.events.is_closed() || truth.borrow().is_void(number) {
             truth.borrow_mut().note(format!("session {number} is not wanted"));
             return;
         }
@@ -63,8 +65,9 @@ impl Engine {
         let (made, active, cancelled) = (0, None, false);
         let (called, proposed) = (Vec::new(), None);
         let created = Instant::now();
+        let fuse = dice.percent(8).then(|| dice.between(1, 150));
         let mut engine =
-            Self { session, dice, truth, current, number, made, active, created, cancelled, called, proposed };
+            Self { session, dice, truth, current, number, made, active, created, cancelled, called, fuse, proposed };
         let mut commands = engine.session.commands.clone();
         while let Some(command) = commands.next().await {
             if !engine.hear(command, &mut commands).await {
@@ -90,10 +93,32 @@ impl Engine {
         session.say(EngineEvent::CallerTranscript { item, text: words.into() });
     }
 
+    /// Says something, unless its socket drops just now: then `wait` tells that the session is over.
+    fn say(&mut self, event: EngineEvent) {
+        let lives = self.current.borrow().as_ref().is_some_and(|(number, _)| *number == self.number);
+        match &mut self.fuse {
+            Some(0) if lives => {
+                self.truth.borrow_mut().fault("engine drops its socket after some event");
+                return self.lose(EngineError::Connection("reset".into()));
+            }
+            Some(0) => return,
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        self.truth.borrow_mut().happens();
+        self.session.say(event);
+    }
+
     fn lose(&self, error: EngineError) {
-        self.truth.borrow_mut().note(format!("session {} is lost", self.number));
+        self.truth.borrow_mut().note(format!("session {} is lost: {error}", self.number));
         self.current.replace(None);
+        self.truth.borrow_mut().session_lost();
+        self.truth.borrow_mut().happens();
         self.session.say(EngineEvent::Lost(error));
+    }
+
+    fn fault(&self, fault: &'static str) {
+        self.truth.borrow_mut().fault(fault);
     }
 
     async fn hear(
@@ -120,7 +145,7 @@ impl Engine {
                     truth.violated(format!("an answer is asked for while {:?} is made", self.active));
                 }
                 drop(truth);
-                self.session.say(EngineEvent::ResponseRefused);
+                self.say(EngineEvent::ResponseRefused);
             }
             EngineCommand::CancelResponse => self.cancelled |= self.active.is_some(),
             EngineCommand::Truncate { item, heard_ms } => {
@@ -169,7 +194,7 @@ impl Engine {
                 truth.hold(self.number, &item, text.len() as u64 / 4, true);
                 let kind = ItemKind::Other;
                 drop(truth);
-                self.session.say(EngineEvent::ItemAdded { item, kind, replayed: None });
+                self.say(EngineEvent::ItemAdded { item, kind, replayed: None });
             }
             EngineCommand::Summarise { request, text, .. } => {
                 if text.is_empty() || text.len() as u64 > WINDOW.with(std::cell::Cell::get) * 4 {
@@ -200,9 +225,9 @@ impl Engine {
     }
 
     /// One more item, told as the service tells it.
-    fn hold(&self, item: &Arc<str>, kind: ItemKind, tokens: u64) {
+    fn hold(&mut self, item: &Arc<str>, kind: ItemKind, tokens: u64) {
         self.truth.borrow_mut().hold(self.number, item, tokens, false);
-        self.session.say(EngineEvent::ItemAdded { item: Arc::clone(item), kind, replayed: None });
+        self.say(EngineEvent::ItemAdded { item: Arc::clone(item), kind, replayed: None });
     }
 
     /// Waits, hearing what comes meanwhile; false if the session was let go.
@@ -236,22 +261,29 @@ impl Engine {
         }
         if fate <= 4 {
             // Stalls: says nothing any more, but does not end.
+            self.fault("engine stalls");
             return self.wait(Duration::from_secs(60), commands).await;
         }
         if fate <= 8 {
-            self.lose(
-                [EngineError::Connection("reset".into()), EngineError::Expired][usize::from(fate % 2 == 0)].clone(),
-            );
+            let expired = fate % 2 == 0;
+            self.fault(if expired { "session expired" } else { "engine drops its socket before an answer" });
+            self.lose(if expired { EngineError::Expired } else { EngineError::Connection("reset".into()) });
             return false;
         }
         self.active = Some(Arc::clone(&response));
         self.truth.borrow_mut().note(format!("{response} begins, fate {fate}"));
         self.cancelled = false;
         self.created = Instant::now();
-        self.session.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
+        self.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
         let outcome = match fate {
-            9..=12 => Some(ResponseOutcome::Failed(EngineError::Busy { reason: "later".into(), after: None })),
-            13..=15 => Some(ResponseOutcome::Incomplete),
+            9..=12 => {
+                self.fault("engine answers 429");
+                Some(self.busy())
+            }
+            13..=15 => {
+                self.fault("an answer is cut by its limit before a word");
+                Some(ResponseOutcome::Incomplete)
+            }
             16..=30 => {
                 self.call_tools(&response);
                 Some(ResponseOutcome::Completed)
@@ -269,8 +301,13 @@ impl Engine {
         // Now and then it does not tell what an answer was made from.
         let text_in = if fate % 7 == 0 { 0 } else { self.truth.borrow().tokens(self.number) };
         let usage = Usage { text_in, audio_out: 1, ..Usage::default() };
-        self.session.say(EngineEvent::ResponseDone { response, outcome, usage });
-        true
+        self.say(EngineEvent::ResponseDone { response, outcome, usage });
+        self.current.borrow().as_ref().is_some_and(|(number, _)| *number == self.number)
+    }
+
+    fn busy(&mut self) -> ResponseOutcome {
+        let after = self.dice.percent(50).then(|| self.dice.ms(100, 5_000));
+        ResponseOutcome::Failed(EngineError::Busy { reason: "later".into(), after })
     }
 
     fn call_tools(&mut self, response: &Arc<str>) {
@@ -288,10 +325,11 @@ impl Engine {
         self.called.push((Arc::clone(&tool_call), name, Arc::clone(&arguments)));
         self.hold(&format!("{tool_call}c").into(), ItemKind::ToolCall(Arc::clone(&tool_call)), 10);
         let response = Arc::clone(response);
-        self.session.say(EngineEvent::ToolCalled { response, tool_call, name: name.into(), arguments });
+        self.say(EngineEvent::ToolCalled { response, tool_call, name: name.into(), arguments });
     }
 
-    /// Speaks faster than anybody listens; `None` if the session ends meanwhile.
+    /// Speaks faster than anybody listens; `None` if the session ends meanwhile. Words come with their sound, before it or
+    /// after it.
     async fn speak(
         &mut self,
         response: &Arc<str>,
@@ -299,33 +337,17 @@ impl Engine {
     ) -> Option<ResponseOutcome> {
         let item: Arc<str> = format!("{response}i").into();
         let words = self.dice.between(2, 25);
-        let (breaks, silent) = (self.dice.percent(4).then(|| self.dice.between(0, words)), self.dice.percent(3));
-        let mut text = String::new();
+        let ends = self.dice.percent(10).then(|| (self.dice.between(0, words), self.dice.between(0, 4)));
+        let lead = self.lead(words);
+        let mut telling =
+            Telling { item: Arc::clone(&item), response: Arc::clone(response), told: 0, words, done: false };
         self.hold(&item, ItemKind::Agent, words * 80);
         for n in 0..words {
-            if breaks == Some(n) {
-                if silent {
-                    return self.wait(Duration::from_secs(60), commands).await.then_some(ResponseOutcome::Cancelled);
-                }
-                self.lose(EngineError::Connection("reset".into()));
-                return None;
+            if let Some((_, how)) = ends.filter(|(at, _)| *at == n) {
+                return self.breaks_off(how, &mut telling, commands).await;
             }
-            let delta = format!("{}{}", if n == 0 { "" } else { " " }, word(&item, n));
-            text.push_str(&delta);
-            self.session.say(EngineEvent::AgentWords {
-                response: Arc::clone(response),
-                item: Arc::clone(&item),
-                delta: delta.into(),
-            });
-            for _ in 0..WORD_MS / PIECE_MS {
-                let value = self.truth.borrow_mut().piece(&item);
-                let bytes = Bytes::from(vec![value; PIECE_MS as usize * 8]);
-                self.session.lanes.agent.push(AgentAudio {
-                    response: Arc::clone(response),
-                    item: Arc::clone(&item),
-                    bytes,
-                });
-            }
+            telling.up_to((n + 1).saturating_add_signed(lead), self);
+            self.sound(response, &item);
             let pace = self.dice.ms(20, 120);
             if !self.wait(pace, commands).await {
                 return None;
@@ -334,8 +356,110 @@ impl Engine {
                 break;
             }
         }
-        self.session.say(EngineEvent::AgentTranscript { item, text: text.into() });
+        if !self.cancelled {
+            telling.up_to(words, self);
+        }
+        telling.done(self);
+        if self.cancelled {
+            self.fault("an answer is cancelled");
+        }
         Some(if self.cancelled { ResponseOutcome::Cancelled } else { ResponseOutcome::Completed })
+    }
+
+    /// How many words ahead of their sound an answer's words are told; negative: behind it.
+    fn lead(&mut self, words: u64) -> i64 {
+        let most = words.cast_signed();
+        let lead = match self.dice.between(1, 10) {
+            1..=5 => 0,
+            6 => most,
+            7 | 8 => self.dice.between(1, words).cast_signed(),
+            9 => -self.dice.between(1, words).cast_signed(),
+            _ => -most,
+        };
+        if lead != 0 {
+            self.fault("words away from their sound");
+        }
+        lead
+    }
+
+    /// A word's sound.
+    fn sound(&mut self, response: &Arc<str>, item: &Arc<str>) {
+        if self.fuse == Some(0) {
+            return;
+        }
+        for _ in 0..WORD_MS / PIECE_MS {
+            let value = self.truth.borrow_mut().piece(item);
+            let bytes = Bytes::from(vec![value; PIECE_MS as usize * 8]);
+            let (response, item) = (Arc::clone(response), Arc::clone(item));
+            self.session.lanes.agent.push(AgentAudio { response, item, bytes });
+        }
+    }
+
+    /// An answer ends in its words.
+    async fn breaks_off(
+        &mut self,
+        how: u64,
+        telling: &mut Telling,
+        commands: &mut caly_actors::audio::lane::LaneReceiver<EngineCommand>,
+    ) -> Option<ResponseOutcome> {
+        match how {
+            0 => {
+                self.fault("an answer breaks off silent");
+                self.wait(Duration::from_secs(60), commands).await.then_some(ResponseOutcome::Cancelled)
+            }
+            1 => {
+                self.fault("engine drops its socket in its words");
+                self.lose(EngineError::Connection("reset".into()));
+                None
+            }
+            2 => {
+                self.fault("session expired");
+                self.lose(EngineError::Expired);
+                None
+            }
+            3 => {
+                self.fault("engine answers 429 in its words");
+                Some(self.busy())
+            }
+            _ => {
+                self.fault("an answer is cut by its limit in its words");
+                telling.done(self);
+                Some(ResponseOutcome::Incomplete)
+            }
+        }
+    }
+}
+
+/// The words of an item, as far as they are told.
+struct Telling {
+    item: Arc<str>,
+    response: Arc<str>,
+    told: u64,
+    words: u64,
+    done: bool,
+}
+
+impl Telling {
+    fn up_to(&mut self, n: u64, engine: &mut Engine) {
+        while self.told < n.min(self.words) {
+            let delta = format!("{}{}", if self.told == 0 { "" } else { " " }, word(&self.item, self.told)).into();
+            self.told += 1;
+            let (response, item) = (Arc::clone(&self.response), Arc::clone(&self.item));
+            engine.say(EngineEvent::AgentWords { response, item, delta });
+        }
+        // All its words are told, whatever sound is still to come.
+        if n > self.words && self.told == self.words {
+            self.done(engine);
+        }
+    }
+
+    /// All the words at once, when they are told.
+    fn done(&mut self, engine: &mut Engine) {
+        if std::mem::replace(&mut self.done, true) {
+            return;
+        }
+        let words: Vec<String> = (0..self.told).map(|n| word(&self.item, n)).collect();
+        engine.say(EngineEvent::AgentTranscript { item: Arc::clone(&self.item), text: words.join(" ").into() });
     }
 }
 

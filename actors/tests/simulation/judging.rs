@@ -5,13 +5,39 @@ use caly_actors::ports::*;
 
 use super::ledger::{self, Truth, WORD_MS};
 use super::support::*;
-use super::{HEARD_SLACK_MS, SECOND, Script};
+use super::{HEARD_SLACK_MS, SECOND, Script, memory};
 
 impl Script {
     pub(super) async fn judge_after(&self) -> Vec<String> {
-        match self.wait().await {
-            Ok(()) => self.judge(),
-            Err(problem) => vec![problem],
+        if let Err(problem) = self.wait().await {
+            return vec![problem];
+        }
+        self.judge_memory();
+        if self.keeper.is_away() {
+            self.truth.borrow_mut().fault("database is away when the call ends");
+        }
+        if self.keeper.is_away() && self.dice.clone().percent(70) {
+            // Long after the call the journal lies on disk, or waits in memory.
+            self.truth.borrow_mut().fault("database is away beyond the end");
+            tokio::time::sleep(SECOND * 10).await;
+        }
+        self.keeper.settle().await;
+        self.judge()
+    }
+
+    /// No more was held than a call may hold.
+    fn judge_memory(&self) {
+        let mut truth = self.truth.borrow_mut();
+        let flooded = truth.faults.contains("flood of sound");
+        let (most, bound) = (memory::look(), if flooded { memory::FLOODED_MAX } else { memory::CALL_MAX });
+        MOST_HELD.with(|held| {
+            let mut of = held.get();
+            let one = &mut of[usize::from(flooded)];
+            *one = most.max(*one);
+            held.set(of);
+        });
+        if most > bound {
+            truth.violated(format!("the call held {most} bytes"));
         }
     }
 
@@ -22,7 +48,9 @@ impl Script {
         if ends != 1 || !matches!(entries.last(), Some(JournalEntry::Ended { .. })) {
             truth.violations.push(format!("{ends} ends are on record, the last entry is {:?}", entries.last()));
         }
-        for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent) {
+        // Of what there is no room for in a flood, words stay whose sound was dropped.
+        let drowned = truth.faults.contains("flood of sound");
+        for turn in self.world.turns().iter().filter(|turn| turn.speaker == Speaker::Agent && !drowned) {
             let stored = turn.text.split_whitespace().filter_map(ledger::place);
             for (item, n) in stored {
                 let heard = truth.heard_ms(item);
@@ -42,11 +70,13 @@ impl Script {
             .map(|(item, samples)| format!("{item}: {} ms heard of {:?} made", samples / 8, truth.made.get(item)))
             .collect();
         truth.violations.extend(twice);
+        truth.violations.extend(self.keeper.wrong());
+        self.judge_on_record(&entries, &mut truth);
         let runs = self.world.actions.runs.lock().expect("not poisoned");
         for entry in &entries {
             if let JournalEntry::Action { action, .. } = entry
                 && &*action.name == "book"
-                && runs.get(&action.idempotency_key).is_some_and(|runs| *runs > 3)
+                && runs.get(&action.idempotency_key).is_some_and(|runs| *runs > 2)
             {
                 truth.violations.push(format!(
                     "{} was tried {:?} times",
@@ -61,6 +91,24 @@ impl Script {
         self.judge_contexts(&entries, &mut truth);
         self.judge_steered(&entries, &mut truth);
         std::mem::take(&mut truth.violations)
+    }
+
+    /// What writes was safe from a crash of the process before it was begun.
+    fn judge_on_record(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let begun = self.world.actions.begun.lock().expect("not poisoned");
+        for (key, at) in begun.iter() {
+            let mut running = entries.iter().enumerate().filter_map(|(n, entry)| match entry {
+                JournalEntry::Action { action, .. } if action.idempotency_key == *key => {
+                    (action.state == ActionState::Running).then_some((n, &action.name))
+                }
+                _ => None,
+            });
+            let safe = |n: usize| self.keeper.safe_since(n).is_some_and(|since| since <= *at);
+            let writes = |name: &str| matches!(name, "book" | "confirmed");
+            if !running.any(|(n, name)| !writes(name) || safe(n)) {
+                truth.violated(format!("{key} was begun before it was on record"));
+            }
+        }
     }
 
     /// Every question was followed by the wish for an answer.
@@ -128,6 +176,26 @@ impl Script {
     }
 }
 
+/// An entry in words that another call with the same seed would have.
+pub(super) fn told(entry: &JournalEntry) -> String {
+    match entry {
+        JournalEntry::Turn { turn, .. } => {
+            let Turn { speaker, text, unheard, started, ended, .. } = turn;
+            format!("{speaker:?} {text:?} {unheard:?} from {started:?} to {ended:?}")
+        }
+        JournalEntry::Event { kind, at, .. } => format!("{kind} at {at:?}"),
+        JournalEntry::Action { action, .. } => format!("{} {:?} at {:?}", action.name, action.state, action.changed),
+        JournalEntry::Ended { reason, at, .. } => format!("ended {reason:?} at {at:?}"),
+        JournalEntry::Decided { after, .. } => format!("decided {after:?}"),
+        other => format!("{:?}", std::mem::discriminant(other)),
+    }
+}
+
+/// Most kilobytes that a call held; one that was flooded with sound.
+pub(super) fn most_held() -> [i64; 2] {
+    MOST_HELD.with(|held| held.get().map(|bytes| bytes / 1024))
+}
+
 /// Whether an item of a context tells what became of an action.
 fn tells_of(item: &ContextItem, action: &Action) -> bool {
     match item {
@@ -181,6 +249,8 @@ impl Script {
 const ANSWERED: std::time::Duration = std::time::Duration::from_secs(20);
 
 thread_local! {
+    /// Most bytes that a call held; one that was flooded with sound.
+    static MOST_HELD: std::cell::Cell<[i64; 2]> = const { std::cell::Cell::new([0; 2]) };
     /// What callers said, in all calls.
     pub static QUESTIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Times that older turns made way, in all calls.

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use caly_actors::ports::{ContextItem, JournalEntry};
+use caly_actors::supervise::PlannedPanic;
+use caly_actors::supervisor::LiveCall;
 use tokio::time::Instant;
 
-use super::support::MemoryJournal;
+use super::support::{MemoryJournal, OPENED};
 
 /// Length of a word and of the pieces its sound comes in.
 pub const WORD_MS: u64 = 200;
@@ -27,6 +29,8 @@ pub struct Truth {
     pub made: BTreeMap<Arc<str>, u64>,
     /// Milliseconds heard of each item.
     pub heard: BTreeMap<Arc<str>, u64>,
+    /// Samples of each item that went to a socket that was dead without anybody knowing.
+    pub sunk: BTreeMap<Arc<str>, u64>,
     /// The last piece heard of each item, and how often the ear had been cleared then.
     last: BTreeMap<Arc<str>, (u64, u64)>,
     /// Tool calls of the engine, and those answered.
@@ -44,8 +48,12 @@ pub struct Truth {
     pub proposing: bool,
     /// What the caller said to a session and it did not write down: the item, when they began, and their words.
     pub unwritten: Vec<(Arc<str>, Instant, &'static str)>,
+    /// … and that will be written down, in the order in which they were said.
+    pub to_write: Vec<Arc<str>>,
     /// Items that each session holds, and their tokens.
     pub held: BTreeMap<usize, Vec<(Arc<str>, u64)>>,
+    /// So many of the sessions opened first are no more.
+    void: usize,
     /// When each session was opened, and with what.
     pub opened: Vec<(Instant, Vec<ContextItem>)>,
     /// The call's journal.
@@ -53,6 +61,12 @@ pub struct Truth {
     /// How often the ear was told to forget what it had not heard.
     pub clears: u64,
     pub violations: Vec<String>,
+    /// The faults that this call had.
+    pub faults: BTreeSet<&'static str>,
+    /// Before which of the call's events which child panics, and how many there were.
+    pub panics: Vec<(u64, u64)>,
+    events: u64,
+    pub call: Option<Arc<LiveCall>>,
     epoch: Option<Instant>,
     /// What happened, for whoever looks at a seed.
     pub log: Vec<String>,
@@ -68,8 +82,52 @@ impl Truth {
     pub fn note(&mut self, what: String) {
         let epoch = *self.epoch.get_or_insert_with(Instant::now);
         if self.log.len() < 2_000 {
-            self.log.push(format!("{:>9.3} {what}", epoch.elapsed().as_secs_f64()));
+            super::memory::ours(|| self.log.push(format!("{:>9.3} {what}", epoch.elapsed().as_secs_f64())));
         }
+    }
+
+    /// A fault has come up.
+    pub fn fault(&mut self, fault: &'static str) {
+        self.faults.insert(fault);
+    }
+
+    /// Something happens to the call; a child may be planned to panic in between.
+    pub fn happens(&mut self) {
+        self.events += 1;
+        let due = self.panics.iter().position(|(event, _)| *event <= self.events);
+        let Some((_, child)) = due.map(|at| self.panics.remove(at)) else { return };
+        self.note(format!("child {child} panics at event {}", self.events));
+        let Some(call) = self.call.clone() else { return };
+        if panic_in(&call, child) {
+            self.fault(
+                [
+                    "media panics at an event",
+                    "realtime panics at an event",
+                    "intent panics at an event",
+                    "actions panic at an event",
+                    "call panics at an event",
+                ][child as usize],
+            );
+        }
+    }
+
+    /// The session that the call had is gone, and with it any that was being opened to take its place.
+    pub fn session_lost(&mut self) {
+        self.void = OPENED.with(|opened| opened.borrow().len());
+    }
+
+    /// Nobody waits for this session any more.
+    pub fn is_void(&self, session: usize) -> bool {
+        session <= self.void
+    }
+
+    /// A turn of the caller's is written down; whether it is the oldest of those that will be.
+    pub fn written_in_order(&mut self, item: &str) -> bool {
+        let at = self.to_write.iter().position(|other| **other == *item);
+        at.is_none_or(|at| {
+            self.to_write.remove(at);
+            at == 0
+        })
     }
 
     /// A session holds one more item.
@@ -121,6 +179,13 @@ impl Truth {
         *last = place;
     }
 
+    /// So many samples of a piece went to a socket that was dead without anybody knowing.
+    pub fn sunk(&mut self, value: u8, samples: u64) {
+        if let Some((item, _)) = self.pieces.get(&value).cloned() {
+            *self.sunk.entry(item).or_default() += samples;
+        }
+    }
+
     /// Whether something planned and begun then was agreed to in between: the agent was heard, the caller spoke after it,
     /// their words were a yes, and no later words of theirs were a no. Later is what they began to say later: its words may
     /// be written down first.
@@ -135,10 +200,23 @@ impl Truth {
         yes.is_some_and(|yes| no.is_none_or(|no| no <= yes))
     }
 
-    /// Heard of an item, in ms.
+    /// Heard of an item, in ms; with what was lost in a way in which nobody could know of it.
     pub fn heard_ms(&self, item: &str) -> u64 {
-        self.heard.get(item).map_or(0, |samples| samples / 8)
+        [&self.heard, &self.sunk].iter().filter_map(|of| of.get(item)).sum::<u64>() / 8
     }
+}
+
+/// Has a child of a call panic, or with 4 the call's own actor; `false` if it is gone.
+pub fn panic_in(call: &LiveCall, child: u64) -> bool {
+    let Some(children) = call.children() else { return false };
+    match child {
+        0 => children.media.do_send(PlannedPanic),
+        1 => children.realtime.do_send(PlannedPanic),
+        2 => children.intent.do_send(PlannedPanic),
+        3 => children.actions.do_send(PlannedPanic),
+        _ => call.actor.do_send(PlannedPanic),
+    }
+    true
 }
 
 /// The `n`th word of an item: it tells whose it is.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(unreachable_pub, dead_code, reason = "entries shared with the tests outside")]
 
+#[path = "chance_tests.rs"]
+mod chance;
 #[path = "../../../tests/support/journal.rs"]
 mod journal;
 
