@@ -1,4 +1,5 @@
-//! Greetings in the agents' own voices: made once through the engine, kept on disk, heard at once by every later caller.
+//! Greetings and stored phrases in the agents' own voices: made once through the engine, kept on disk, heard at once by every
+//! later caller.
 //!
 //! What is kept is the sound of a text in a voice of a model; another text, voice or model is another greeting. One that is
 //! the same for every caller is made as soon as its agent is in use, before anybody rings; another, that two calls have
@@ -15,15 +16,16 @@ use bytes::Bytes;
 use caly_actors::audio::caller::CallerSound;
 use caly_actors::audio::convert::FromEngine;
 use caly_actors::audio::lane::lane;
-use caly_actors::domain::{Agent, CallId, Pcm};
+use caly_actors::domain::{Agent, CallId, Language, Pcm, Phrase};
 use caly_actors::ports::{
-    Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, Greetings, ResponseOutcome,
+    Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, Greetings, Phrases, ResponseOutcome,
 };
 use caly_actors::understand::same_words;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use crate::directory::{Directory, Snapshot};
+use crate::phrases::{LANGUAGES, StoredPhrases};
 
 /// Samples a second of what is kept: as the telephone network carries it.
 const RATE: u32 = 8_000;
@@ -39,6 +41,8 @@ const PIECES: usize = 2_048;
 const WISHES: usize = 64;
 /// … of which this many before a call has missed them, so that what callers miss does not wait for them.
 const AHEAD: usize = 4;
+/// A phrase in an agent's voice is used if it is no more than this longer than the one that is shipped.
+const LONGER: Duration = Duration::from_millis(1500);
 /// How often it is looked which agents are in use.
 const ROUND: Duration = Duration::from_secs(5);
 /// Longest time to make one.
@@ -85,9 +89,13 @@ impl StoredGreetings {
 
     fn key(&self, agent: &Agent) -> Option<String> {
         let text = agent.greeting.as_deref().filter(|text| !text.trim().is_empty())?;
-        let whole = [&self.model, &*agent.voice, text].join("\0");
+        Some(self.key_of(&agent.voice, text))
+    }
+
+    fn key_of(&self, voice: &str, text: &str) -> String {
+        let whole = [&self.model, voice, text].join("\0");
         let digest = ring::digest::digest(&ring::digest::SHA256, whole.as_bytes());
-        Some(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn keep(&self, key: String, pcm: Pcm) {
@@ -135,15 +143,59 @@ impl StoredGreetings {
         }
     }
 
+    /// The same for what can be said without an engine, in the voices and languages of all agents in use.
+    pub async fn keep_phrases_ready(self: Arc<Self>, directory: Directory, phrases: Arc<dyn Phrases>) {
+        loop {
+            if let Some(snapshot) = directory.get() {
+                self.round_of_phrases(&snapshot, &*phrases);
+            }
+            tokio::time::sleep(ROUND).await;
+        }
+    }
+
+    fn round_of_phrases(&self, snapshot: &Snapshot, phrases: &dyn Phrases) {
+        for agent in snapshot.clients().filter(|client| !client.row.disabled).filter_map(|client| client.agent.as_ref())
+        {
+            for language in LANGUAGES.into_iter().filter(|language| agent.speaks(*language)) {
+                for words in Phrase::ALL.map(|phrase| phrases.words(phrase, language)) {
+                    if !self.is_missing(&self.key_of(&agent.voice, words)) {
+                        continue;
+                    }
+                    let says = Agent { greeting: Some(words.into()), instructions: "".into(), ..(**agent).clone() };
+                    if !self.make_ahead(&Arc::new(says)) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_missing(&self, key: &str) -> bool {
+        match self.states().get(key) {
+            Some(State::Kept { .. } | State::Wanted) => false,
+            Some(State::Failed { not_before }) => Instant::now() >= *not_before,
+            Some(State::Missed) | None => true,
+        }
+    }
+
+    /// A text in a voice, if it was made.
+    fn made(&self, voice: &str, text: &str) -> Option<Pcm> {
+        match self.states().get_mut(&self.key_of(voice, text))? {
+            State::Kept { pcm, used } => {
+                *used = Instant::now();
+                Some(pcm.clone())
+            }
+            State::Missed | State::Wanted | State::Failed { .. } => None,
+        }
+    }
+
     /// Wishes for a greeting that no call has missed yet; whether there is room for more of them.
     fn make_ahead(&self, agent: &Arc<Agent>) -> bool {
         let Some(key) = self.key(agent) else { return true };
-        let mut states = self.states();
-        match states.get(&key) {
-            Some(State::Kept { .. } | State::Wanted) => return true,
-            Some(State::Failed { not_before }) if Instant::now() < *not_before => return true,
-            Some(State::Missed | State::Failed { .. }) | None => {}
+        if !self.is_missing(&key) {
+            return true;
         }
+        let mut states = self.states();
         let count = |counted: fn(&State) -> bool| states.values().filter(|state| counted(state)).count();
         let wanted = count(|state| matches!(state, State::Wanted));
         let kept = count(|state| matches!(state, State::Kept { .. }));
@@ -153,6 +205,33 @@ impl StoredGreetings {
         }
         states.insert(key, State::Wanted);
         true
+    }
+}
+
+/// Stored phrases in the agents' voices, as far as they were made; else as they are shipped.
+pub struct VoicedPhrases {
+    shipped: StoredPhrases,
+    made: Arc<StoredGreetings>,
+}
+
+impl VoicedPhrases {
+    /// `made`: kept ready by [`StoredGreetings::keep_phrases_ready`].
+    #[must_use]
+    pub fn new(shipped: StoredPhrases, made: Arc<StoredGreetings>) -> Self {
+        Self { shipped, made }
+    }
+}
+
+impl Phrases for VoicedPhrases {
+    fn audio(&self, voice: &str, phrase: Phrase, language: Language) -> Pcm {
+        let shipped = self.shipped.audio(voice, phrase, language);
+        // What is said at the end of a call has to fit the time that is left for it.
+        let fits = |made: &Pcm| made.duration() <= shipped.duration() + LONGER;
+        self.made.made(voice, self.words(phrase, language)).filter(fits).unwrap_or(shipped)
+    }
+
+    fn words(&self, phrase: Phrase, language: Language) -> &'static str {
+        self.shipped.words(phrase, language)
     }
 }
 
@@ -293,117 +372,5 @@ fn read_all(dir: &Path) -> HashMap<String, State> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-mod tests {
-    use super::*;
-    use caly_actors::audio::lane::LaneSender;
-    use caly_actors::domain::{AgentId, CallLimits};
-    use caly_actors::ports::{AgentAudio, EngineError, EngineSession};
-    use futures_util::future::LocalBoxFuture;
-    use serde_json::json;
-
-    /// Says a sentence, whatever it is asked, and counts how often.
-    struct Says(&'static str, std::sync::atomic::AtomicUsize);
-
-    impl Engine for Says {
-        fn open(
-            &self,
-            _: EngineSpec,
-            lanes: EngineLanes,
-        ) -> LocalBoxFuture<'static, Result<EngineSession, EngineError>> {
-            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-            let words = self.0;
-            Box::pin(async move {
-                let (commands, mut asked) = lane(8);
-                let (events, told): (LaneSender<EngineEvent>, _) = lane(32);
-                actix_rt::spawn(async move {
-                    events.push(EngineEvent::Ready);
-                    let Some(EngineCommand::CreateResponse { .. }) = asked.next().await else { return };
-                    for _ in 0..10 {
-                        let bytes = Bytes::from(vec![0xd5_u8; 800]);
-                        lanes.agent.push(AgentAudio { response: "r".into(), item: "a".into(), bytes });
-                    }
-                    events.push(EngineEvent::AgentTranscript { item: "a".into(), text: words.into() });
-                    events.push(EngineEvent::ResponseDone {
-                        response: "r".into(),
-                        outcome: ResponseOutcome::Completed,
-                        usage: caly_actors::domain::Usage::default(),
-                    });
-                });
-                Ok(EngineSession { commands, events: told.boxed_local() })
-            })
-        }
-    }
-
-    fn agent(greeting: &str) -> Arc<Agent> {
-        let settings = json!({"greeting": greeting});
-        Arc::new(crate::agents::read(AgentId::new(), 1, "a", &settings, &CallLimits::default()).unwrap())
-    }
-
-    async fn waited(greetings: &StoredGreetings, agent: &Arc<Agent>) -> Option<Pcm> {
-        for _ in 0..200 {
-            if let Some(pcm) = greetings.stored(agent) {
-                return Some(pcm);
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        None
-    }
-
-    #[actix_rt::test]
-    async fn a_greeting_is_made_once_kept_over_a_restart_and_another_voice_is_another() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Arc::new(Says("Namaste ji!", 0.into()));
-        let start = |engine: &Arc<Says>| {
-            StoredGreetings::start(dir.path().join("greetings"), "m", engine.clone(), EngineAudio::ALaw)
-        };
-        let greetings = start(&engine);
-        let namaste = agent("नमस्ते जी");
-        assert_eq!(greetings.stored(&namaste), None, "not there yet");
-        assert!(matches!(greetings.states().values().next(), Some(State::Missed)), "once is not worth it");
-        let pcm = waited(&greetings, &namaste).await.unwrap();
-        assert_eq!(pcm.duration(), Duration::from_secs(1));
-        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
-        let again = start(&engine);
-        assert_eq!(again.stored(&namaste), Some(pcm));
-        let other = Arc::new(Agent { voice: "cedar".into(), ..(*namaste).clone() });
-        assert_eq!(again.stored(&other), None);
-        assert_eq!(again.stored(&agent("")), None, "no greeting, no wish");
-    }
-
-    #[actix_rt::test]
-    async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_place_of_others() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Arc::new(Says("Namaste ji", 0.into()));
-        let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
-        let namaste = agent("Namaste ji");
-        assert!(greetings.make_ahead(&namaste) && greetings.make_ahead(&namaste), "wished for once");
-        let others = (1..AHEAD).filter(|n| greetings.make_ahead(&agent(&format!("Namaste {n}"))));
-        assert_eq!(others.count(), AHEAD - 1);
-        assert!(!greetings.make_ahead(&agent("Namaste sabko")), "the others are waited for");
-        assert!(greetings.make_ahead(&agent("")), "no greeting, no wish");
-        assert!(waited(&greetings, &namaste).await.is_some());
-        // The engine does not say those it is asked for next: they are not asked for again at once.
-        let failed = || greetings.states().values().filter(|state| matches!(state, State::Failed { .. })).count();
-        while failed() < AHEAD - 1 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        assert!(greetings.make_ahead(&agent("Namaste 1")));
-        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), AHEAD);
-        let sound = greetings.stored(&namaste).unwrap();
-        for n in 0..KEPT_MAX {
-            greetings.keep(format!("{n}"), sound.clone());
-        }
-        assert!(!greetings.make_ahead(&agent("Namaste sabko")), "there is no room");
-    }
-
-    #[actix_rt::test]
-    async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() {
-        let dir = tempfile::tempdir().unwrap();
-        let engine = Arc::new(Says("Something quite different today", 0.into()));
-        let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
-        let namaste = agent("Namaste ji");
-        assert_eq!(waited(&greetings, &namaste).await, None);
-        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
-        assert!(matches!(greetings.states().values().next(), Some(State::Failed { .. })));
-    }
-}
+#[path = "greetings_tests.rs"]
+mod tests;

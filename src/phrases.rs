@@ -12,7 +12,8 @@ use rust_embed::RustEmbed;
 /// The rate of every stored phrase, in samples a second.
 const RATE: u32 = 8_000;
 
-const LANGUAGES: [Language; 3] = [Language::English, Language::Hindi, Language::Hinglish];
+/// In which there are phrases.
+pub const LANGUAGES: [Language; 3] = [Language::English, Language::Hindi, Language::Hinglish];
 
 #[derive(RustEmbed)]
 #[folder = "assets/phrases"]
@@ -51,7 +52,7 @@ impl StoredPhrases {
 }
 
 impl Phrases for StoredPhrases {
-    fn audio(&self, phrase: Phrase, language: Language) -> Pcm {
+    fn audio(&self, _: &str, phrase: Phrase, language: Language) -> Pcm {
         // `load` has decoded every pair; silence is only what the type asks for.
         let silence = || Pcm { rate: RATE, bytes: Bytes::new() };
         self.0.get(&(language, phrase)).map_or_else(silence, |stored| stored.pcm.clone())
@@ -112,7 +113,7 @@ mod tests {
         for language in LANGUAGES {
             for phrase in Phrase::ALL {
                 let name = format!("{}/{}", language.code(), phrase.as_str());
-                let pcm = phrases.audio(phrase, language);
+                let pcm = phrases.audio("any", phrase, language);
                 assert_eq!(pcm.rate, 8_000, "{name}");
                 let length = pcm.duration();
                 assert!(length > Duration::from_millis(500) && length < Duration::from_secs(5), "{name}: {length:?}");

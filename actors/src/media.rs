@@ -229,7 +229,7 @@ impl Handler<MediaWish> for Media {
     fn handle(&mut self, wish: MediaWish, ctx: &mut Self::Context) {
         match wish {
             MediaWish::Say(phrase, language) => {
-                let stored = self.spec.phrases.audio(phrase, language);
+                let stored = self.spec.phrases.audio(&self.spec.facts.agent.voice, phrase, language);
                 self.play(&phrase_item(phrase), stored, ctx);
             }
             MediaWish::Play { item, pcm } => self.play(&item, pcm, ctx),

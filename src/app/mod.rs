@@ -17,7 +17,9 @@ use std::time::{Duration, Instant, SystemTime};
 use actix_web::web;
 use anyhow::Context as _;
 use caly_actors::domain::{Agent, CallFacts, Pcm};
-use caly_actors::ports::{Engine, EngineAudio, Greetings, Journal, JournalEntry, Ports, RecordingTap, Recordings};
+use caly_actors::ports::{
+    Engine, EngineAudio, Greetings, Journal, JournalEntry, Phrases, Ports, RecordingTap, Recordings,
+};
 use caly_actors::supervisor::{AdmissionLimits, CallSupervisor, Calls};
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
@@ -34,7 +36,7 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs};
 use crate::directory::Directory;
 use crate::engines::verdict::Verdicts;
-use crate::greetings::StoredGreetings;
+use crate::greetings::{StoredGreetings, VoicedPhrases};
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
 use crate::http::{self, App};
@@ -175,6 +177,18 @@ fn greetings(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -
     greetings
 }
 
+/// In the agents' voices as soon as those are made.
+fn phrases(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> anyhow::Result<Arc<dyn Phrases>> {
+    let shipped = StoredPhrases::load()?;
+    if !config.engine.store_greetings {
+        return Ok(Arc::new(shipped));
+    }
+    let dir = config.data_dir.join("phrases");
+    let made = StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config));
+    actix_rt::spawn(Arc::clone(&made).keep_phrases_ready(directory.clone(), Arc::new(shipped)));
+    Ok(Arc::new(VoicedPhrases::new(shipped, made)))
+}
+
 /// What a stored greeting depends on besides its words and the agent's voice.
 fn voice_of(config: &Config) -> String {
     format!("{} {}", engines::provider_name(config), config.openai.model)
@@ -231,7 +245,7 @@ fn ports(
     };
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
-    let greetings = greetings(config, &engine, directory);
+    let (greetings, phrases) = (greetings(config, &engine, directory), phrases(config, &engine, directory)?);
     let customers = Arc::new(customers::StoredCustomers(store.clone()));
     let diary = Arc::new(diary::StoredDiary(store.clone()));
     let ports = Ports {
@@ -247,7 +261,7 @@ fn ports(
         )),
         customers,
         journal: Arc::clone(recorder) as Arc<dyn Journal>,
-        phrases: Arc::new(StoredPhrases::load()?),
+        phrases,
         recordings: Arc::new(kept),
     };
     Ok(Outside { ports, shop, mcp, recordings })

@@ -21,7 +21,11 @@ async fn publish(server: &Server) {
 }
 
 fn kept(server: &Server) -> usize {
-    let files = std::fs::read_dir(server.directory.path().join("data/greetings"));
+    kept_in(server, "greetings")
+}
+
+fn kept_in(server: &Server, place: &str) -> usize {
+    let files = std::fs::read_dir(server.directory.path().join("data").join(place));
     files.map_or(0, |files| files.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "wav")).count())
 }
 
@@ -68,5 +72,7 @@ async fn a_greeting_is_made_once_and_then_heard_at_once_with_what_every_caller_m
     second.hang_up();
     server.ended_call(&second.sid).await;
     assert_eq!(kept(&server), before, "made once");
+    // What is said without an engine was made in the agent's voice as well.
+    until("phrases are kept", SOON, || async { (kept_in(&server, "phrases") >= 12).then_some(()) }).await;
     server.nothing_left(SOON).await;
 }

@@ -12,7 +12,7 @@ use crate::ports::*;
 
 struct Words;
 impl Phrases for Words {
-    fn audio(&self, _: Phrase, _: Language) -> Pcm {
+    fn audio(&self, _: &str, _: Phrase, _: Language) -> Pcm {
         Pcm { rate: 8000, bytes: vec![0; 16_000].into() }
     }
     fn words(&self, phrase: Phrase, _: Language) -> &'static str {

@@ -371,8 +371,8 @@ pub trait Journal: Send + Sync {
 
 /// Audio that needs no engine.
 pub trait Phrases: Send + Sync {
-    /// 8 kHz PCM of a phrase; every phrase exists in every language.
-    fn audio(&self, phrase: Phrase, language: Language) -> Pcm;
+    /// 8 kHz PCM of a phrase, in an agent's voice where it was made in that; every phrase exists in every language.
+    fn audio(&self, voice: &str, phrase: Phrase, language: Language) -> Pcm;
     /// Its words, for the transcript.
     fn words(&self, phrase: Phrase, language: Language) -> &'static str;
 }

@@ -201,7 +201,7 @@ impl Journal for MemoryJournal {
 pub struct TonePhrases;
 
 impl Phrases for TonePhrases {
-    fn audio(&self, _: Phrase, _: Language) -> Pcm {
+    fn audio(&self, _: &str, _: Phrase, _: Language) -> Pcm {
         Pcm { rate: 8000, bytes: Bytes::from(vec![7u8; 16_000]) }
     }
     fn words(&self, phrase: Phrase, _: Language) -> &'static str {

@@ -74,7 +74,7 @@ impl Customers for Nothing {
 }
 
 impl Phrases for Nothing {
-    fn audio(&self, _: Phrase, _: Language) -> Pcm {
+    fn audio(&self, _: &str, _: Phrase, _: Language) -> Pcm {
         Pcm { rate: 8000, bytes: Bytes::from_static(&[0; 320]) }
     }
     fn words(&self, phrase: Phrase, _: Language) -> &'static str {
