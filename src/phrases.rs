@@ -125,6 +125,23 @@ mod tests {
         }
     }
 
+    /// A call gives them the time they take, up to 5 s (`parting.rs`), and makes "our time is up" begin as much earlier; by
+    /// default none is near what last words have anyway.
+    #[test]
+    fn every_sentence_that_ends_a_call_has_the_time_it_takes() {
+        let phrases = StoredPhrases::load().unwrap();
+        let on_the_way = Duration::from_millis(700);
+        let limits = caly_actors::domain::CallLimits::default();
+        use Phrase::{Apology, Enough, Goodbye, HandOff, TimeUp, WrongNumber};
+        for language in LANGUAGES {
+            for phrase in [Apology, Enough, Goodbye, HandOff, TimeUp, WrongNumber] {
+                let length = phrases.audio(phrase, language).duration() + on_the_way;
+                assert!(length < Duration::from_secs(5), "{language:?} {phrase:?}: {length:?}");
+                assert!(length < limits.last_words, "{language:?} {phrase:?}: {length:?}");
+            }
+        }
+    }
+
     #[test]
     fn hindi_is_written_in_devanagari_and_hinglish_in_latin_letters() {
         let phrases = StoredPhrases::load().unwrap();

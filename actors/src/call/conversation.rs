@@ -285,7 +285,7 @@ impl CallState {
             // Not worth a new session: what is being heard is the last of it.
             self.engine = EngineStage::Dead;
             if !self.playing {
-                self.end(reason, now, out);
+                self.part(reason, now, out);
             }
             return;
         }
@@ -333,7 +333,7 @@ impl CallState {
         self.note("engine_given_up", &json!({}), now, out);
         match self.phase {
             Phase::Live => self.farewell_without_engine(now, out),
-            Phase::Closing(reason) if !self.playing => self.end(reason, now, out),
+            Phase::Closing(reason) if !self.playing => self.part(reason, now, out),
             // While the phone still connects, the sentence waits for the stream.
             Phase::Waiting | Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {}
         }

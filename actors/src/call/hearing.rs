@@ -66,9 +66,9 @@ impl CallState {
         self.playing_phrase = false;
         self.await_in_silence(now);
         if let Phase::Closing(reason) = self.phase
-            && self.responses.is_idle()
+            && (self.responses.is_idle() || self.parting.is_stored())
         {
-            self.end(reason, now, out);
+            self.part(reason, now, out);
         }
         self.mind_window(now, out);
     }

@@ -19,6 +19,7 @@ pub mod ledger;
 #[cfg(test)]
 #[path = "long_tests.rs"]
 mod long;
+mod parting;
 pub mod past;
 mod planned;
 mod recogniser;

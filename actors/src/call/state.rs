@@ -13,6 +13,7 @@ use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
 use super::ledger::Ledger;
+use super::parting::Parting;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
 use super::renewal::Renewal;
@@ -113,6 +114,7 @@ pub struct CallState {
     pub(super) usage: Usage,
     pub(super) degraded: Vec<&'static str>,
     pub(super) after: Option<AfterStream>,
+    pub(super) parting: Parting,
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
     /// What the present session is given that one before it had heard.
@@ -186,7 +188,7 @@ impl CallState {
     pub fn new(facts: Arc<CallFacts>, catalogue: Arc<[Arc<ActionSpec>]>, phrases: Arc<dyn Phrases>) -> Self {
         let mut timers = Timers::default();
         timers.set(Timer::Answer, facts.agent.limits.answer);
-        timers.set(Timer::MaxDuration, facts.agent.limits.max_duration);
+        timers.set(Timer::MaxDuration, super::parting::time_up_earliest(&facts.agent.limits));
         if let Some(at) = super::waiting::warn_at(&facts.agent.limits) {
             timers.set(Timer::TimeWarning, at);
         }
@@ -213,6 +215,7 @@ impl CallState {
             usage: Usage::default(),
             degraded: Vec::new(),
             after: None,
+            parting: Parting::default(),
             greeted: false,
             caller_speaking: false,
             again: None,
