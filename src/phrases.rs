@@ -72,7 +72,7 @@ fn decode_all() -> Result<HashMap<(Language, Phrase), Stored>, PhraseError> {
             let name = format!("{}/{}.wav", language.code(), phrase.as_str());
             let said = words.get(language.code()).and_then(|of| of.get(phrase.as_str())).and_then(toml::Value::as_str);
             let said = said.ok_or_else(|| error(&name, "has no words in phrases.toml"))?;
-            // Leaked once for the process: thirty-six short sentences that live as long as it does.
+            // Leaked once for the process: thirty-nine short sentences that live as long as it does.
             let words: &'static str = Box::leak(said.to_owned().into_boxed_str());
             stored.insert((language, phrase), Stored { pcm: decode(&name, &embedded(&name)?)?, words });
         }

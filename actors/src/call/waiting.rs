@@ -20,6 +20,10 @@ const KEYS_MAX: usize = 32;
 const UNTOLD_MAX: usize = 100;
 /// A turn of so many words tells by itself which language the caller speaks.
 const TELLING_WORDS: usize = 4;
+/// So many seconds are called a minute.
+const ABOUT_A_MINUTE: std::ops::RangeInclusive<u64> = 45..=90;
+/// With less time left the caller is not told of it: nothing else could be said any more.
+const WORTH_WARNING: CallTime = CallTime::from_secs(8);
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
 /// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
@@ -146,10 +150,18 @@ impl CallState {
             self.timers.set(Timer::TimeWarning, now + POLITENESS);
             return;
         }
-        self.note("time_warned", &json!({}), now, out);
-        self.say(Phrase::MinuteLeft, out);
+        // It may have waited for a long answer since it was due.
+        let left = self.facts.agent.limits.max_duration.saturating_sub(now);
+        let seconds = left.as_secs();
+        if left < WORTH_WARNING {
+            return;
+        }
+        self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
+        self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
         if self.engine == EngineStage::Ready {
-            let text = "[the caller was told that the call must end in a minute; come to an end]";
+            let text = format!(
+                "[the caller was told that there is little time left: the call ends in {seconds} s; come to an end]"
+            );
             out.push(Effect::Engine(EngineCommand::Note(text.into())));
         }
     }

@@ -61,6 +61,8 @@ pub enum Phrase {
     StillChecking,
     /// "We have a minute left": the maximum duration is near.
     MinuteLeft,
+    /// "We have only a little time left": the same, when it is not about a minute.
+    TimeShort,
     /// "Sorry for the trouble, goodbye": a wrong number.
     WrongNumber,
     /// "I have to end this call": the caller goes on abusing.
@@ -71,7 +73,7 @@ pub enum Phrase {
 
 impl Phrase {
     /// All of them, for tests and for the audio store.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bridge,
         Self::Apology,
         Self::HandOff,
@@ -81,6 +83,7 @@ impl Phrase {
         Self::Checking,
         Self::StillChecking,
         Self::MinuteLeft,
+        Self::TimeShort,
         Self::WrongNumber,
         Self::Enough,
         Self::SayAgain,
@@ -99,6 +102,7 @@ impl Phrase {
             Self::Checking => "checking",
             Self::StillChecking => "still_checking",
             Self::MinuteLeft => "minute_left",
+            Self::TimeShort => "time_short",
             Self::WrongNumber => "wrong_number",
             Self::Enough => "enough",
             Self::SayAgain => "say_again",
