@@ -118,8 +118,9 @@ impl CallState {
         let Some(heard) = crate::understand::language::language(text) else { return };
         // One recogniser writes the same Hindi now in Devanagari, now in Latin letters.
         let hindi = |language: Language| language != Language::English;
-        let heard = if hindi(heard) && hindi(self.facts.agent.language) { self.facts.agent.language } else { heard };
-        if hindi(heard) == hindi(self.language) || !self.facts.agent.speaks(heard) {
+        let answered = self.facts.agent.answers_in(heard);
+        let heard = answered.unwrap_or(heard);
+        if hindi(heard) == hindi(self.language) || answered.is_none() {
             self.other_language = None;
             if hindi(heard) == hindi(self.language) {
                 self.recogniser.heard = Some(self.language);

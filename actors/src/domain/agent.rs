@@ -28,6 +28,16 @@ impl Language {
         }
     }
 
+    /// Its name, for the engine.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Hindi => "Hindi",
+            Self::Hinglish => "Hinglish (everyday Hindi mixed with English)",
+        }
+    }
+
     /// # Errors
     /// A code other than `en`, `hi`, `hi-Latn`.
     pub fn parse(code: &str) -> Result<Self, InvalidValue> {
@@ -313,6 +323,33 @@ impl Agent {
     #[must_use]
     pub fn speaks(&self, language: Language) -> bool {
         self.languages.is_empty() || language == self.language || self.languages.contains(&language)
+    }
+
+    /// What the engine is told of languages: the same for every session of this version, so that what the service keeps of
+    /// its instructions stays of use.
+    #[must_use]
+    pub fn language_rule(&self) -> String {
+        let all = [Language::English, Language::Hindi, Language::Hinglish];
+        let spoken: Vec<&str> = all.into_iter().filter(|one| self.speaks(*one)).map(Language::name).collect();
+        let own = self.language.name();
+        if let [only] = spoken[..] {
+            return format!("Speak {only} only, whatever language the caller speaks.");
+        }
+        format!(
+            "Languages: you may speak {}, and no other. Begin in {own}. Answer in the language that the caller speaks, if it is \
+             one of these, and follow when they change it; else answer in {own}.",
+            spoken.join(", ")
+        )
+    }
+
+    /// The language it answers in whoever speaks this one, if it is one of its own. Hindi is one to the ear: what is written
+    /// down in Devanagari now and in Latin letters then is answered in the Hindi that the agent speaks, by default first.
+    #[must_use]
+    pub fn answers_in(&self, heard: Language) -> Option<Language> {
+        let hindi = |language: &Language| *language != Language::English;
+        let other = if heard == Language::Hindi { Language::Hinglish } else { Language::Hindi };
+        let choices = if hindi(&heard) { [self.language, heard, other] } else { [heard; 3] };
+        choices.into_iter().find(|choice| hindi(choice) == hindi(&heard) && self.speaks(*choice))
     }
 }
 
