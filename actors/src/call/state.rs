@@ -26,7 +26,7 @@ use super::window::Window;
 use crate::domain::{
     ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Speaker, Turn, Usage,
 };
-use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
+use crate::ports::{ActionError, ActionSpec, EngineCommand, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
 
 /// Where the call is in its life.
@@ -136,7 +136,7 @@ pub struct CallState {
     pub(super) unheard_words: bool,
     pub(super) outputs_owed: bool,
     /// Outputs of actions that ended after the context of the session now opening was taken.
-    pub(super) untold: Vec<Arc<str>>,
+    pub(super) untold: Vec<EngineCommand>,
     /// What the engine is told of a caller who rang before.
     pub(super) known: Option<Arc<str>>,
     /// … and the context of the session now opening was taken before.
@@ -153,6 +153,8 @@ pub struct CallState {
     /// There is another engine, not tried yet.
     pub(super) fallback_left: bool,
     pub(super) keys: String,
+    /// When a key was taken for a choice before it was known whether more follow.
+    pub(super) chosen: Option<CallTime>,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
     /// What is heard is a stored phrase, not the engine.
@@ -235,6 +237,7 @@ impl CallState {
             engine_by: EngineChoice::First,
             fallback_left: false,
             keys: String::new(),
+            chosen: None,
             reprompts: 0,
             playing_phrase: false,
             fillers: 0,

@@ -369,7 +369,7 @@ impl CallState {
         self.turns.noted(now, &note);
         match (self.engine, &self.phase) {
             (EngineStage::Ready, Phase::Live) => out.push(Effect::Engine(EngineCommand::Note(note))),
-            (EngineStage::Opening, Phase::Live) => self.untold.push(note),
+            (EngineStage::Opening, Phase::Live) => self.untold.push(EngineCommand::Note(note)),
             _ => {}
         }
     }
