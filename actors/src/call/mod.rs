@@ -34,6 +34,10 @@ mod summary;
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod table;
+#[cfg(test)]
+pub(crate) fn tabled_agent() -> crate::domain::Agent {
+    table::agent(true)
+}
 pub mod timers;
 pub mod turns;
 pub mod undoing;

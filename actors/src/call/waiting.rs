@@ -141,14 +141,13 @@ impl CallState {
     /// The caller speaks another language than before: two turns of it, or one of some length, are enough.
     pub(super) fn hear_language(&mut self, text: &str, now: CallTime, out: &mut Vec<Effect>) {
         let Some(heard) = crate::understand::language::language(text) else { return };
-        // One recogniser writes the same Hindi now in Devanagari, now in Latin letters.
         let hindi = |language: Language| language != Language::English;
         let answered = self.facts.agent.answers_in(heard);
         let heard = answered.unwrap_or(heard);
         if hindi(heard) == hindi(self.language) || answered.is_none() {
             self.other_language = None;
-            if hindi(heard) == hindi(self.language) {
-                self.recogniser.heard = Some(self.language);
+            if hindi(heard) == hindi(self.language) && self.recogniser.heard.replace(self.language).is_none() {
+                self.note("language_heard", &json!({ "language": self.language.code() }), now, out);
             }
             return;
         }
@@ -159,6 +158,8 @@ impl CallState {
             self.language = heard;
             self.recogniser.heard = Some(heard);
             self.note("language_changed", &change, now, out);
+            let name = heard.name();
+            self.tell(&format!("[the caller speaks {name} now: answer in {name}]"), now, out);
         }
     }
 

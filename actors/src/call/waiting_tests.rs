@@ -128,6 +128,35 @@ fn stored_sentences_follow_the_caller_into_whichever_hindi_the_agent_speaks() {
 }
 
 #[test]
+fn each_language_that_is_heard_is_on_record_and_a_change_is_told_to_the_engine() {
+    const ENGLISH: &str = "where is my order please";
+    const HINDI: &str = "mera order kahan hai bhai";
+    let speaks = |state: &mut CallState, words: &str| {
+        let effects = hear(state, [(4, spoke()), (5, stopped()), (5, committed()), (6, written_down(words))]);
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::Note(text)) => Some(text.to_string()),
+            _ => None,
+        });
+        (notes(&effects), told)
+    };
+    let mut state = quiet(true);
+    let heard = vec![r#"language_heard {"language":"en"}"#.to_owned()];
+    assert_eq!(speaks(&mut state, ENGLISH), (heard, None));
+    assert_eq!(speaks(&mut state, ENGLISH), (vec![], None), "once");
+    let (events, told) = speaks(&mut state, HINDI);
+    assert_eq!(events, [r#"language_changed {"from":"en","to":"hi-Latn"}"#]);
+    assert!(told.is_some_and(|told| told.contains("answer in Hinglish")));
+    // A session that takes the place of this one is told as well.
+    let effects = hear(&mut state, [(7, lost())]);
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::OpenEngine { context, .. } => Some(context.clone()),
+        _ => None,
+    });
+    let is_told = |item: &ContextItem| matches!(item, ContextItem::Note(text) if text.contains("answer in Hinglish"));
+    assert!(told.is_some_and(|told| told.iter().any(is_told)));
+}
+
+#[test]
 fn the_warning_that_time_runs_out_tells_no_time_that_is_not_true() {
     let warned = |warning: u64, now: u64| {
         let mut agent = agent(true);

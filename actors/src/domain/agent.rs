@@ -456,3 +456,23 @@ pub struct McpTool {
     /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
     pub repeatable: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_told_which_languages_there_are_and_which_is_the_first() {
+        let rule = |language, languages: &[Language]| {
+            let agent = crate::call::tabled_agent();
+            Agent { language, languages: languages.to_vec(), ..agent }.language_rule()
+        };
+        let two = rule(Language::English, &[Language::Hindi]);
+        assert!(two.contains("may speak English, Hindi, and no other. Begin in English."), "{two}");
+        let all = rule(Language::Hinglish, &[]);
+        assert!(all.contains("English, Hindi, Hinglish") && all.contains("Begin in Hinglish"), "{all}");
+        assert_eq!(all, rule(Language::Hinglish, &[]), "the same to the byte");
+        let one = rule(Language::Hindi, &[Language::Hindi]);
+        assert_eq!(one, "Speak Hindi only, whatever language the caller speaks.");
+    }
+}
