@@ -31,10 +31,11 @@ const RATE: u32 = 8_000;
 const KEPT_MAX: usize = 500;
 /// Greetings known of, kept or not; those that were only missed are forgotten for new ones.
 const STATES_MAX: usize = KEPT_MAX * 4;
-/// Longest greeting kept: 20 s.
-const BYTES_MAX: usize = RATE as usize * 2 * 20;
+/// Longest greeting kept, with the sentences that every caller must hear.
+const LONGEST_S: usize = 40;
+const BYTES_MAX: usize = RATE as usize * 2 * LONGEST_S;
 /// Pieces of audio of one greeting.
-const PIECES: usize = 2_048;
+const PIECES: usize = 4_096;
 /// Greetings waiting to be made.
 const WISHES: usize = 64;
 /// … of which this many before a call has missed them, so that what callers miss does not wait for them.
@@ -42,7 +43,7 @@ const AHEAD: usize = 4;
 /// How often it is looked which agents are in use.
 const ROUND: Duration = Duration::from_secs(5);
 /// Longest time to make one.
-const MAKING: Duration = Duration::from_secs(30);
+const MAKING: Duration = Duration::from_secs(60);
 /// After a failure: how long until it is tried again.
 const RETRY: Duration = Duration::from_secs(600);
 
@@ -57,6 +58,17 @@ enum State {
     Failed {
         not_before: Instant,
     },
+    /// It would be as long the next time: not asked for again. Other words are another greeting.
+    TooLong,
+}
+
+/// Why a greeting was not made.
+#[derive(Debug, thiserror::Error)]
+enum NotMade {
+    #[error("it is longer than {LONGEST_S} s")]
+    TooLong,
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The greetings of a process.
@@ -94,7 +106,7 @@ impl StoredGreetings {
         let mut states = self.states();
         let kept = states.iter().filter_map(|(key, state)| match state {
             State::Kept { used, .. } => Some((*used, key.clone())),
-            State::Missed | State::Wanted | State::Failed { .. } => None,
+            State::Missed | State::Wanted | State::Failed { .. } | State::TooLong => None,
         });
         let kept: Vec<_> = kept.collect();
         if kept.len() >= KEPT_MAX
@@ -108,10 +120,20 @@ impl StoredGreetings {
         metrics::counter!("caly_greetings_total", "outcome" => "made").increment(1);
     }
 
-    fn failed(&self, key: String) {
+    fn failed(&self, key: String, agent: &Agent, why: &NotMade) {
         metrics::counter!("caly_greetings_total", "outcome" => "failed").increment(1);
-        let mut states = self.states();
-        states.insert(key, State::Failed { not_before: Instant::now() + RETRY });
+        let state = match why {
+            NotMade::TooLong => State::TooLong,
+            NotMade::Failed(_) => State::Failed { not_before: Instant::now() + RETRY },
+        };
+        let next = match state {
+            State::TooLong => {
+                "every caller waits for the engine to say it: shorten greeting, disclosure or recording_notice"
+            }
+            _ => "it is tried again in ten minutes",
+        };
+        tracing::warn!(agent = %agent.id, reason = %why, next, "a greeting could not be made");
+        self.states().insert(key, state);
     }
 
     /// Has the greetings of all agents in use made for as long as the process lives, so that the first caller hears them
@@ -140,7 +162,7 @@ impl StoredGreetings {
         let Some(key) = self.key(agent) else { return true };
         let mut states = self.states();
         match states.get(&key) {
-            Some(State::Kept { .. } | State::Wanted) => return true,
+            Some(State::Kept { .. } | State::Wanted | State::TooLong) => return true,
             Some(State::Failed { not_before }) if Instant::now() < *not_before => return true,
             Some(State::Missed | State::Failed { .. }) | None => {}
         }
@@ -165,7 +187,7 @@ impl Greetings for StoredGreetings {
                 *used = Instant::now();
                 return Some(pcm.clone());
             }
-            Some(State::Wanted) => return None,
+            Some(State::Wanted | State::TooLong) => return None,
             Some(State::Failed { not_before, .. }) if Instant::now() < *not_before => return None,
             Some(State::Missed | State::Failed { .. }) => {
                 if self.wishes.try_send(Arc::clone(agent)).is_ok() {
@@ -174,7 +196,7 @@ impl Greetings for StoredGreetings {
             }
             None => {
                 if states.len() >= STATES_MAX {
-                    states.retain(|_, state| matches!(state, State::Kept { .. } | State::Wanted));
+                    states.retain(|_, state| matches!(state, State::Kept { .. } | State::Wanted | State::TooLong));
                 }
                 states.insert(key, State::Missed);
             }
@@ -192,7 +214,8 @@ async fn make_for_ever(
     while let Some(agent) = wanted.recv().await {
         let Some(key) = greetings.key(&agent) else { continue };
         let made = tokio::time::timeout(MAKING, make(&*engine, &agent, audio)).await;
-        match made.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+        let unmade = |_| Err(NotMade::Failed(format!("it was not made within {} s", MAKING.as_secs())));
+        match made.unwrap_or_else(unmade) {
             Ok(pcm) => {
                 let (path, sound) = (file(&greetings.dir, &key), pcm.clone());
                 let written = tokio::task::spawn_blocking(move || write(&path, &sound)).await;
@@ -201,23 +224,21 @@ async fn make_for_ever(
                 }
                 greetings.keep(key, pcm);
             }
-            Err(reason) => {
-                tracing::warn!(agent = %agent.id, reason, "a greeting could not be made");
-                greetings.failed(key);
-            }
+            Err(why) => greetings.failed(key, &agent, &why),
         }
     }
 }
 
 /// Lets the engine say the greeting to nobody.
-async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Result<Pcm, String> {
+async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Result<Pcm, NotMade> {
+    let failed = |reason: &str| Err(NotMade::Failed(reason.to_owned()));
     let words = agent.greeting.as_deref().unwrap_or_default();
     let (_caller, caller) = lane(1);
     let (sound, heard) = lane(PIECES);
     let (call, agent) = (CallId::new(), Arc::clone(agent));
     let spec = EngineSpec { call, agent, tools: Arc::from([]), context: Vec::new(), audio, language: None };
     let lanes = EngineLanes { caller: CallerSound::new(caller), agent: sound };
-    let mut session = engine.open(spec, lanes).await.map_err(|error| error.to_string())?;
+    let mut session = engine.open(spec, lanes).await.map_err(|error| NotMade::Failed(error.to_string()))?;
     let mut said = String::new();
     loop {
         match session.events.next().await {
@@ -228,14 +249,16 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
             }
             Some(EngineEvent::AgentTranscript { text, .. }) => said.push_str(&text),
             Some(EngineEvent::ResponseDone { outcome: ResponseOutcome::Completed, .. }) => break,
-            Some(EngineEvent::ResponseDone { outcome, .. }) => return Err(format!("the answer ended: {outcome:?}")),
-            Some(EngineEvent::Lost(error)) => return Err(error.to_string()),
-            None => return Err("the session ended".to_owned()),
+            Some(EngineEvent::ResponseDone { outcome, .. }) => {
+                return failed(&format!("the answer ended: {outcome:?}"));
+            }
+            Some(EngineEvent::Lost(error)) => return failed(&error.to_string()),
+            None => return failed("the session ended"),
             Some(_) => {}
         }
     }
     if !same_words(&said, words) {
-        return Err("the engine said something else".to_owned());
+        return failed("the engine said something else");
     }
     let mut converter = FromEngine::new(RATE, audio);
     let mut bytes = Vec::new();
@@ -243,8 +266,8 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
         bytes.extend_from_slice(&converter.convert(&piece.bytes));
     }
     match bytes.len() {
-        0 => Err("there was no sound".to_owned()),
-        length if length > BYTES_MAX || heard.dropped() > 0 => Err("it is longer than 20 s".to_owned()),
+        0 => failed("there was no sound"),
+        length if length > BYTES_MAX || heard.dropped() > 0 => Err(NotMade::TooLong),
         _ => Ok(Pcm { rate: RATE, bytes: bytes.into() }),
     }
 }
@@ -301,8 +324,10 @@ mod tests {
     use futures_util::future::LocalBoxFuture;
     use serde_json::json;
 
-    /// Says a sentence, whatever it is asked, and counts how often.
+    /// Says a sentence, whatever it is asked, and counts how often. One that begins so takes 25 s, and so 45 s.
     struct Says(&'static str, std::sync::atomic::AtomicUsize);
+    const LONG: &str = "A long";
+    const TOO_LONG: &str = "Too long";
 
     impl Engine for Says {
         fn open(
@@ -318,7 +343,12 @@ mod tests {
                 actix_rt::spawn(async move {
                     events.push(EngineEvent::Ready);
                     let Some(EngineCommand::CreateResponse { .. }) = asked.next().await else { return };
-                    for _ in 0..10 {
+                    let tenths = match words {
+                        _ if words.starts_with(LONG) => 250,
+                        _ if words.starts_with(TOO_LONG) => 450,
+                        _ => 10,
+                    };
+                    for _ in 0..tenths {
                         let bytes = Bytes::from(vec![0xd5_u8; 800]);
                         lanes.agent.push(AgentAudio { response: "r".into(), item: "a".into(), bytes });
                     }
@@ -405,5 +435,26 @@ mod tests {
         assert_eq!(waited(&greetings, &namaste).await, None);
         assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
         assert!(matches!(greetings.states().values().next(), Some(State::Failed { .. })));
+    }
+
+    #[actix_rt::test]
+    async fn a_greeting_of_25_s_is_kept_and_one_of_45_s_is_asked_of_the_engine_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let start =
+            |engine: &Arc<Says>| StoredGreetings::start(dir.path().into(), "m", engine.clone(), EngineAudio::ALaw);
+        let engine = Arc::new(Says("A long greeting", 0.into()));
+        let kept = waited(&start(&engine), &agent("A long greeting")).await;
+        assert_eq!(kept.map(|pcm| pcm.duration()), Some(Duration::from_secs(25)));
+        let engine = Arc::new(Says("Too long a greeting", 0.into()));
+        let greetings = start(&engine);
+        let too_long = agent("Too long a greeting");
+        assert_eq!(waited(&greetings, &too_long).await, None);
+        assert!(matches!(
+            greetings.states().values().find(|state| !matches!(state, State::Kept { .. })),
+            Some(State::TooLong)
+        ));
+        assert!(greetings.make_ahead(&too_long), "nothing to be done");
+        assert_eq!(greetings.stored(&too_long), None);
+        assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
     }
 }
