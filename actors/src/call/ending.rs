@@ -141,7 +141,7 @@ impl CallState {
                     out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
                     self.turns.agent_silenced(self.responses.active());
                 }
-                self.parting = Parting::by_phrase();
+                self.parting = Parting::by_phrase(phrase);
                 self.give_time_to(phrase, now);
                 self.say(phrase, out);
             }

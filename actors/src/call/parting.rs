@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::event::{Effect, MediaWish};
-use super::state::{CallState, EngineStage};
+use super::state::{CallState, EngineStage, phrase_item};
 use super::timers::Timer;
 use crate::domain::{CallLimits, CallTime, EndReason, Phrase};
 
@@ -23,19 +23,26 @@ pub(super) struct Parting {
     substitute: Option<Phrase>,
     /// The engine has made all of what it was to say.
     made: bool,
-    /// A stored sentence is the last that is said.
-    stored: bool,
+    /// This stored sentence is the last that is said.
+    stored: Option<Phrase>,
+    /// … and it is being heard.
+    heard: bool,
 }
 
 impl Parting {
     /// The engine is to say it, or has: `made`.
     pub(super) fn by_engine(phrase: Phrase, made: bool) -> Self {
-        Self { substitute: Some(phrase), made, stored: false }
+        Self { substitute: Some(phrase), made, ..Self::default() }
     }
 
     /// A stored sentence says it.
-    pub(super) fn by_phrase() -> Self {
-        Self { substitute: None, made: false, stored: true }
+    pub(super) fn by_phrase(phrase: Phrase) -> Self {
+        Self { stored: Some(phrase), ..Self::default() }
+    }
+
+    /// A stored sentence begins to be heard.
+    pub(super) fn phrase_begins(&mut self, item: &str) {
+        self.heard |= self.stored.is_some_and(|phrase| *phrase_item(phrase) == *item);
     }
 
     /// The engine begins to say something.
@@ -48,9 +55,9 @@ impl Parting {
         self.made = true;
     }
 
-    /// The last that is said is a stored sentence: nothing of the engine is waited for.
-    pub(super) fn is_stored(&self) -> bool {
-        self.stored
+    /// The last that is said is a stored sentence, and began to be heard: nothing of the engine is waited for.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard
     }
 }
 
@@ -59,7 +66,7 @@ impl CallState {
     pub(super) fn part(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
         let heard = self.parting.made && !self.unheard_words;
         let Some(phrase) = self.parting.substitute.filter(|_| !heard) else { return self.end(reason, now, out) };
-        self.parting = Parting::by_phrase();
+        self.parting = Parting::by_phrase(phrase);
         self.timers.clear(Timer::EngineProgress);
         if let Some(response) = self.responses.active().cloned() {
             self.turns.silence(&response);

@@ -216,3 +216,23 @@ fn a_goodbye_at_the_end_of_the_time_is_heard_and_a_long_one_for_three_seconds_mo
     assert_eq!(words(&hear(&mut state, [(60, CallEvent::TimePassed)])), [""; 0]);
     assert_eq!(words(&hear(&mut state, [(63, CallEvent::TimePassed)])), ["interrupt", "close 1000", "cancel"]);
 }
+
+#[test]
+fn the_end_of_what_was_heard_before_is_not_the_end_of_the_stored_sentence() {
+    let mut state = saying_goodbye();
+    let _ = state.on(CallEvent::MediaResumed, at(4));
+    let _ = state.on(created("r1", 2), at(5));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(12))), ["discard", "cancel", "say goodbye"]);
+    // Told before the sentence was passed on; the engine has not confirmed the cancellation.
+    assert_eq!(words(&state.on(CallEvent::PlayoutDrained, at(12))), [""; 0]);
+    let _ = state.on(began("phrase:goodbye"), at(12));
+    let effects = words(&state.on(CallEvent::PlayoutDrained, at(13)));
+    assert_eq!(effects, ["turn", "interrupt", "close 1000", "cancel"]);
+}
+
+#[test]
+fn keys_pressed_into_the_last_words_change_nothing() {
+    let mut state = saying_goodbye();
+    let _ = state.on(CallEvent::DtmfPressed('5'), at(5));
+    assert_eq!(words(&state.on(CallEvent::DtmfPressed('#'), at(5))), [""; 0]);
+}

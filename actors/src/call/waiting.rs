@@ -196,6 +196,10 @@ impl CallState {
     // ------------------------------------------------------------ keys
 
     pub(super) fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
+        if let Phase::Closing(_) = self.phase {
+            // It is decided what becomes of the call.
+            return;
+        }
         let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
         if chosen && key == '#' {
             // It only ends what was chosen already.
