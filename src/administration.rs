@@ -274,8 +274,9 @@ pub async fn all_free(
 /// # Errors
 /// [`Refused::Field`] with the setting's name below `field`.
 pub fn settings(field: &str, settings: &Value, limits: &CallLimits) -> Result<(), Refused> {
-    match crate::agents::read(AgentId::new(), 0, "", settings, limits) {
-        Ok(_) => Ok(()),
+    let read = crate::agents::read(AgentId::new(), 0, "", settings, limits);
+    match read.and_then(|_| crate::agents::bounds::check(settings)) {
+        Ok(()) => Ok(()),
         Err(error) => {
             let field = error.key.as_ref().map_or_else(|| field.to_owned(), |key| format!("{field}.{key}"));
             Err(Refused::field(&field, error.reason))

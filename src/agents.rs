@@ -3,6 +3,7 @@
 //! Unknown keys and bad values are refused with their name. Knows no storage and no HTTP.
 
 mod barge_in;
+pub mod bounds;
 mod calendar;
 pub mod mcp;
 mod own;

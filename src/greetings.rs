@@ -1,31 +1,27 @@
-//! Greetings and stored phrases in the agents' own voices: made once through the engine, kept on disk, heard at once by every
-//! later caller.
+//! Sentences in the agents' own voices, greetings first: made once through the engine, kept on disk, heard at once from then on.
 //!
-//! What is kept is the sound of a text in a voice of a model; another text, voice or model is another greeting. One that is
-//! the same for every caller is made as soon as its agent is in use, before anybody rings; another, that two calls have
-//! missed, is made beside the second. One at a time, bounded in number and length. Knows no calls.
+//! What is kept is the sound of a text in a voice of a model; another text, voice or model is another sentence. It is made when
+//! somebody knows that it will be wanted, before anybody rings; a greeting that two calls have missed is made beside the
+//! second. One at a time, bounded in number and length. Knows no calls.
 
 use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use caly_actors::audio::caller::CallerSound;
 use caly_actors::audio::convert::FromEngine;
 use caly_actors::audio::lane::lane;
-use caly_actors::domain::{Agent, CallId, Language, Pcm, Phrase};
+use caly_actors::domain::{Agent, CallId, Pcm};
 use caly_actors::ports::{
-    Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, Greetings, Phrases, ResponseOutcome,
+    Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, Greetings, ResponseOutcome,
 };
 use caly_actors::understand::same_words;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
-
-use crate::directory::{Directory, Snapshot};
-use crate::phrases::{LANGUAGES, StoredPhrases};
 
 /// Samples a second of what is kept: as the telephone network carries it.
 const RATE: u32 = 8_000;
@@ -33,20 +29,17 @@ const RATE: u32 = 8_000;
 const KEPT_MAX: usize = 500;
 /// Greetings known of, kept or not; those that were only missed are forgotten for new ones.
 const STATES_MAX: usize = KEPT_MAX * 4;
-/// Longest greeting kept: 20 s.
-const BYTES_MAX: usize = RATE as usize * 2 * 20;
+/// Longest greeting kept, with the sentences that every caller must hear.
+const LONGEST_S: usize = 40;
+const BYTES_MAX: usize = RATE as usize * 2 * LONGEST_S;
 /// Pieces of audio of one greeting.
-const PIECES: usize = 2_048;
+const PIECES: usize = 4_096;
 /// Greetings waiting to be made.
 const WISHES: usize = 64;
 /// … of which this many before a call has missed them, so that what callers miss does not wait for them.
 const AHEAD: usize = 4;
-/// A phrase in an agent's voice is used if it is no more than this longer than the one that is shipped.
-const LONGER: Duration = Duration::from_millis(1500);
-/// How often it is looked which agents are in use.
-const ROUND: Duration = Duration::from_secs(5);
 /// Longest time to make one.
-const MAKING: Duration = Duration::from_secs(30);
+const MAKING: Duration = Duration::from_secs(60);
 /// After a failure: how long until it is tried again.
 const RETRY: Duration = Duration::from_secs(600);
 
@@ -61,6 +54,17 @@ enum State {
     Failed {
         not_before: Instant,
     },
+    /// It would be as long the next time: not asked for again. Other words are another greeting.
+    TooLong,
+}
+
+/// Why a greeting was not made.
+#[derive(Debug, thiserror::Error)]
+enum NotMade {
+    #[error("it is longer than {LONGEST_S} s")]
+    TooLong,
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// The greetings of a process.
@@ -87,22 +91,22 @@ impl StoredGreetings {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn key(&self, agent: &Agent) -> Option<String> {
-        let text = agent.greeting.as_deref().filter(|text| !text.trim().is_empty())?;
-        Some(self.key_of(&agent.voice, text))
-    }
-
     fn key_of(&self, voice: &str, text: &str) -> String {
         let whole = [&self.model, voice, text].join("\0");
         let digest = ring::digest::digest(&ring::digest::SHA256, whole.as_bytes());
         digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    fn key(&self, agent: &Agent) -> Option<String> {
+        let text = agent.greeting.as_deref().filter(|text| !text.trim().is_empty())?;
+        Some(self.key_of(&agent.voice, text))
+    }
+
     fn keep(&self, key: String, pcm: Pcm) {
         let mut states = self.states();
         let kept = states.iter().filter_map(|(key, state)| match state {
             State::Kept { used, .. } => Some((*used, key.clone())),
-            State::Missed | State::Wanted | State::Failed { .. } => None,
+            State::Missed | State::Wanted | State::Failed { .. } | State::TooLong => None,
         });
         let kept: Vec<_> = kept.collect();
         if kept.len() >= KEPT_MAX
@@ -116,83 +120,52 @@ impl StoredGreetings {
         metrics::counter!("caly_greetings_total", "outcome" => "made").increment(1);
     }
 
-    fn failed(&self, key: String) {
+    fn failed(&self, key: String, agent: &Agent, why: &NotMade) {
         metrics::counter!("caly_greetings_total", "outcome" => "failed").increment(1);
-        let mut states = self.states();
-        states.insert(key, State::Failed { not_before: Instant::now() + RETRY });
-    }
-
-    /// Has the greetings of all agents in use made for as long as the process lives, so that the first caller hears them
-    /// at once too.
-    pub async fn keep_ready(self: Arc<Self>, directory: Directory) {
-        loop {
-            if let Some(snapshot) = directory.get() {
-                self.round(&snapshot);
+        let state = match why {
+            NotMade::TooLong => State::TooLong,
+            NotMade::Failed(_) => State::Failed { not_before: Instant::now() + RETRY },
+        };
+        let next = match state {
+            State::TooLong => {
+                "every caller waits for the engine to say it: shorten greeting, disclosure or recording_notice"
             }
-            tokio::time::sleep(ROUND).await;
-        }
+            _ => "it is tried again in ten minutes",
+        };
+        tracing::warn!(agent = %agent.id, reason = %why, next, "a greeting could not be made");
+        self.states().insert(key, state);
     }
 
-    fn round(&self, snapshot: &Snapshot) {
-        for client in snapshot.clients().filter(|client| !client.row.disabled) {
-            if let Some(agent) = client.agent_for_anybody(SystemTime::now())
-                && !self.make_ahead(&agent)
-            {
-                break;
-            }
-        }
+    /// Whether a text has to be made in a voice: not if it was, is about to be, or cannot be for the time being.
+    #[must_use]
+    pub fn is_missing(&self, voice: &str, text: &str) -> bool {
+        self.has_to_be_made(&self.key_of(voice, text))
     }
 
-    /// The same for what can be said without an engine, in the voices and languages of all agents in use.
-    pub async fn keep_phrases_ready(self: Arc<Self>, directory: Directory, phrases: Arc<dyn Phrases>) {
-        loop {
-            if let Some(snapshot) = directory.get() {
-                self.round_of_phrases(&snapshot, &*phrases);
-            }
-            tokio::time::sleep(ROUND).await;
-        }
-    }
-
-    fn round_of_phrases(&self, snapshot: &Snapshot, phrases: &dyn Phrases) {
-        for agent in snapshot.clients().filter(|client| !client.row.disabled).filter_map(|client| client.agent.as_ref())
-        {
-            for language in LANGUAGES.into_iter().filter(|language| agent.speaks(*language)) {
-                for words in Phrase::ALL.map(|phrase| phrases.words(phrase, language)) {
-                    if !self.is_missing(&self.key_of(&agent.voice, words)) {
-                        continue;
-                    }
-                    let says = Agent { greeting: Some(words.into()), instructions: "".into(), ..(**agent).clone() };
-                    if !self.make_ahead(&Arc::new(says)) {
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_missing(&self, key: &str) -> bool {
+    fn has_to_be_made(&self, key: &str) -> bool {
         match self.states().get(key) {
-            Some(State::Kept { .. } | State::Wanted) => false,
+            Some(State::Kept { .. } | State::Wanted | State::TooLong) => false,
             Some(State::Failed { not_before }) => Instant::now() >= *not_before,
             Some(State::Missed) | None => true,
         }
     }
 
     /// A text in a voice, if it was made.
-    fn made(&self, voice: &str, text: &str) -> Option<Pcm> {
+    #[must_use]
+    pub fn made(&self, voice: &str, text: &str) -> Option<Pcm> {
         match self.states().get_mut(&self.key_of(voice, text))? {
             State::Kept { pcm, used } => {
                 *used = Instant::now();
                 Some(pcm.clone())
             }
-            State::Missed | State::Wanted | State::Failed { .. } => None,
+            State::Missed | State::Wanted | State::Failed { .. } | State::TooLong => None,
         }
     }
 
     /// Wishes for a greeting that no call has missed yet; whether there is room for more of them.
-    fn make_ahead(&self, agent: &Arc<Agent>) -> bool {
+    pub fn make_ahead(&self, agent: &Arc<Agent>) -> bool {
         let Some(key) = self.key(agent) else { return true };
-        if !self.is_missing(&key) {
+        if !self.has_to_be_made(&key) {
             return true;
         }
         let mut states = self.states();
@@ -208,33 +181,6 @@ impl StoredGreetings {
     }
 }
 
-/// Stored phrases in the agents' voices, as far as they were made; else as they are shipped.
-pub struct VoicedPhrases {
-    shipped: StoredPhrases,
-    made: Arc<StoredGreetings>,
-}
-
-impl VoicedPhrases {
-    /// `made`: kept ready by [`StoredGreetings::keep_phrases_ready`].
-    #[must_use]
-    pub fn new(shipped: StoredPhrases, made: Arc<StoredGreetings>) -> Self {
-        Self { shipped, made }
-    }
-}
-
-impl Phrases for VoicedPhrases {
-    fn audio(&self, voice: &str, phrase: Phrase, language: Language) -> Pcm {
-        let shipped = self.shipped.audio(voice, phrase, language);
-        // What is said at the end of a call has to fit the time that is left for it.
-        let fits = |made: &Pcm| made.duration() <= shipped.duration() + LONGER;
-        self.made.made(voice, self.words(phrase, language)).filter(fits).unwrap_or(shipped)
-    }
-
-    fn words(&self, phrase: Phrase, language: Language) -> &'static str {
-        self.shipped.words(phrase, language)
-    }
-}
-
 impl Greetings for StoredGreetings {
     fn stored(&self, agent: &Arc<Agent>) -> Option<Pcm> {
         let key = self.key(agent)?;
@@ -244,7 +190,7 @@ impl Greetings for StoredGreetings {
                 *used = Instant::now();
                 return Some(pcm.clone());
             }
-            Some(State::Wanted) => return None,
+            Some(State::Wanted | State::TooLong) => return None,
             Some(State::Failed { not_before, .. }) if Instant::now() < *not_before => return None,
             Some(State::Missed | State::Failed { .. }) => {
                 if self.wishes.try_send(Arc::clone(agent)).is_ok() {
@@ -253,7 +199,7 @@ impl Greetings for StoredGreetings {
             }
             None => {
                 if states.len() >= STATES_MAX {
-                    states.retain(|_, state| matches!(state, State::Kept { .. } | State::Wanted));
+                    states.retain(|_, state| matches!(state, State::Kept { .. } | State::Wanted | State::TooLong));
                 }
                 states.insert(key, State::Missed);
             }
@@ -271,7 +217,8 @@ async fn make_for_ever(
     while let Some(agent) = wanted.recv().await {
         let Some(key) = greetings.key(&agent) else { continue };
         let made = tokio::time::timeout(MAKING, make(&*engine, &agent, audio)).await;
-        match made.unwrap_or_else(|_| Err("it took too long".to_owned())) {
+        let unmade = |_| Err(NotMade::Failed(format!("it was not made within {} s", MAKING.as_secs())));
+        match made.unwrap_or_else(unmade) {
             Ok(pcm) => {
                 let (path, sound) = (file(&greetings.dir, &key), pcm.clone());
                 let written = tokio::task::spawn_blocking(move || write(&path, &sound)).await;
@@ -280,23 +227,21 @@ async fn make_for_ever(
                 }
                 greetings.keep(key, pcm);
             }
-            Err(reason) => {
-                tracing::warn!(agent = %agent.id, reason, "a greeting could not be made");
-                greetings.failed(key);
-            }
+            Err(why) => greetings.failed(key, &agent, &why),
         }
     }
 }
 
 /// Lets the engine say the greeting to nobody.
-async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Result<Pcm, String> {
+async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Result<Pcm, NotMade> {
+    let failed = |reason: &str| Err(NotMade::Failed(reason.to_owned()));
     let words = agent.greeting.as_deref().unwrap_or_default();
     let (_caller, caller) = lane(1);
     let (sound, heard) = lane(PIECES);
     let (call, agent) = (CallId::new(), Arc::clone(agent));
     let spec = EngineSpec { call, agent, tools: Arc::from([]), context: Vec::new(), audio, language: None };
     let lanes = EngineLanes { caller: CallerSound::new(caller), agent: sound };
-    let mut session = engine.open(spec, lanes).await.map_err(|error| error.to_string())?;
+    let mut session = engine.open(spec, lanes).await.map_err(|error| NotMade::Failed(error.to_string()))?;
     let mut said = String::new();
     loop {
         match session.events.next().await {
@@ -307,14 +252,16 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
             }
             Some(EngineEvent::AgentTranscript { text, .. }) => said.push_str(&text),
             Some(EngineEvent::ResponseDone { outcome: ResponseOutcome::Completed, .. }) => break,
-            Some(EngineEvent::ResponseDone { outcome, .. }) => return Err(format!("the answer ended: {outcome:?}")),
-            Some(EngineEvent::Lost(error)) => return Err(error.to_string()),
-            None => return Err("the session ended".to_owned()),
+            Some(EngineEvent::ResponseDone { outcome, .. }) => {
+                return failed(&format!("the answer ended: {outcome:?}"));
+            }
+            Some(EngineEvent::Lost(error)) => return failed(&error.to_string()),
+            None => return failed("the session ended"),
             Some(_) => {}
         }
     }
     if !same_words(&said, words) {
-        return Err("the engine said something else".to_owned());
+        return failed("the engine said something else");
     }
     let mut converter = FromEngine::new(RATE, audio);
     let mut bytes = Vec::new();
@@ -322,8 +269,8 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
         bytes.extend_from_slice(&converter.convert(&piece.bytes));
     }
     match bytes.len() {
-        0 => Err("there was no sound".to_owned()),
-        length if length > BYTES_MAX || heard.dropped() > 0 => Err("it is longer than 20 s".to_owned()),
+        0 => failed("there was no sound"),
+        length if length > BYTES_MAX || heard.dropped() > 0 => Err(NotMade::TooLong),
         _ => Ok(Pcm { rate: RATE, bytes: bytes.into() }),
     }
 }

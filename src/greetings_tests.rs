@@ -7,8 +7,10 @@ use caly_actors::ports::{AgentAudio, EngineError, EngineSession};
 use futures_util::future::LocalBoxFuture;
 use serde_json::json;
 
-/// Says a sentence, whatever it is asked, and counts how often.
+/// Says a sentence, whatever it is asked, and counts how often. One that begins so takes 25 s, and so 45 s.
 struct Says(&'static str, std::sync::atomic::AtomicUsize);
+const LONG: &str = "A long";
+const TOO_LONG: &str = "Too long";
 
 impl Engine for Says {
     fn open(&self, _: EngineSpec, lanes: EngineLanes) -> LocalBoxFuture<'static, Result<EngineSession, EngineError>> {
@@ -20,7 +22,12 @@ impl Engine for Says {
             actix_rt::spawn(async move {
                 events.push(EngineEvent::Ready);
                 let Some(EngineCommand::CreateResponse { .. }) = asked.next().await else { return };
-                for _ in 0..10 {
+                let tenths = match words {
+                    _ if words.starts_with(LONG) => 250,
+                    _ if words.starts_with(TOO_LONG) => 450,
+                    _ => 10,
+                };
+                for _ in 0..tenths {
                     let bytes = Bytes::from(vec![0xd5_u8; 800]);
                     lanes.agent.push(AgentAudio { response: "r".into(), item: "a".into(), bytes });
                 }
@@ -99,26 +106,6 @@ async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_pl
 }
 
 #[actix_rt::test]
-async fn a_phrase_is_heard_in_the_agents_voice_once_it_was_made_in_that_and_is_not_too_long() {
-    let dir = tempfile::tempdir().unwrap();
-    let shipped = StoredPhrases::load().unwrap();
-    let words = shipped.words(Phrase::Bridge, Language::English);
-    let engine = Arc::new(Says(words, 0.into()));
-    let made = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
-    let phrases = VoicedPhrases::new(shipped, Arc::clone(&made));
-    let heard = |voice: &str| phrases.audio(voice, Phrase::Bridge, Language::English);
-    let other = shipped.audio("marin", Phrase::Bridge, Language::English);
-    assert_eq!(heard("marin"), other);
-    let says = Agent { greeting: Some(words.into()), ..(*agent("")).clone() };
-    assert!(made.make_ahead(&Arc::new(says.clone())));
-    let own = waited(&made, &Arc::new(says)).await.unwrap();
-    assert_eq!((heard("marin"), heard("cedar")), (own.clone(), other.clone()));
-    let long = vec![0; (other.duration() + LONGER + Duration::from_millis(20)).as_millis() as usize * 16];
-    made.keep(made.key_of("cedar", words), Pcm { rate: RATE, bytes: long.into() });
-    assert_eq!(heard("cedar"), other, "it may not fit where it is said");
-}
-
-#[actix_rt::test]
 async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Says("Something quite different today", 0.into()));
@@ -127,4 +114,38 @@ async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() 
     assert_eq!(waited(&greetings, &namaste).await, None);
     assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
     assert!(matches!(greetings.states().values().next(), Some(State::Failed { .. })));
+}
+
+#[actix_rt::test]
+async fn what_was_made_is_told_by_voice_and_words_and_is_not_missing() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = Arc::new(Says("Namaste ji", 0.into()));
+    let sounds = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+    let namaste = agent("Namaste ji");
+    assert!(sounds.is_missing(&namaste.voice, "Namaste ji") && sounds.make_ahead(&namaste));
+    assert!(!sounds.is_missing(&namaste.voice, "Namaste ji"), "it is being made");
+    let pcm = waited(&sounds, &namaste).await;
+    assert_eq!(sounds.made(&namaste.voice, "Namaste ji"), pcm);
+    assert_eq!((sounds.made("another", "Namaste ji"), sounds.made(&namaste.voice, "Alvida")), (None, None));
+    assert!(sounds.is_missing("another", "Namaste ji") && !sounds.is_missing(&namaste.voice, "Namaste ji"));
+}
+
+#[actix_rt::test]
+async fn a_greeting_of_25_s_is_kept_and_one_of_45_s_is_asked_of_the_engine_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = |engine: &Arc<Says>| StoredGreetings::start(dir.path().into(), "m", engine.clone(), EngineAudio::ALaw);
+    let engine = Arc::new(Says("A long greeting", 0.into()));
+    let kept = waited(&start(&engine), &agent("A long greeting")).await;
+    assert_eq!(kept.map(|pcm| pcm.duration()), Some(Duration::from_secs(25)));
+    let engine = Arc::new(Says("Too long a greeting", 0.into()));
+    let greetings = start(&engine);
+    let too_long = agent("Too long a greeting");
+    assert_eq!(waited(&greetings, &too_long).await, None);
+    assert!(matches!(
+        greetings.states().values().find(|state| !matches!(state, State::Kept { .. })),
+        Some(State::TooLong)
+    ));
+    assert!(greetings.make_ahead(&too_long), "nothing to be done");
+    assert_eq!(greetings.stored(&too_long), None);
+    assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
 }

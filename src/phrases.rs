@@ -73,7 +73,7 @@ fn decode_all() -> Result<HashMap<(Language, Phrase), Stored>, PhraseError> {
             let name = format!("{}/{}.wav", language.code(), phrase.as_str());
             let said = words.get(language.code()).and_then(|of| of.get(phrase.as_str())).and_then(toml::Value::as_str);
             let said = said.ok_or_else(|| error(&name, "has no words in phrases.toml"))?;
-            // Leaked once for the process: thirty-six short sentences that live as long as it does.
+            // Leaked once for the process: thirty-nine short sentences that live as long as it does.
             let words: &'static str = Box::leak(said.to_owned().into_boxed_str());
             stored.insert((language, phrase), Stored { pcm: decode(&name, &embedded(&name)?)?, words });
         }
@@ -122,6 +122,23 @@ mod tests {
                 assert!(loudest > 8_000, "{name} peaks at {loudest}");
                 assert!(phrases.words(phrase, language).ends_with(['.', '?', '।']), "{name}");
                 assert!(heard.insert(pcm.bytes), "{name} sounds like another phrase");
+            }
+        }
+    }
+
+    /// A call gives them the time they take, up to 5 s (`parting.rs`), and makes "our time is up" begin as much earlier; by
+    /// default none is near what last words have anyway.
+    #[test]
+    fn every_sentence_that_ends_a_call_has_the_time_it_takes() {
+        let phrases = StoredPhrases::load().unwrap();
+        let on_the_way = Duration::from_millis(700);
+        let limits = caly_actors::domain::CallLimits::default();
+        use Phrase::{Apology, Enough, Goodbye, HandOff, TimeUp, WrongNumber};
+        for language in LANGUAGES {
+            for phrase in [Apology, Enough, Goodbye, HandOff, TimeUp, WrongNumber] {
+                let length = phrases.audio("any", phrase, language).duration() + on_the_way;
+                assert!(length < Duration::from_secs(5), "{language:?} {phrase:?}: {length:?}");
+                assert!(length < limits.last_words, "{language:?} {phrase:?}: {length:?}");
             }
         }
     }

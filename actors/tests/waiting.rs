@@ -243,7 +243,7 @@ async fn keys_say_what_they_stand_for_and_others_are_told_as_they_are() {
         let EngineCommand::CallerText(text) = session.command().await else { panic!("{keys} is not told") };
         assert!(text.contains(told), "{keys}: {text}");
         let (wish, _) = session.asked().await;
-        session.answer(keys, keys, "Ji.", 100, Some(wish));
+        session.answer(keys, keys, "Ji. Order number?", 100, Some(wish));
         tokio::time::sleep(SECOND).await;
     }
     press(&line, "9");

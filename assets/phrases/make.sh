@@ -22,7 +22,7 @@ for language in en hi hi-Latn; do
     hi) voice=hi section=hi ;;
     hi-Latn) voice=hi section=spoken.hi-Latn ;;
   esac
-  for phrase in ${*:-bridge apology hand_off goodbye time_up still_there checking still_checking minute_left wrong_number enough say_again}; do
+  for phrase in ${*:-bridge apology hand_off goodbye time_up still_there checking still_checking minute_left time_short wrong_number enough say_again}; do
     text=$(words "$section" "$phrase")
     [ -n "$text" ] || { echo "no words for $section.$phrase" >&2; exit 1; }
     # Faster for the long ones, so that each stays under four seconds.

@@ -9,6 +9,7 @@ mod restart;
 mod sandbox;
 mod shops;
 mod signals;
+mod voices;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
 use secrecy::ExposeSecret as _;
 
+use self::voices::VoicedPhrases;
 use crate::actions::Catalogue;
 use crate::actions::callback::DoNotCall;
 use crate::actions::customers::Book;
@@ -36,7 +38,7 @@ use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs};
 use crate::directory::Directory;
 use crate::engines::verdict::Verdicts;
-use crate::greetings::{StoredGreetings, VoicedPhrases};
+use crate::greetings::StoredGreetings;
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
 use crate::http::{self, App};
@@ -167,26 +169,21 @@ fn alone(data_dir: &std::path::Path) -> anyhow::Result<std::fs::File> {
     Ok(lock)
 }
 
-fn greetings(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> Arc<dyn Greetings> {
-    if !config.engine.store_greetings {
-        return Arc::new(NoGreetings);
-    }
-    let dir = config.data_dir.join("greetings");
-    let greetings = StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config));
-    actix_rt::spawn(Arc::clone(&greetings).keep_ready(directory.clone()));
-    greetings
-}
+/// What is heard at once, of greetings and of what is said without an engine.
+type Voices = (Arc<dyn Greetings>, Arc<dyn Phrases>);
 
-/// In the agents' voices as soon as those are made.
-fn phrases(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> anyhow::Result<Arc<dyn Phrases>> {
+fn voices(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> anyhow::Result<Voices> {
     let shipped = StoredPhrases::load()?;
     if !config.engine.store_greetings {
-        return Ok(Arc::new(shipped));
+        return Ok((Arc::new(NoGreetings), Arc::new(shipped)));
     }
-    let dir = config.data_dir.join("phrases");
-    let made = StoredGreetings::start(dir, &voice_of(config), Arc::clone(engine), audio(config));
-    actix_rt::spawn(Arc::clone(&made).keep_phrases_ready(directory.clone(), Arc::new(shipped)));
-    Ok(Arc::new(VoicedPhrases::new(shipped, made)))
+    let start = |place: &str| {
+        StoredGreetings::start(config.data_dir.join(place), &voice_of(config), Arc::clone(engine), audio(config))
+    };
+    let (greetings, made) = (start("greetings"), start("phrases"));
+    let ready = voices::keep_ready(Arc::clone(&greetings), Arc::clone(&made), shipped, directory.clone());
+    actix_rt::spawn(ready);
+    Ok((greetings, Arc::new(VoicedPhrases { shipped, made })))
 }
 
 /// What a stored greeting depends on besides its words and the agent's voice.
@@ -245,7 +242,7 @@ fn ports(
     };
     let kept =
         KeptRecordings { inner: recordings.clone(), dir: config.recording.dir.clone(), recorder: Arc::clone(recorder) };
-    let (greetings, phrases) = (greetings(config, &engine, directory), phrases(config, &engine, directory)?);
+    let (greetings, phrases) = voices(config, &engine, directory)?;
     let customers = Arc::new(customers::StoredCustomers(store.clone()));
     let diary = Arc::new(diary::StoredDiary(store.clone()));
     let ports = Ports {

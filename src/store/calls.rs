@@ -8,7 +8,8 @@ use super::Store;
 use super::cursor::{Cursor, limit, page};
 use super::db::{Select, args};
 use super::error::StoreError;
-use super::rows::{ActionRow, CallDetail, CallRow, Page};
+use super::languages::languages;
+use super::rows::{ActionRow, CallDetail, CallRow, EventRow, Page};
 
 const CALL_BY_CARRIER: &str = "SELECT * FROM calls WHERE carrier = $1 AND carrier_call_id = $2";
 const CALL_BY_ID: &str = "SELECT * FROM calls WHERE id = $1";
@@ -112,11 +113,13 @@ impl Store {
             let mut tx = db.begin_read().await?;
             let call: CallRow = tx.fetch_optional(CALL_BY_ID, args![id]).await?.ok_or(StoreError::NotFound)?;
             let by_carrier = args![call.carrier.clone(), call.carrier_call_id.clone(), call.client_id];
+            let events: Vec<EventRow> = tx.fetch_all(EVENTS, args![id]).await?;
             let detail = CallDetail {
                 turns: tx.fetch_all(TURNS, args![id]).await?,
                 intents: tx.fetch_all(INTENTS, args![id]).await?,
                 actions: tx.fetch_all(ACTIONS, args![id]).await?,
-                events: tx.fetch_all(EVENTS, args![id]).await?,
+                languages: languages(&events),
+                events,
                 recordings: tx.fetch_all(RECORDINGS, by_carrier).await?,
                 call,
             };

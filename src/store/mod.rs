@@ -21,6 +21,7 @@ mod feed;
 mod gate;
 mod io;
 mod keys;
+mod languages;
 mod migrate;
 mod numbers;
 pub mod recorder;

@@ -7,6 +7,7 @@ use sqlx::FromRow;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::languages::LanguageRow;
 use super::secrets::same_hash;
 
 /// One page of a list, newest first unless said otherwise.
@@ -424,6 +425,8 @@ pub struct CallDetail {
     pub actions: Vec<ActionRow>,
     /// In the order of recording.
     pub events: Vec<EventRow>,
+    /// What the caller was heard to speak, from when on; empty: nothing that tells it.
+    pub languages: Vec<LanguageRow>,
     pub recordings: Vec<RecordingRow>,
 }
 

@@ -98,6 +98,7 @@ impl CallState {
         out: &mut Vec<Effect>,
     ) {
         self.answer_has_words = false;
+        self.parting.begins();
         (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
         self.answer_owed = self.answering.again.is_some();
         self.ledger.answer_made();
@@ -166,7 +167,7 @@ impl CallState {
             && self.responses.is_idle()
             && !self.unheard_words
         {
-            self.end(reason, now, out);
+            self.part(reason, now, out);
         }
     }
 
@@ -185,8 +186,10 @@ impl CallState {
     pub(super) fn await_engine(&mut self, now: CallTime) {
         let limits = &self.facts.agent.limits;
         let first_audio = limits.first_audio.max(limits.engine_progress);
-        // Who was slow once is given more time: another session would be no faster.
-        let patient = |limit: Duration| limit * (1 << self.engine_failures.min(PATIENCE_DOUBLED_MAX));
+        // Who was slow once is given more time: another session would be no faster. Not for last words: there is a sentence.
+        let closing = matches!(self.phase, Phase::Closing(_));
+        let doubled = if closing { 0 } else { self.engine_failures.min(PATIENCE_DOUBLED_MAX) };
+        let patient = |limit: Duration| limit * (1 << doubled);
         let at = if self.responses.active().is_none() {
             now + patient(limits.engine_progress)
         } else if self.answering.in_words {
@@ -208,6 +211,9 @@ impl CallState {
             ResponseOutcome::Completed if !wanted || spoken || self.answering.acts => {
                 self.engine_failures = 0;
                 self.answering.in_vain = false;
+                if wanted && spoken {
+                    self.parting.is_made();
+                }
                 return if wordless { Fate::Wordless } else { Fate::Over };
             }
             ResponseOutcome::Completed => "answer_empty",

@@ -63,12 +63,12 @@ fn rows_of_failed_answers() -> Vec<Row> {
             "live",
         ),
         (
-            "a goodbye that fails is not asked for again",
+            "a goodbye that fails is not asked for again: the stored one is said",
             saying_goodbye(),
             vec![created("r1", 2)],
             failed("r1"),
-            &["interrupt", "close 1000"],
-            "tearing",
+            &["say goodbye"],
+            "closing",
         ),
         (
             "a session lost while an answer waits to be asked for again: the next one is asked",

@@ -121,17 +121,18 @@ impl CallState {
         self.tell_of_caller(out);
         let untold = std::mem::take(&mut self.untold);
         let anything_new = !untold.is_empty();
-        out.extend(untold.into_iter().map(|text| Effect::Engine(EngineCommand::Note(text))));
+        let typed = untold.iter().any(|told| matches!(told, EngineCommand::CallerText(_)));
+        out.extend(untold.into_iter().map(Effect::Engine));
         self.bridge_when_quiet = false;
         // What the session before made and nobody began to hear is gone.
         self.unheard_words &= self.playing;
         if !std::mem::replace(&mut self.greeted, true) {
-            self.ask_for_greeting(now, out);
+            self.ask_for_greeting(typed, now, out);
         } else if self.answers_what_is_heard_again(now) {
             self.answer_owed = true;
         } else if self.answer_owed && self.nobody_spoke() {
             // It was the greeting that was lost.
-            self.ask_for_greeting(now, out);
+            self.ask_for_greeting(typed, now, out);
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
             self.want_answer(None, now, out);
         }
@@ -146,9 +147,12 @@ impl CallState {
         }
     }
 
-    fn ask_for_greeting(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    /// `typed`: the caller has chosen something by keys meanwhile.
+    fn ask_for_greeting(&mut self, typed: bool, now: CallTime, out: &mut Vec<Effect>) {
         self.notices_are_asked();
-        self.want_answer(Some(self.greeting_instructions()), now, out);
+        let greeting = self.greeting_instructions();
+        let both = || format!("{greeting} Then answer what the caller has asked.").into();
+        self.want_answer(Some(if typed { both() } else { greeting.clone() }), now, out);
     }
 
     pub(super) fn greeting_instructions(&self) -> Arc<str> {
@@ -289,7 +293,7 @@ impl CallState {
             // Not worth a new session: what is being heard is the last of it.
             self.engine = EngineStage::Dead;
             if !self.playing {
-                self.end(reason, now, out);
+                self.part(reason, now, out);
             }
             return;
         }
@@ -337,7 +341,7 @@ impl CallState {
         self.note("engine_given_up", &json!({}), now, out);
         match self.phase {
             Phase::Live => self.farewell_without_engine(now, out),
-            Phase::Closing(reason) if !self.playing => self.end(reason, now, out),
+            Phase::Closing(reason) if !self.playing => self.part(reason, now, out),
             // While the phone still connects, the sentence waits for the stream.
             Phase::Waiting | Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {}
         }

@@ -56,12 +56,12 @@ fn rows_of_goodbyes() -> Vec<Row> {
     let completed = || done("r1", ResponseOutcome::Completed);
     vec![
         (
-            "a goodbye without a word ends the call when it is made",
+            "a goodbye without a word is said by the stored sentence when it is made",
             saying_goodbye(),
             vec![created("r1", 2)],
             completed(),
-            &["interrupt", "close 1000"],
-            "tearing",
+            &["say goodbye"],
+            "closing",
         ),
         (
             "a goodbye in words is waited for before it begins to be heard",
@@ -122,7 +122,8 @@ fn only_a_sign_of_the_answer_gives_the_engine_more_time() {
 fn an_engine_whose_answer_is_being_heard_owes_nothing() {
     let mut state = settled();
     let _ = hear(&mut state, [(4, committed()), (5, created("r1", 2)), (6, began("a1")), (7, agent_words())]);
-    assert_eq!(state.next_deadline(), Some(at(30 * 60)), "only the cap on the whole call is left");
+    let cap = super::super::parting::time_up_earliest(&state.facts.agent.limits);
+    assert_eq!(state.next_deadline(), Some(cap), "only the cap on the whole call is left");
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl CallState {
         }
         if self.engine == EngineStage::Opening {
             // The session that is opening was told that it runs.
-            self.untold.push(late_note(&name, &output));
+            self.untold.push(EngineCommand::Note(late_note(&name, &output)));
         }
         match result.as_ref().ok().and_then(|output| output.change.clone()) {
             Some(change) => self.change(change, now, out),
@@ -145,7 +145,7 @@ impl CallState {
                 self.outputs_owed = true;
                 self.answer_outputs(now, out);
             }
-            (EngineStage::Opening, Phase::Live) => self.untold.push(note),
+            (EngineStage::Opening, Phase::Live) => self.untold.push(EngineCommand::Note(note)),
             _ => {}
         }
     }

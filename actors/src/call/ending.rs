@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{CallEvent, Effect, MediaWish};
+use super::parting::Parting;
 use super::state::{CallState, EngineStage, Phase, phrase_item};
 use super::steering::Said;
 use super::timers::Timer;
@@ -13,8 +14,8 @@ use crate::supervise::Child;
 
 /// Longest wait for the transcript of the caller's last words, and for what they mean, once the call is over.
 const LAST_TRANSCRIPT: Duration = Duration::from_millis(1500);
-/// Last words after the hard cap are shorter than others, so that the cap is never overrun by 5 s.
-const TIME_UP_WORDS_MAX: Duration = Duration::from_millis(3300);
+/// What is being said last when the hard cap is reached may go on for so long, so that the cap is never overrun by 5 s.
+const OVER_THE_CAP_MAX: Duration = Duration::from_secs(3);
 /// Room for the actor to carry out the end within the teardown limit.
 const TEARDOWN_MARGIN: Duration = Duration::from_millis(500);
 
@@ -47,7 +48,7 @@ impl CallState {
                 Timer::Summary => self.on_summary_due(now, out),
                 Timer::LastWords => {
                     if let Phase::Closing(reason) = self.phase {
-                        self.end(reason, now, out);
+                        self.on_last_words_due(reason, now, out);
                     }
                 }
                 // What waits for it is looked at after every event.
@@ -60,15 +61,20 @@ impl CallState {
     }
 
     fn on_max_duration(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        // Woken before the longest sentence would begin; this caller's may be shorter.
+        let due = if self.phase == Phase::Live { self.time_up_at() } else { self.facts.agent.limits.max_duration };
+        if now < due {
+            self.timers.set(Timer::MaxDuration, due);
+            return;
+        }
         match self.phase {
             Phase::Live => {
                 let words = LastWords::Stored(Phrase::TimeUp);
                 self.close(EndReason::MaxDuration, AfterStream::HangUp, "", words, now, out);
-                self.timers.set(Timer::LastWords, now + TIME_UP_WORDS_MAX.min(self.facts.agent.limits.last_words));
+                self.give_no_more_time_than(Phrase::TimeUp, now);
             }
-            Phase::Waiting | Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {
-                self.end(EndReason::MaxDuration, now, out);
-            }
+            Phase::Closing(_) => self.timers.set_sooner(Timer::LastWords, now + OVER_THE_CAP_MAX),
+            Phase::Waiting | Phase::Tearing(_) | Phase::Ended(_) => self.end(EndReason::MaxDuration, now, out),
         }
     }
 
@@ -119,9 +125,14 @@ impl CallState {
         self.timers.clear(Timer::TimeWarning);
         self.timers.set(Timer::LastWords, now + self.facts.agent.limits.last_words);
         match words {
-            LastWords::Engine(instructions, _) if self.engine == EngineStage::Ready => {
+            LastWords::Engine(instructions, phrase) if self.engine == EngineStage::Ready => {
+                self.parting = Parting::by_engine(phrase, self.answer_has_words && self.responses.is_idle());
                 if !self.answer_has_words {
+                    self.answer_is_asked(now);
                     out.extend(self.responses.want(Some(instructions.into())).map(Effect::Engine));
+                }
+                if !self.playing && !self.responses.is_idle() {
+                    self.await_engine(now);
                 }
             }
             LastWords::Engine(_, phrase) | LastWords::Stored(phrase) => {
@@ -130,6 +141,8 @@ impl CallState {
                     out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
                     self.turns.agent_silenced(self.responses.active());
                 }
+                self.parting = Parting::by_phrase(phrase);
+                self.give_time_to(phrase, now);
                 self.say(phrase, out);
             }
         }

@@ -2,7 +2,6 @@
 
 use super::super::event::CallEvent;
 use super::super::table::*;
-use super::*;
 use crate::ports::{CallChange, EngineEvent, ResponseOutcome};
 
 /// The tool `look` ends the call after this went before.
@@ -125,14 +124,6 @@ fn nobody_is_asked_whether_they_are_there_in_the_middle_of_a_conversation() {
         assert_eq!(words(&hear(&mut state, [(33, CallEvent::TimePassed)])), [""; 0], "{why}");
         assert_eq!(state.next_deadline(), Some(at(due)), "{why}");
     }
-}
-
-#[test]
-fn the_cap_on_a_call_leaves_3300_ms_for_its_last_words() {
-    let mut state = settled();
-    let effects = hear(&mut state, [(4, began("a1")), (1800, CallEvent::TimePassed)]);
-    assert_eq!(words(&effects), ["decide HangUp", "interrupt", "say time_up"]);
-    assert_eq!(state.next_deadline(), Some(at(1800) + Duration::from_millis(3300)));
 }
 
 #[test]

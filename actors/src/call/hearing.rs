@@ -31,6 +31,7 @@ impl CallState {
         self.playing_phrase = is_phrase(item);
         let heard = self.contest_what_begins(now, out);
         if self.playing_phrase {
+            self.parting.phrase_begins(item);
             self.turns.phrase_began(now, item);
             // Says nothing of the engine, which goes on owing what it owes.
             return;
@@ -67,9 +68,9 @@ impl CallState {
         self.playing_phrase = false;
         self.await_in_silence(now);
         if let Phase::Closing(reason) = self.phase
-            && self.responses.is_idle()
+            && (self.responses.is_idle() || self.parting.is_heard())
         {
-            self.end(reason, now, out);
+            self.part(reason, now, out);
         }
         self.mind_window(now, out);
     }

@@ -65,13 +65,16 @@ impl Ledger {
         answer_pending: Option<CallTime>,
     ) -> Asked {
         let offered = || catalogue.iter().filter(|spec| spec.offered);
-        let Some(spec) = offered().find(|spec| &*spec.tool.name == name) else {
+        let refused = |why: &str| {
             let names: Vec<&str> = offered().map(|spec| &*spec.tool.name).collect();
-            return refusal(json!({ "error": "there is no such tool", "tools": names }));
+            refusal(json!({ "error": why, "tools": names }))
+        };
+        let Some(spec) = offered().find(|spec| &*spec.tool.name == name) else {
+            return refused("there is no such tool");
         };
         let arguments = match parse_arguments(spec, arguments) {
             Ok(arguments) => planned::asked(&arguments),
-            Err(why) => return refusal(json!({ "error": why })),
+            Err(why) => return refused(&why),
         };
         if name == UNDO {
             return self.undo((now, call), catalogue, (tool_call, arguments["what"].as_str()), answer_pending);

@@ -75,6 +75,7 @@ fn bad_calls_are_answered_with_what_would_be_right() {
     ] {
         let Asked::Answer(answer) = ask(&mut ledger, call, "t", name, arguments) else { panic!("{arguments} was run") };
         assert!(answer.contains(expected), "{answer}");
+        assert!(answer.contains(r#""tools":["#) && answer.contains(r#""cancel""#), "what there is: {answer}");
     }
     assert_eq!(ledger.running().count(), 0);
 }

@@ -147,12 +147,12 @@ fn rows_of_ends() -> Vec<Row> {
             "closing",
         ),
         (
-            "lost before it said goodbye: the call ends",
+            "lost before it said goodbye: no new session, the stored one is said",
             saying_goodbye(),
             vec![],
             lost(),
-            &["interrupt", "close 1000"],
-            "tearing",
+            &["say goodbye"],
+            "closing",
         ),
         (
             "refused while last words are heard: they are heard",
@@ -163,12 +163,12 @@ fn rows_of_ends() -> Vec<Row> {
             "closing",
         ),
         (
-            "given up before it said goodbye: the call ends",
+            "given up before it said goodbye: the stored one is said",
             saying_goodbye(),
             vec![],
             gave_up(),
-            &["close engine", "interrupt", "close 1000"],
-            "tearing",
+            &["close engine", "say goodbye"],
+            "closing",
         ),
         (
             "its child given up: a sentence, a person",

@@ -19,6 +19,7 @@ pub mod ledger;
 #[cfg(test)]
 #[path = "long_tests.rs"]
 mod long;
+mod parting;
 pub mod past;
 mod planned;
 mod recogniser;
@@ -33,6 +34,10 @@ mod summary;
 #[cfg(test)]
 #[path = "table_tests.rs"]
 mod table;
+#[cfg(test)]
+pub(crate) fn tabled_agent() -> crate::domain::Agent {
+    table::agent(true)
+}
 pub mod timers;
 pub mod turns;
 pub mod undoing;

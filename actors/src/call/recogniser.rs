@@ -19,6 +19,8 @@ const TELLING_WORDS: usize = 4;
 pub(super) struct Recogniser {
     /// What the caller speaks, once it was heard.
     pub(super) heard: Option<Language>,
+    /// What they spoke when they rang before.
+    pub(super) known: Option<Language>,
     /// What the session knows of it.
     told: Option<Language>,
     /// It was wrong once, and is told nothing in this call.
@@ -27,7 +29,7 @@ pub(super) struct Recogniser {
 
 impl Recogniser {
     fn expects(&self) -> Option<Language> {
-        self.heard.filter(|_| !self.doubted)
+        self.heard.or(self.known).filter(|_| !self.doubted)
     }
 }
 

@@ -34,6 +34,7 @@ impl CallState {
         self.note("caller_recognised", &detail, now, out);
         self.known = Some(text);
         self.known_untold = true;
+        self.expect_language(known.language);
         if self.engine == EngineStage::Ready {
             self.tell_of_caller(out);
         }
@@ -43,6 +44,16 @@ impl CallState {
     pub(super) fn tell_of_caller(&mut self, out: &mut Vec<Effect>) {
         let text = self.known.clone().filter(|_| std::mem::take(&mut self.known_untold));
         out.extend(text.map(|text| Effect::Engine(EngineCommand::Note(text))));
+        self.tell_recogniser(out);
+    }
+
+    /// Until they are heard, callers are taken to speak what they spoke when they rang before, as far as the agent does.
+    fn expect_language(&mut self, known: Option<Language>) {
+        let Some(language) = known.and_then(|known| self.facts.agent.answers_in(known)) else { return };
+        if self.recogniser.heard.is_none() && self.other_language.is_none() {
+            self.language = language;
+            self.recogniser.known = Some(language);
+        }
     }
 
     /// No session that is opened from now on is told.

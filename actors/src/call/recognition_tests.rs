@@ -146,3 +146,34 @@ fn only_a_number_is_somebody_and_only_where_the_client_wants_it() {
         assert_eq!(met(nobody, day), []);
     }
 }
+
+#[test]
+fn who_rang_before_is_taken_to_speak_what_they_spoke_then_until_they_are_heard() {
+    let known = |language| recognised(KnownCaller { language, ..meera() });
+    let told = |effects: &[Effect]| {
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::CallerSpeaks(language)) => Some(*language),
+            _ => None,
+        });
+        told.flatten()
+    };
+    for (languages, spoke_then, expected, hint) in [
+        (vec![], Some(Language::Hindi), Language::Hindi, Some(Language::Hindi)),
+        (vec![Language::Hinglish], Some(Language::Hindi), Language::Hinglish, Some(Language::Hinglish)),
+        (vec![Language::English], Some(Language::Hindi), Language::English, None),
+        (vec![], None, Language::English, None),
+    ] {
+        let mut state = quiet_of(Agent { languages, ..agent(true) });
+        let effects = state.on(known(spoke_then), at(4));
+        assert_eq!((state.language, told(&effects)), (expected, hint), "{spoke_then:?}");
+        assert_eq!(notes(&effects).len(), 1, "nothing was heard yet: {:?}", notes(&effects));
+    }
+    // Known before the session listens: told as soon as it does.
+    let mut state = call(true);
+    let _ = state.on(known(Some(Language::Hindi)), at(0));
+    assert_eq!(told(&state.on(engine(EngineEvent::Ready), at(1))), Some(Language::Hindi));
+    // Heard in another since: that stands.
+    let mut state = asking(true);
+    let _ = state.on(known(Some(Language::Hindi)), at(5));
+    assert_eq!(state.language, Language::English);
+}

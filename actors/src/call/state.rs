@@ -13,6 +13,7 @@ use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
 use super::ledger::Ledger;
+use super::parting::Parting;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
 use super::renewal::Renewal;
@@ -25,7 +26,7 @@ use super::window::Window;
 use crate::domain::{
     ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Speaker, Turn, Usage,
 };
-use crate::ports::{ActionError, ActionSpec, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
+use crate::ports::{ActionError, ActionSpec, EngineCommand, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
 use crate::understand::script::is_hindi;
 
@@ -114,6 +115,7 @@ pub struct CallState {
     pub(super) usage: Usage,
     pub(super) degraded: Vec<&'static str>,
     pub(super) after: Option<AfterStream>,
+    pub(super) parting: Parting,
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
     /// What the present session is given that one before it had heard.
@@ -135,7 +137,7 @@ pub struct CallState {
     pub(super) unheard_words: bool,
     pub(super) outputs_owed: bool,
     /// Outputs of actions that ended after the context of the session now opening was taken.
-    pub(super) untold: Vec<Arc<str>>,
+    pub(super) untold: Vec<EngineCommand>,
     /// What the engine is told of a caller who rang before.
     pub(super) known: Option<Arc<str>>,
     /// … and the context of the session now opening was taken before.
@@ -152,6 +154,8 @@ pub struct CallState {
     /// There is another engine, not tried yet.
     pub(super) fallback_left: bool,
     pub(super) keys: String,
+    /// When a key was taken for a choice before it was known whether more follow.
+    pub(super) chosen: Option<CallTime>,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
     /// What is heard is a stored phrase, not the engine.
@@ -187,7 +191,7 @@ impl CallState {
     pub fn new(facts: Arc<CallFacts>, catalogue: Arc<[Arc<ActionSpec>]>, phrases: Arc<dyn Phrases>) -> Self {
         let mut timers = Timers::default();
         timers.set(Timer::Answer, facts.agent.limits.answer);
-        timers.set(Timer::MaxDuration, facts.agent.limits.max_duration);
+        timers.set(Timer::MaxDuration, super::parting::time_up_earliest(&facts.agent.limits));
         if let Some(at) = super::waiting::warn_at(&facts.agent.limits) {
             timers.set(Timer::TimeWarning, at);
         }
@@ -214,6 +218,7 @@ impl CallState {
             usage: Usage::default(),
             degraded: Vec::new(),
             after: None,
+            parting: Parting::default(),
             greeted: false,
             caller_speaking: false,
             again: None,
@@ -233,6 +238,7 @@ impl CallState {
             engine_by: EngineChoice::First,
             fallback_left: false,
             keys: String::new(),
+            chosen: None,
             reprompts: 0,
             playing_phrase: false,
             fillers: 0,

@@ -364,12 +364,12 @@ impl CallState {
     }
 
     /// A note to the session that listens, or to the next one; and to those after it.
-    fn tell(&mut self, note: &str, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn tell(&mut self, note: &str, now: CallTime, out: &mut Vec<Effect>) {
         let note: Arc<str> = note.into();
         self.turns.noted(now, &note);
         match (self.engine, &self.phase) {
             (EngineStage::Ready, Phase::Live) => out.push(Effect::Engine(EngineCommand::Note(note))),
-            (EngineStage::Opening, Phase::Live) => self.untold.push(note),
+            (EngineStage::Opening, Phase::Live) => self.untold.push(EngineCommand::Note(note)),
             _ => {}
         }
     }

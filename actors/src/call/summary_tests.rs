@@ -420,5 +420,5 @@ fn what_was_typed_is_known_to_every_later_session_and_after_it_made_way() {
     let mut state = quiet(true);
     let _ = hear(&mut state, [(4, lost()), (5, CallEvent::DtmfPressed('7')), (5, CallEvent::DtmfPressed('#'))]);
     let told = words(&state.on(engine(EngineEvent::Ready), at(6)));
-    assert_eq!(told, ["note", "ask"]);
+    assert_eq!(told, ["keys", "ask"]);
 }

@@ -14,12 +14,41 @@ use crate::ports::{EngineCommand, EngineError};
 
 /// Keys pressed within this time of each other belong together.
 const KEYS_GAP: CallTime = CallTime::from_millis(1500);
+/// Words for what callers type, and how long ago the agent may have asked for it.
+const TYPED: [&str; 21] = [
+    "number",
+    "numbers",
+    "digit",
+    "digits",
+    "pin",
+    "pincode",
+    "code",
+    "otp",
+    "phone",
+    "mobile",
+    "id",
+    "ank",
+    "anko",
+    "नंबर",
+    "नम्बर",
+    "अंक",
+    "अंकों",
+    "पिन",
+    "कोड",
+    "फ़ोन",
+    "मोबाइल",
+];
+const ASKED_LATELY: CallTime = CallTime::from_secs(60);
 /// Keys kept until they are told to the engine.
 const KEYS_MAX: usize = 32;
 /// Facts that wait for the next session; past that, it has what was typed only from the conversation so far.
 const UNTOLD_MAX: usize = 100;
 /// A turn of so many words tells by itself which language the caller speaks.
 const TELLING_WORDS: usize = 4;
+/// So many seconds are called a minute.
+const ABOUT_A_MINUTE: std::ops::RangeInclusive<u64> = 45..=90;
+/// With less time left the caller is not told of it: nothing else could be said any more.
+const WORTH_WARNING: CallTime = CallTime::from_secs(8);
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
 /// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
@@ -112,13 +141,13 @@ impl CallState {
     /// The caller speaks another language than before: two turns of it, or one of some length, are enough.
     pub(super) fn hear_language(&mut self, text: &str, now: CallTime, out: &mut Vec<Effect>) {
         let Some(heard) = crate::understand::language::language(text) else { return };
-        // One recogniser writes the same Hindi now in Devanagari, now in Latin letters.
         let hindi = |language: Language| language != Language::English;
-        let heard = if hindi(heard) && hindi(self.facts.agent.language) { self.facts.agent.language } else { heard };
-        if hindi(heard) == hindi(self.language) || !self.facts.agent.speaks(heard) {
+        let answered = self.facts.agent.answers_in(heard);
+        let heard = answered.unwrap_or(heard);
+        if hindi(heard) == hindi(self.language) || answered.is_none() {
             self.other_language = None;
-            if hindi(heard) == hindi(self.language) {
-                self.recogniser.heard = Some(self.language);
+            if hindi(heard) == hindi(self.language) && self.recogniser.heard.replace(self.language).is_none() {
+                self.note("language_heard", &json!({ "language": self.language.code() }), now, out);
             }
             return;
         }
@@ -129,6 +158,8 @@ impl CallState {
             self.language = heard;
             self.recogniser.heard = Some(heard);
             self.note("language_changed", &change, now, out);
+            let name = heard.name();
+            self.tell(&format!("[the caller speaks {name} now: answer in {name}]"), now, out);
         }
     }
 
@@ -146,10 +177,18 @@ impl CallState {
             self.timers.set(Timer::TimeWarning, now + POLITENESS);
             return;
         }
-        self.note("time_warned", &json!({}), now, out);
-        self.say(Phrase::MinuteLeft, out);
+        // It may have waited for a long answer since it was due.
+        let left = self.facts.agent.limits.max_duration.saturating_sub(now);
+        let seconds = left.as_secs();
+        if left < WORTH_WARNING {
+            return;
+        }
+        self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
+        self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
         if self.engine == EngineStage::Ready {
-            let text = "[the caller was told that the call must end in a minute; come to an end]";
+            let text = format!(
+                "[the caller was told that there is little time left: the call ends in {seconds} s; come to an end]"
+            );
             out.push(Effect::Engine(EngineCommand::Note(text.into())));
         }
     }
@@ -157,6 +196,15 @@ impl CallState {
     // ------------------------------------------------------------ keys
 
     pub(super) fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
+        if let Phase::Closing(_) = self.phase {
+            // It is decided what becomes of the call.
+            return;
+        }
+        let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
+        if chosen && key == '#' {
+            // It only ends what was chosen already.
+            return;
+        }
         if self.keys.len() < KEYS_MAX {
             self.keys.push(key);
         } else {
@@ -164,10 +212,22 @@ impl CallState {
         }
         self.reprompts = 0;
         self.restart_speech_timer(now);
-        self.timers.set(Timer::Dtmf, if key == '#' { now } else { now + KEYS_GAP });
-        if key == '#' {
+        self.chosen = self.is_one_choice(now).then_some(now);
+        let complete = key == '#' || self.chosen.is_some();
+        self.timers.set(Timer::Dtmf, if complete { now } else { now + KEYS_GAP });
+        if complete {
             self.on_time(now, out);
         }
+    }
+
+    /// What was pressed so far is a choice, and can be nothing else: no other choice begins with it, and no number is asked for
+    /// that might.
+    fn is_one_choice(&self, now: CallTime) -> bool {
+        let keys = self.keys.as_str();
+        let begun = |choice: &&(Arc<str>, MenuChoice)| choice.0.starts_with(keys);
+        let mut choices = self.facts.agent.menu.iter().filter(begun);
+        let one = choices.next().is_some_and(|(whole, choice)| **whole == *keys && self.can_choose(choice));
+        one && choices.next().is_none() && !asks_for_digits(&self.turns.agent_since(now.saturating_sub(ASKED_LATELY)))
     }
 
     pub(super) fn tell_keys(&mut self, now: CallTime, out: &mut Vec<Effect>) {
@@ -184,18 +244,22 @@ impl CallState {
             let answer = if in_menu { None } else { self.keys_answer(pressed, now, out) };
             let meaning = answer.map(|told| format!(": {told}")).unwrap_or_default();
             self.remember_keyed(pressed);
-            self.tell_of_keys(format!("[the caller pressed the keys {keys} on the phone{meaning}]").into(), now, out);
+            let told: Arc<str> = format!("[the caller pressed the keys {keys} on the phone{meaning}]").into();
+            self.tell_of_keys(Arc::clone(&told), told, now, out);
         }
     }
 
-    /// Tells the session what was typed, or the next one: what was typed is as much of the conversation as what was said.
-    fn tell_of_keys(&mut self, text: Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
-        self.turns.noted(now, &text);
+    /// Tells the session what was typed, or the next one: what was typed is as much of the conversation as what was said, and
+    /// is answered as that is. Kept as a fact, for its language is not the caller's.
+    fn tell_of_keys(&mut self, text: Arc<str>, kept: Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        self.turns.noted(now, &kept);
         if self.engine == EngineStage::Ready {
             out.push(Effect::Engine(EngineCommand::CallerText(text)));
-            self.want_answer(None, now, out);
         } else if self.engine == EngineStage::Opening && self.untold.len() < UNTOLD_MAX {
-            self.untold.push(text);
+            self.untold.push(EngineCommand::CallerText(text));
+        }
+        if self.engine != EngineStage::Dead {
+            self.want_answer(None, now, out);
         }
     }
 
@@ -204,7 +268,7 @@ impl CallState {
         match choice {
             MenuChoice::Person => !self.facts.agent.handoff_numbers.is_empty(),
             MenuChoice::End => true,
-            MenuChoice::Tell(_) => self.engine == EngineStage::Ready,
+            MenuChoice::Tell(_) => self.engine != EngineStage::Dead,
         }
     }
 
@@ -216,7 +280,10 @@ impl CallState {
                 let words = LastWords::Stored(Phrase::Goodbye);
                 self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
             }
-            MenuChoice::Tell(text) => self.tell_of_keys(text.clone(), now, out),
+            MenuChoice::Tell(text) => {
+                let kept = format!("[the caller has asked by a key: {text}]");
+                self.tell_of_keys(text.clone(), kept.into(), now, out);
+            }
         }
     }
 
@@ -227,8 +294,19 @@ impl CallState {
     }
 }
 
+/// Whether the agent spoke of something that callers type.
+fn asks_for_digits(words: &str) -> bool {
+    let words = words.to_lowercase();
+    let mut words = words.split(|c: char| !c.is_alphanumeric() && !('\u{900}'..='\u{97f}').contains(&c));
+    words.any(|word| TYPED.contains(&word))
+}
+
 /// When the caller is told that the maximum duration is near; `None` in calls too short for it.
 pub(super) fn warn_at(limits: &CallLimits) -> Option<CallTime> {
     let worth_it = !limits.time_warning.is_zero() && limits.max_duration >= limits.time_warning * 3;
     worth_it.then(|| limits.max_duration - limits.time_warning)
 }
+
+#[cfg(test)]
+#[path = "waiting_tests.rs"]
+mod tests;

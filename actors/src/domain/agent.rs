@@ -28,6 +28,16 @@ impl Language {
         }
     }
 
+    /// Its name, for the engine.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::English => "English",
+            Self::Hindi => "Hindi",
+            Self::Hinglish => "Hinglish (everyday Hindi mixed with English)",
+        }
+    }
+
     /// # Errors
     /// A code other than `en`, `hi`, `hi-Latn`.
     pub fn parse(code: &str) -> Result<Self, InvalidValue> {
@@ -61,6 +71,8 @@ pub enum Phrase {
     StillChecking,
     /// "We have a minute left": the maximum duration is near.
     MinuteLeft,
+    /// "We have only a little time left": the same, when it is not about a minute.
+    TimeShort,
     /// "Sorry for the trouble, goodbye": a wrong number.
     WrongNumber,
     /// "I have to end this call": the caller goes on abusing.
@@ -71,7 +83,7 @@ pub enum Phrase {
 
 impl Phrase {
     /// All of them, for tests and for the audio store.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Bridge,
         Self::Apology,
         Self::HandOff,
@@ -81,6 +93,7 @@ impl Phrase {
         Self::Checking,
         Self::StillChecking,
         Self::MinuteLeft,
+        Self::TimeShort,
         Self::WrongNumber,
         Self::Enough,
         Self::SayAgain,
@@ -99,6 +112,7 @@ impl Phrase {
             Self::Checking => "checking",
             Self::StillChecking => "still_checking",
             Self::MinuteLeft => "minute_left",
+            Self::TimeShort => "time_short",
             Self::WrongNumber => "wrong_number",
             Self::Enough => "enough",
             Self::SayAgain => "say_again",
@@ -310,6 +324,33 @@ impl Agent {
     pub fn speaks(&self, language: Language) -> bool {
         self.languages.is_empty() || language == self.language || self.languages.contains(&language)
     }
+
+    /// What the engine is told of languages: the same for every session of this version, so that what the service keeps of
+    /// its instructions stays of use.
+    #[must_use]
+    pub fn language_rule(&self) -> String {
+        let all = [Language::English, Language::Hindi, Language::Hinglish];
+        let spoken: Vec<&str> = all.into_iter().filter(|one| self.speaks(*one)).map(Language::name).collect();
+        let own = self.language.name();
+        if let [only] = spoken[..] {
+            return format!("Speak {only} only, whatever language the caller speaks.");
+        }
+        format!(
+            "Languages: you may speak {}, and no other. Begin in {own}. Answer in the language that the caller speaks, if it is \
+             one of these, and follow when they change it; else answer in {own}.",
+            spoken.join(", ")
+        )
+    }
+
+    /// The language it answers in whoever speaks this one, if it is one of its own. Hindi is one to the ear: what is written
+    /// down in Devanagari now and in Latin letters then is answered in the Hindi that the agent speaks, by default first.
+    #[must_use]
+    pub fn answers_in(&self, heard: Language) -> Option<Language> {
+        let hindi = |language: &Language| *language != Language::English;
+        let other = if heard == Language::Hindi { Language::Hinglish } else { Language::Hindi };
+        let choices = if hindi(&heard) { [self.language, heard, other] } else { [heard; 3] };
+        choices.into_iter().find(|choice| hindi(choice) == hindi(&heard) && self.speaks(*choice))
+    }
 }
 
 /// A client's own HTTPS endpoint offered to the engine as a tool.
@@ -414,4 +455,24 @@ pub struct McpTool {
     pub confirm: bool,
     /// Whether the same request under the same key does nothing new. If not, it is sent once and a lost answer stays lost.
     pub repeatable: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_is_told_which_languages_there_are_and_which_is_the_first() {
+        let rule = |language, languages: &[Language]| {
+            let agent = crate::call::tabled_agent();
+            Agent { language, languages: languages.to_vec(), ..agent }.language_rule()
+        };
+        let two = rule(Language::English, &[Language::Hindi]);
+        assert!(two.contains("may speak English, Hindi, and no other. Begin in English."), "{two}");
+        let all = rule(Language::Hinglish, &[]);
+        assert!(all.contains("English, Hindi, Hinglish") && all.contains("Begin in Hinglish"), "{all}");
+        assert_eq!(all, rule(Language::Hinglish, &[]), "the same to the byte");
+        let one = rule(Language::Hindi, &[Language::Hindi]);
+        assert_eq!(one, "Speak Hindi only, whatever language the caller speaks.");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use caly_actors::domain::TurnDetection;
+use caly_actors::domain::{Agent, TurnDetection};
 use caly_actors::ports::{ContextItem, EngineAudio, EngineCommand, EngineError, EngineSpec, ToolSpec};
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions, transcr
     let session = json!({
         "type": "realtime",
         "output_modalities": ["audio"],
-        "instructions": &*spec.agent.instructions,
+        "instructions": instructions(&spec.agent),
         "audio": {
             "input": {
                 "format": format,
@@ -106,6 +106,11 @@ pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions, transcr
         "truncation": { "type": "retention_ratio", "retention_ratio": 0.8 },
     });
     json!({ "type": "session.update", "session": session }).to_string()
+}
+
+/// What the client wrote, then what holds for every agent: the beginning of all its sessions is the same.
+fn instructions(agent: &Agent) -> String {
+    format!("{}\n\n{}", agent.instructions.trim_end(), agent.language_rule()).trim_start().to_owned()
 }
 
 fn audio_format(audio: EngineAudio) -> Value {

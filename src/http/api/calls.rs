@@ -58,7 +58,7 @@ pub async fn list_calls(
     Ok(web::Json(caller.ask(app.store.list_calls(&filter, query.cursor(), limit)).await?))
 }
 
-/// A call with its turns, intents, actions, events and recordings.
+/// A call with its turns, intents, actions, events, languages and recordings.
 #[utoipa::path(get, path = "/api/v1/calls/{id}", tag = "calls", security(("key" = [])),
     params(("id" = Uuid, Path)),
     responses((status = 200, body = CallDetail), OneRefusals))]

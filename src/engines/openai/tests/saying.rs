@@ -40,7 +40,7 @@ fn session_update_says_everything_the_call_depends_on() {
         "session": {
             "type": "realtime",
             "output_modalities": ["audio"],
-            "instructions": "You answer for \"Chai & Co\".",
+            "instructions": format!("You answer for \"Chai & Co\".\n\n{}", spec.agent.language_rule()),
             "audio": {
                 "input": {
                     "format": {"type": "audio/pcm", "rate": 24000},

@@ -43,7 +43,7 @@ async fn an_operator_ends_a_live_call_once() {
         (&detail["call"]["state"], &detail["call"]["end_reason"]),
         (&json!("ended"), &json!("operator_hung_up"))
     );
-    for part in ["turns", "intents", "actions", "events", "recordings"] {
+    for part in ["turns", "intents", "actions", "events", "languages", "recordings"] {
         assert!(detail[part].is_array(), "{part}");
     }
     let audit = get(&door, "/api/v1/audit?client=shop", &admin).await.json();

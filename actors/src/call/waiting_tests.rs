@@ -1,0 +1,196 @@
+//! Decisions about keys, the language of stored sentences, and the warning that time runs out.
+
+use std::time::Duration;
+
+use super::super::event::{CallEvent, Effect};
+use super::super::table::*;
+use super::*;
+use crate::domain::Agent;
+use crate::ports::{ContextItem, EngineEvent, ResponseOutcome};
+
+fn with_menu() -> Agent {
+    let choice = |keys: &str, choice| (keys.into(), choice);
+    let menu = vec![
+        choice("0", MenuChoice::Person),
+        choice("1", MenuChoice::Tell("Where is my order?".into())),
+        choice("7", MenuChoice::Tell("Are you open?".into())),
+        choice("77", MenuChoice::End),
+    ];
+    Agent { menu, ..agent(true) }
+}
+
+fn key(key: char) -> CallEvent {
+    CallEvent::DtmfPressed(key)
+}
+
+fn says(words: &str) -> [(u64, CallEvent); 4] {
+    let text = EngineEvent::AgentTranscript { item: "a1".into(), text: words.into() };
+    let completed = done("r1", ResponseOutcome::Completed);
+    [(3, engine(text)), (3, began("a1")), (3, completed), (3, CallEvent::PlayoutDrained)]
+}
+
+/// What the session is told as the caller's words.
+fn typed(effects: &[Effect]) -> Vec<&str> {
+    let text = |effect| match effect {
+        &Effect::Engine(EngineCommand::CallerText(ref text)) => Some(&**text),
+        _ => None,
+    };
+    effects.iter().filter_map(text).collect()
+}
+
+#[test]
+fn a_key_that_can_only_be_one_choice_is_chosen_at_once() {
+    const ORDER: &[&str] = &["Where is my order?"];
+    for (name, said, pressed, at_once) in [
+        ("no other choice begins with it", "Namaste", "1", ORDER),
+        ("another does", "Namaste", "7", &[]),
+        ("it is no choice", "Namaste", "5", &[]),
+        ("it follows another key", "Namaste", "51", &[]),
+        ("a number is asked for, which may begin with it", "Please type your order number", "1", &[]),
+        ("… in Hindi", "अपना ऑर्डर नंबर दबाइए", "1", &[]),
+        ("… in Hinglish", "apna mobile number type kijiye", "1", &[]),
+    ] {
+        let mut state = quiet_of(with_menu());
+        let _ = hear(&mut state, says(said));
+        let effects = hear(&mut state, pressed.chars().map(|pressed| (4, key(pressed))));
+        assert_eq!(typed(&effects), at_once, "{name}");
+        let later = state.on(CallEvent::TimePassed, at(4) + KEYS_GAP);
+        assert_eq!(typed(&effects).len() + typed(&later).len(), 1, "{name}: told once");
+    }
+    let mut ended = quiet_of(with_menu());
+    let _ = hear(&mut ended, [(4, key('1'))]);
+    assert_eq!(words(&hear(&mut ended, [(5, key('#'))])), [""; 0], "the key that ends a choice says nothing more");
+    assert_eq!(typed(&hear(&mut ended, [(5, key('#'))])), ["[the caller pressed the keys # on the phone]"]);
+    let mut person = quiet_of(with_menu());
+    assert_eq!(words(&hear(&mut person, [(4, key('0'))])), ["decide Transfer", "say hand_off"]);
+}
+
+#[test]
+fn what_was_chosen_while_a_session_opens_is_asked_of_it_as_the_callers_words() {
+    let mut state = quiet_of(with_menu());
+    let _ = hear(&mut state, [(4, lost())]);
+    assert_eq!(typed(&hear(&mut state, [(4, key('1'))])), [""; 0], "there is nobody to tell");
+    let effects = hear(&mut state, [(5, engine(EngineEvent::Ready))]);
+    assert_eq!((words(&effects), typed(&effects)), (vec!["keys".into(), "ask".into()], vec!["Where is my order?"]));
+    assert_eq!(words(&hear(&mut state, [(6, engine(EngineEvent::Ready))])), [""; 0], "once");
+}
+
+#[test]
+fn what_was_chosen_is_known_to_a_session_after_the_next_and_answered_there() {
+    let mut state = quiet_of(with_menu());
+    let effects = hear(&mut state, [(4, lost()), (4, key('1')), (5, lost())]);
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::OpenEngine { context, .. } => context.last(),
+        _ => None,
+    });
+    let kept = "[the caller has asked by a key: Where is my order?]";
+    assert_eq!(told, Some(&ContextItem::Note(kept.into())));
+    assert_eq!(words(&hear(&mut state, [(6, engine(EngineEvent::Ready))])), ["ask"]);
+}
+
+#[test]
+fn what_was_chosen_before_the_first_session_listens_is_answered_after_the_greeting() {
+    let mut state = call_of(with_menu());
+    state.attach(1);
+    let _ = hear(&mut state, [(1, CallEvent::StreamStarted { rate: 8000 }), (2, key('1'))]);
+    let effects = hear(&mut state, [(3, engine(EngineEvent::Ready))]);
+    assert_eq!(typed(&effects), ["Where is my order?"]);
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => instructions.as_deref(),
+        _ => None,
+    });
+    assert!(asked.is_some_and(|asked| asked.ends_with("Then answer what the caller has asked.")), "{asked:?}");
+}
+
+#[test]
+fn stored_sentences_follow_the_caller_into_whichever_hindi_the_agent_speaks() {
+    use Language::{English, Hindi, Hinglish};
+    const LATIN: &str = "mera order kahan hai bhai";
+    const DEVANAGARI: &str = "मेरा ऑर्डर कहाँ है भाई";
+    let both: &[Language] = &[Hindi, Hinglish];
+    for (language, languages, said, expected) in [
+        (English, &[English, Hindi][..], LATIN, Hindi),
+        (English, &[English, Hinglish], DEVANAGARI, Hinglish),
+        (English, &[English], LATIN, English),
+        (English, &[], LATIN, Hinglish),
+        (English, &[], DEVANAGARI, Hindi),
+        (English, both, DEVANAGARI, Hindi),
+        (Hinglish, both, DEVANAGARI, Hinglish),
+        (Hindi, &[English], LATIN, Hindi),
+        (Hindi, &[English], "where is my order please", English),
+        (Hindi, &[], "where is my order please", English),
+        (Hinglish, &[Hinglish], "where is my order please", Hinglish),
+    ] {
+        let mut state = quiet_of(Agent { language, languages: languages.to_vec(), ..agent(true) });
+        let _ = hear(&mut state, [(4, spoke()), (5, stopped()), (5, committed()), (6, written_down(said))]);
+        assert_eq!(state.language, expected, "{language:?} {languages:?} {said}");
+    }
+}
+
+#[test]
+fn each_language_that_is_heard_is_on_record_and_a_change_is_told_to_the_engine() {
+    const ENGLISH: &str = "where is my order please";
+    const HINDI: &str = "mera order kahan hai bhai";
+    let speaks = |state: &mut CallState, words: &str| {
+        let effects = hear(state, [(4, spoke()), (5, stopped()), (5, committed()), (6, written_down(words))]);
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::Note(text)) => Some(text.to_string()),
+            _ => None,
+        });
+        (notes(&effects), told)
+    };
+    let mut state = quiet(true);
+    let heard = vec![r#"language_heard {"language":"en"}"#.to_owned()];
+    assert_eq!(speaks(&mut state, ENGLISH), (heard, None));
+    assert_eq!(speaks(&mut state, ENGLISH), (vec![], None), "once");
+    let (events, told) = speaks(&mut state, HINDI);
+    assert_eq!(events, [r#"language_changed {"from":"en","to":"hi-Latn"}"#]);
+    assert!(told.is_some_and(|told| told.contains("answer in Hinglish")));
+    // A session that takes the place of this one is told as well.
+    let effects = hear(&mut state, [(7, lost())]);
+    let told = effects.iter().find_map(|effect| match effect {
+        Effect::OpenEngine { context, .. } => Some(context.clone()),
+        _ => None,
+    });
+    let is_told = |item: &ContextItem| matches!(item, ContextItem::Note(text) if text.contains("answer in Hinglish"));
+    assert!(told.is_some_and(|told| told.iter().any(is_told)));
+}
+
+#[test]
+fn the_warning_that_time_runs_out_tells_no_time_that_is_not_true() {
+    let warned = |warning: u64, now: u64| {
+        let mut agent = agent(true);
+        agent.limits.time_warning = at(warning);
+        agent.limits.max_duration = at(1_000);
+        agent.limits.idle_speech = at(2_000);
+        let mut state = quiet_of(agent);
+        let _ = state.on(CallEvent::MediaResumed, at(3));
+        let mut out = vec![];
+        state.on_time_warning(at(now), &mut out);
+        let note = out.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::Note(text)) => Some(text.to_string()),
+            _ => None,
+        });
+        (words(&out).first().cloned(), note.unwrap_or_default())
+    };
+    for (warning, now, said, seconds) in [
+        (60, 940, Some("say minute_left"), "60 s"),
+        (90, 910, Some("say minute_left"), "90 s"),
+        (60, 955, Some("say minute_left"), "45 s"),
+        (15, 985, Some("say time_short"), "15 s"),
+        (300, 700, Some("say time_short"), "300 s"),
+        // It waited for a long answer.
+        (60, 980, Some("say time_short"), "20 s"),
+        (60, 995, None, ""),
+    ] {
+        let (phrase, note) = warned(warning, now);
+        assert_eq!(phrase.as_deref(), said, "{warning} s, at {now} s");
+        assert!(note.contains(seconds), "{note}");
+    }
+    let mut mid_answer = quiet(true);
+    let _ = hear(&mut mid_answer, [(4, began("a1"))]);
+    let mut out = vec![];
+    mid_answer.on_time_warning(at(10), &mut out);
+    assert_eq!(words(&out), [""; 0]);
+    assert!(mid_answer.next_deadline() <= Some(at(10) + Duration::from_secs(1)), "looked at again");
+}
