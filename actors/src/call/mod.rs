@@ -6,6 +6,7 @@ mod aside;
 pub mod clock;
 pub mod consent;
 mod conversation;
+pub(crate) mod deaf;
 mod doing;
 mod draft;
 mod ending;
@@ -34,6 +35,7 @@ mod summary;
 #[path = "table_tests.rs"]
 mod table;
 pub mod timers;
+mod trouble;
 pub mod turns;
 pub mod undoing;
 pub mod waited;

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::answering::Answering;
 use super::consent::Reply;
+use super::deaf::Unheard;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
@@ -20,6 +21,7 @@ use super::responses::Responses;
 use super::steering::Steering;
 use super::summary::Summary;
 use super::timers::{Timer, Timers};
+use super::trouble::Trouble;
 use super::turns::Turns;
 use super::window::Window;
 use crate::domain::{
@@ -99,7 +101,7 @@ pub struct CallState {
     pub(super) socket: Option<Socket>,
     pub(super) engine: EngineStage,
     pub(super) engine_was_ready: bool,
-    pub(super) engine_failures: u32,
+    pub(super) trouble: Trouble,
     pub(super) responses: Responses,
     pub(super) turns: Turns,
     pub(super) ledger: Ledger,
@@ -124,6 +126,7 @@ pub struct CallState {
     pub(super) contested: Option<Contested>,
     /// What was heard of the caller by the line alone.
     pub(super) near: Near,
+    pub(super) unheard: Unheard,
     /// The caller's interrupting words want an answer as soon as the cut is known.
     pub(super) answer_after_cut: bool,
     /// An answer to the caller is owed although no request for it is under way.
@@ -202,7 +205,7 @@ impl CallState {
             socket: None,
             engine: EngineStage::Opening,
             engine_was_ready: false,
-            engine_failures: 0,
+            trouble: Trouble::default(),
             responses: Responses::default(),
             turns: Turns::default(),
             ledger: Ledger::default(),
@@ -220,6 +223,7 @@ impl CallState {
             playing: false,
             contested: None,
             near: Near::default(),
+            unheard: Unheard::default(),
             answer_after_cut: false,
             answer_owed: false,
             answer_has_words: false,
@@ -328,6 +332,8 @@ impl CallState {
             CallEvent::MediaResumed => self.on_media_resumed(),
             CallEvent::CallerHeard { since } => self.on_caller_heard(since, now, out),
             CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
+            CallEvent::LineSounding { since } => self.on_line_sounding(since),
+            CallEvent::LineSounded(sound) => self.on_line_sounded(sound, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::PlayoutHeld(left) => self.on_held(left),
@@ -336,6 +342,7 @@ impl CallState {
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
             CallEvent::EngineOpenFailed(error) => self.on_open_failed(error, now, out),
+            CallEvent::EngineFellBack => self.on_engine_fell_back(now, out),
             CallEvent::EngineRenewed => self.on_engine_renewed(now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
                 self.on_turn_understood(turn, understanding, now, out);
