@@ -4,6 +4,7 @@
 //! before there is a socket. Hears carrier events and agent audio by stream, wishes by mailbox; tells the call
 //! [`CallEvent`]s. Ends when told to [`Stop`]. Knows nothing of WebSockets, JSON or the engine's protocol.
 
+mod line;
 mod snapshot;
 
 pub use snapshot::MediaSnapshot;
@@ -18,7 +19,7 @@ use futures_util::StreamExt;
 
 use crate::audio::arrival::Arrivals;
 use crate::audio::convert::{FromEngine, ToEngine};
-use crate::audio::echo::{EchoWatch, Pass};
+use crate::audio::echo::EchoWatch;
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::audio::level::LineLevel;
 use crate::audio::playout::{Playout, Step};
@@ -249,43 +250,6 @@ impl Handler<MediaWish> for Media {
 }
 
 impl Media {
-    fn caller_audio(&mut self, pcm: &Pcm) {
-        let now = self.spec.clock.now();
-        self.frames_in += 1;
-        self.last_frame = now;
-        if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
-            self.tell(CallEvent::MediaResumed);
-        }
-        let began = self.arrivals.spoken(now, pcm.duration());
-        if let Some(since) = self.line.hear(began, pcm) {
-            self.tell(CallEvent::LineQuiet { since });
-        }
-        if let Some(tap) = &mut self.tap {
-            tap.caller(began, pcm);
-        }
-        let pass = self.echo.heard(&pcm.bytes);
-        if let Some(converter) = &mut self.to_engine {
-            self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
-        }
-        if pass == Pass::Caller {
-            self.noticed = false;
-            self.tell(CallEvent::EchoHeard { only: false });
-        }
-        self.notice();
-    }
-
-    /// Sound of the caller's while the agent is heard.
-    fn notice(&mut self) {
-        let Some(since) = self.line.speaking() else {
-            self.noticed = false;
-            return;
-        };
-        if !self.noticed && self.playout.as_ref().is_some_and(Playout::is_heard) {
-            self.noticed = true;
-            self.tell(CallEvent::CallerHeard { since });
-        }
-    }
-
     fn stream_started(&mut self, rate: u32, ctx: &mut Context<Self>) {
         self.last_frame = self.spec.clock.now();
         (self.silent, self.fresh) = (false, true);

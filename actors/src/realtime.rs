@@ -4,6 +4,8 @@
 //! engine events by stream; tells the call every event. Audio does not pass through here: it flows between the session
 //! and the media child by the lanes of [`EngineLanes`].
 
+mod race;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,9 @@ use actix::WeakRecipient;
 use actix::prelude::*;
 use futures_util::StreamExt;
 
+use self::race::Opened;
 use crate::audio::lane::{LaneSender, Pushed};
+use crate::call::deaf::UNHEARD_MAX;
 use crate::call::event::{CallEvent, EngineChoice};
 use crate::call::rehearing::AGAIN_MAX;
 use crate::call::{Heard, Observe, Stop};
@@ -21,10 +25,9 @@ use crate::ports::{
     ToolSpec,
 };
 
-/// Longest wait for a session to open, whatever the engine's own deadlines are.
-const OPEN_DEADLINE: Duration = Duration::from_secs(15);
-/// Sound of the caller kept while nobody speaks: more than an engine takes to notice that somebody does.
-const KEPT_IN_QUIET: Duration = Duration::from_millis(1500);
+/// Sound of the caller kept while nobody speaks as far as the engine tells: it may be deaf, and what was said to it since is heard
+/// again by the next.
+const KEPT_IN_QUIET: Duration = UNHEARD_MAX.saturating_add(Duration::from_secs(1));
 /// … and while speech is not written down: a moment more than is ever heard again.
 const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1));
 /// Speech of the caller that a session may have heard and not told of yet.
@@ -169,32 +172,22 @@ impl Realtime {
         }
     }
 
-    /// A session as the call wants it, after a wait.
-    fn opening(
-        &self,
-        by: EngineChoice,
-        (context, language): (Vec<ContextItem>, Option<Language>),
-        wait: Duration,
-    ) -> impl Future<Output = Result<EngineSession, EngineError>> + use<> {
-        let spec = EngineSpec {
+    fn session_spec(&self, context: Vec<ContextItem>, language: Option<Language>) -> EngineSpec {
+        EngineSpec {
             call: self.spec.facts.call,
             agent: Arc::clone(&self.spec.facts.agent),
             tools: Arc::clone(&self.spec.tools),
             context,
             audio: self.spec.audio,
             language,
-        };
-        let engine = match (by, &self.spec.fallback) {
-            (EngineChoice::Fallback, Some(fallback)) => Arc::clone(fallback),
-            _ => Arc::clone(&self.spec.engine),
-        };
-        let lanes = self.spec.lanes.clone();
-        async move {
-            tokio::time::sleep(wait).await;
-            match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {
-                Ok(result) => result,
-                Err(_) => Err(EngineError::Stalled("the session did not open")),
-            }
+        }
+    }
+
+    /// The engine asked for, and the one that may stand in for it if it hangs.
+    fn engines(&self, by: EngineChoice) -> (Arc<dyn Engine>, Option<Arc<dyn Engine>>) {
+        match (by, &self.spec.fallback) {
+            (EngineChoice::Fallback, Some(fallback)) => (Arc::clone(fallback), None),
+            (_, fallback) => (Arc::clone(&self.spec.engine), fallback.clone()),
         }
     }
 
@@ -240,7 +233,10 @@ impl Realtime {
         }
     }
 
-    fn opened(&mut self, result: Result<EngineSession, EngineError>, ctx: &mut Context<Self>) {
+    fn opened(&mut self, Opened { instead, result }: Opened, ctx: &mut Context<Self>) {
+        if instead {
+            self.tell(CallEvent::EngineFellBack);
+        }
         match result {
             Ok(session) => {
                 self.commands = Some(session.commands);
@@ -279,8 +275,10 @@ impl Handler<OpenSession> for Realtime {
         self.close(ctx);
         self.spec.lanes.caller.rewind(bytes(self.spec.audio, again));
         self.unwritten.clear();
-        let open = self.opening(by, (context, language), wait);
-        let opened = open.into_actor(self).map(|result, this, ctx| this.opened(result, ctx));
+        let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
+        let (engine, other) = self.engines(by);
+        let open = race::open(engine, other, spec, lanes, wait);
+        let opened = open.into_actor(self).map(|opened, this, ctx| this.opened(opened, ctx));
         self.running = Some(ctx.spawn(opened));
     }
 }
@@ -291,8 +289,11 @@ impl Handler<RenewSession> for Realtime {
     fn handle(&mut self, RenewSession { by, context, language }: RenewSession, ctx: &mut Self::Context) {
         self.drop_next(ctx);
         let generation = self.another_generation();
-        let open = self.opening(by, (context, language), Duration::ZERO);
-        let opened = open.into_actor(self).map(move |result, this, ctx| this.next_opened(generation, result, ctx));
+        let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
+        // Nobody waits for it: the present session serves on.
+        let open = race::open(self.engines(by).0, None, spec, lanes, Duration::ZERO);
+        let opened =
+            open.into_actor(self).map(move |opened, this, ctx| this.next_opened(generation, opened.result, ctx));
         self.next = Some(Next { generation, running: ctx.spawn(opened), commands: None });
     }
 }

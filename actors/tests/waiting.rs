@@ -117,11 +117,11 @@ async fn an_engine_that_does_not_even_begin_an_answer_is_replaced_in_a_second_an
     let asked = world.now();
     let second = world.session(1).await;
     assert!(near(world.now(), asked + SECOND * 3 / 2), "replaced after {:?}", world.now() - asked);
-    // The next one has twice the time: it may be the way there that is slow. Then half a second is waited.
+    // The next one has twice the time: it may be the way there that is slow. Then a quarter of a second is waited.
     second.asked().await;
     let asked = world.now();
     let third = world.session(2).await;
-    assert!(near(world.now(), asked + SECOND * 7 / 2), "replaced after {:?}", world.now() - asked);
+    assert!(near(world.now(), asked + SECOND * 13 / 4), "replaced after {:?}", world.now() - asked);
     let (wish, _) = third.asked().await;
     third.answer("r1", "a1", "Nine to nine.", 500, Some(wish));
     wait_for(|| words(&world).contains(&"Nine to nine.".to_owned()).then_some(())).await;

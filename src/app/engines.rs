@@ -9,6 +9,7 @@ use url::Url;
 
 use super::sandbox;
 use crate::config::{Config, Provider};
+use crate::engines::hanging::Hangs;
 use crate::engines::openai::{OpenAi, OpenAiOptions};
 use crate::engines::verdict::{Verdict, Verdicts, Which};
 use crate::http::health::Reason;
@@ -26,6 +27,8 @@ pub(super) struct Engines {
     pub(super) fallback: Option<Arc<dyn Engine>>,
     /// What they refuse for good.
     pub(super) verdicts: Arc<Verdicts>,
+    /// Whether the first one hangs.
+    pub(super) hangs: Arc<Hangs>,
     /// The simulated services, if there is no real one.
     pub(super) sandbox: Option<sandbox::Sandbox>,
 }
@@ -46,9 +49,11 @@ pub(super) async fn open(config: &mut Config) -> anyhow::Result<Engines> {
     let fallback =
         fallback.map(|other| engine(config, &other.base_url, other.key.clone(), &other.model)).transpose()?;
     let verdicts = Arc::new(Verdicts::default());
-    let first = verdicts.watch(Which::First, engine(config, &base_url, key, &openai.model)?);
+    let hangs = Arc::new(Hangs::default());
+    let first = hangs.watch(engine(config, &base_url, key, &openai.model)?);
+    let first = verdicts.watch(Which::First, first);
     let fallback = fallback.map(|engine| verdicts.watch(Which::Fallback, engine));
-    Ok(Engines { first, fallback, verdicts, sandbox })
+    Ok(Engines { first, fallback, verdicts, hangs, sandbox })
 }
 
 fn engine(config: &Config, base_url: &str, key: SecretString, model: &str) -> anyhow::Result<Arc<dyn Engine>> {
@@ -62,14 +67,22 @@ fn engine(config: &Config, base_url: &str, key: SecretString, model: &str) -> an
     Ok(Arc::new(OpenAi::new(options)?))
 }
 
-/// What an operator should know of engines that refuse for good although calls find one that works.
-pub(super) fn alarms(verdicts: &Verdicts) -> Vec<Reason> {
+/// What an operator should know of an engine that hangs, and of those that refuse for good although calls find one that works.
+pub(super) fn alarms(verdicts: &Verdicts, hangs: &Hangs) -> Vec<Reason> {
+    let hangs = hangs.age().map(|age| {
+        let minutes = age.as_secs() / 60;
+        let detail = format!(
+            "the first engine hangs, for {minutes} min: calls begin with the fallback, if one is set; see whether its address \
+             answers, and set openai.fallback_base_url if it does not"
+        );
+        Reason { what: "engine", detail: detail.into() }
+    });
     if !verdicts.any_works() {
-        return Vec::new();
+        return hangs.into_iter().collect();
     }
     let first = verdicts.of(Which::First).map(|verdict| told("the first engine", verdict, "calls use the fallback"));
     let fallback = verdicts.of(Which::Fallback).map(|verdict| told("the fallback engine", verdict, "the first works"));
-    first.into_iter().chain(fallback).collect()
+    first.into_iter().chain(fallback).chain(hangs).collect()
 }
 
 /// Why new calls are of no use here: no engine would answer them.

@@ -37,6 +37,7 @@ use crate::carriers::exotel::webhook::RecordingHosts;
 use crate::cli;
 use crate::config::{AudioChoice, Config, LoadArgs};
 use crate::directory::Directory;
+use crate::engines::hanging::Hangs;
 use crate::engines::verdict::Verdicts;
 use crate::greetings::StoredGreetings;
 use crate::http::health::{Alarms, Reason};
@@ -69,7 +70,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
     let metrics = telemetry::init_metrics().map_err(anyhow::Error::msg)?;
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     caly_actors::understand::prepare();
-    let Engines { first, fallback, verdicts, sandbox } = engines::open(&mut config).await?;
+    let Engines { first, fallback, verdicts, hangs, sandbox } = engines::open(&mut config).await?;
     let config = Arc::new(config);
     let told = signals::Told::listen().context("signals cannot be heard")?;
     let store = cli::connect(&config).await?;
@@ -97,7 +98,7 @@ pub async fn serve(load: &LoadArgs, demo: bool) -> anyhow::Result<ExitCode> {
         returning: Returning::default(),
         lately: http::health::Lately::default(),
         watch: Watch::new(signals::overload(&config)),
-        alarms: alarms(ports.recordings.clone(), Arc::clone(&verdicts)),
+        alarms: alarms(ports.recordings.clone(), (Arc::clone(&verdicts), hangs)),
         hindrances: hindrances(Arc::clone(&verdicts)),
         mended: Box::new(move || verdicts.forget()),
         api: http::api::State::default(),
@@ -279,12 +280,12 @@ fn hindrances(verdicts: Arc<Verdicts>) -> Alarms {
     Box::new(move || engines::hindrances(&verdicts))
 }
 
-fn alarms(recordings: Option<Arc<WavRecordings>>, verdicts: Arc<Verdicts>) -> Alarms {
+fn alarms(recordings: Option<Arc<WavRecordings>>, (verdicts, hangs): (Arc<Verdicts>, Arc<Hangs>)) -> Alarms {
     Box::new(move || {
         let stopped = recordings.as_ref().is_some_and(|recordings| recordings.stopped() > 0);
         let detail = "the disk refuses recordings: calls go on without; make room in recording.dir";
         let recordings = stopped.then(|| Reason::new("recordings", detail));
-        engines::alarms(&verdicts).into_iter().chain(recordings).collect()
+        engines::alarms(&verdicts, &hangs).into_iter().chain(recordings).collect()
     })
 }
 

@@ -147,6 +147,10 @@ impl Engine for Watched {
         self.inner.window()
     }
 
+    fn is_worth_asking(&self) -> bool {
+        self.inner.is_worth_asking()
+    }
+
     fn open(
         &self,
         spec: EngineSpec,

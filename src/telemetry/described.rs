@@ -143,7 +143,7 @@ const COUNTERS: [(&str, Unit, &str); 76] = [
 ];
 
 /// How things stand.
-const GAUGES: [(&str, Unit, &str); 18] = [
+const GAUGES: [(&str, Unit, &str); 19] = [
     ("caly_api_streams", Unit::Count, "Followers of events"),
     ("caly_thread_lag_seconds", Unit::Seconds, "How late a thread that calls live on is, by thread"),
     ("caly_actors", Unit::Count, "Live actors, by kind"),
@@ -155,6 +155,11 @@ const GAUGES: [(&str, Unit, &str); 18] = [
     ("caly_allocator_resident_bytes", Unit::Bytes, "Bytes the allocator holds from the system"),
     ("caly_calls_live", Unit::Count, "Calls that are up"),
     ("caly_calls_remembered", Unit::Count, "Calls in the registry, with those just ended"),
+    (
+        "caly_engine_hangs",
+        Unit::Count,
+        "Whether the first engine hangs: sessions asked of it are neither opened nor refused",
+    ),
     (
         "caly_engine_refuses",
         Unit::Count,

@@ -19,9 +19,30 @@ const ABOVE_NOISE: f32 = 3.0;
 const NOISE_RISE: f32 = 0.0005;
 /// Quiet after sound that is worth telling: longer than the gap before a plosive, shorter than any engine's window.
 const QUIET: Duration = Duration::from_millis(150);
+/// Level of what is surely a voice near the phone, and how far above the line's noise: a quiet room, a street and most of what is
+/// said in the background stay below.
+const CLEAR_MIN: f32 = 400.0;
+const CLEAR_ABOVE_NOISE: f32 = 6.0;
+/// So much of it is more than a knock.
+const CLEARLY_SOUNDING: Duration = Duration::from_millis(150);
+/// The agent's voice comes back from the caller's side no later than this.
+const ECHO: Duration = Duration::from_millis(500);
 /// So many loud pieces among the last 16 are somebody who speaks, as far as loudness tells: the shortest beginnings of a word
 /// ("excuse me"), and more than a click.
 const SPEAKING: u32 = 5;
+
+/// A sound of the caller's side, between two quiets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sound {
+    /// Its first piece.
+    pub began: CallTime,
+    /// Its end; so far, while it lasts.
+    pub ended: CallTime,
+    /// How much of it was as loud as a voice near the phone.
+    pub clear: Duration,
+    /// The agent was heard in it or shortly before: it may be an echo.
+    pub over_agent: bool,
+}
 
 /// Listens to one stream.
 #[derive(Clone, Default, Debug)]
@@ -32,26 +53,55 @@ pub struct LineLevel {
     recent: u16,
     /// Where the newest piece ended.
     heard: CallTime,
-    /// The end of the last sound, if its end has not been told.
-    sounded: Option<CallTime>,
+    /// The last sound, if its end has not been told.
+    sounded: Option<Sound>,
+    /// It has been told that it is clear.
+    told: bool,
+    /// The agent's voice may be heard on the line until then.
+    agent_until: CallTime,
 }
 
 impl LineLevel {
-    /// Takes sound that began at this time. Gives the end of the caller's sound, once it has been quiet for a moment.
-    pub fn hear(&mut self, began: CallTime, pcm: &Pcm) -> Option<CallTime> {
+    /// Takes sound that began at this time. Gives the caller's sound, once it has been quiet for a moment.
+    pub fn hear(&mut self, began: CallTime, pcm: &Pcm) -> Option<Sound> {
         let samples_a_piece = (pcm.rate as usize / 100).max(1);
         let mut ended = None;
         let mut at = began;
         for piece in pcm.bytes.chunks(samples_a_piece * 2) {
             at += PIECE;
-            if self.is_sound(magnitude(piece)) {
-                self.sounded = Some(at);
-            } else if self.sounded.is_some_and(|sounded| at.saturating_sub(sounded) >= QUIET) {
+            let level = magnitude(piece);
+            if self.is_sound(level) {
+                self.sounds(at, level);
+            } else if self.sounded.is_some_and(|sounded| at.saturating_sub(sounded.ended) >= QUIET) {
                 ended = self.sounded.take();
+                self.told = false;
             }
         }
         self.heard = at;
         ended
+    }
+
+    /// The agent is heard now.
+    pub fn agent_heard(&mut self, now: CallTime) {
+        self.agent_until = now + ECHO;
+        if let Some(sound) = &mut self.sounded {
+            sound.over_agent = true;
+        }
+    }
+
+    /// Since when there is a clear sound that is no echo; told once for each.
+    pub fn clearly_sounding(&mut self) -> Option<CallTime> {
+        let sound = self.sounded.filter(|sound| !sound.over_agent && sound.clear >= CLEARLY_SOUNDING)?;
+        (!std::mem::replace(&mut self.told, true)).then_some(sound.began)
+    }
+
+    fn sounds(&mut self, at: CallTime, level: f32) {
+        let over_agent = at < self.agent_until;
+        let new = Sound { began: at.saturating_sub(PIECE), ended: at, clear: Duration::ZERO, over_agent };
+        let clear = level >= CLEAR_MIN.max(self.noise.unwrap_or_default() * CLEAR_ABOVE_NOISE);
+        let sound = self.sounded.get_or_insert(new);
+        sound.ended = at;
+        sound.clear += if clear { PIECE } else { Duration::ZERO };
     }
 
     /// Since when somebody seems to speak, if they do now.
@@ -98,7 +148,7 @@ mod tests {
         let heard = frames.filter_map(|(n, frame)| {
             line.hear(MS((n * frame_ms) as u64), &Pcm { rate: 8000, bytes: frame.to_vec().into() })
         });
-        heard.map(|at| at.as_millis() as u64).collect()
+        heard.map(|sound| sound.ended.as_millis() as u64).collect()
     }
 
     /// A name, lengths and magnitudes, and the ends that are told.
@@ -152,6 +202,32 @@ mod tests {
         }
         // The worst that frames of a tenth of a second do to it.
         assert_eq!(begins(&[(560, 8), (400, 3000)], 100), Some((700, 560)));
+    }
+
+    #[test]
+    fn a_clear_sound_is_told_once_with_its_length_unless_it_may_be_an_echo() {
+        // A name, lengths and magnitudes, whether the agent is heard at first, how much is clear, and how often it is told so.
+        let table: [(&str, &[(usize, i16)], bool, u64, usize); 5] = [
+            ("a word", &[(500, 8), (400, 3000), (500, 8)], false, 390, 1),
+            ("a knock", &[(500, 8), (100, 9000), (500, 8)], false, 90, 0),
+            ("a voice in the background", &[(500, 8), (900, 300), (500, 8)], false, 0, 0),
+            ("a street", &[(500, 300), (900, 1500), (500, 300)], false, 0, 0),
+            ("what follows the agent at once", &[(300, 8), (400, 3000), (500, 8)], true, 390, 0),
+        ];
+        for (name, parts, agent, clear, told) in table {
+            let bytes: Vec<u8> = parts.iter().flat_map(|(ms, magnitude)| tone(*ms, *magnitude)).collect();
+            let (mut line, mut sounds, mut times) = (LineLevel::default(), Vec::new(), 0);
+            if agent {
+                line.agent_heard(MS(0));
+            }
+            for (n, frame) in bytes.chunks(320).enumerate() {
+                let pcm = Pcm { rate: 8000, bytes: frame.to_vec().into() };
+                sounds.extend(line.hear(MS(n as u64 * 20), &pcm));
+                times += usize::from(line.clearly_sounding().is_some());
+            }
+            let [sound] = sounds[..] else { panic!("{name}: {sounds:?}") };
+            assert_eq!((sound.clear, sound.over_agent, times), (MS(clear), agent, told), "{name}: {sound:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::event::{Effect, MediaWish};
 use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
+use super::trouble::ENGINE_WAIT_MAX;
 use crate::domain::{CallTime, Phrase};
 use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
 
@@ -16,8 +17,6 @@ use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
 const TOOL_CHAIN_MAX: u32 = 5;
 /// From the first failed answer until it is asked for again; twice as long after the second, and so on.
 const BACK_OFF: Duration = Duration::from_millis(250);
-/// Longest wait the engine may ask for, before an answer or a session.
-pub(super) const ENGINE_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often the engine's time is doubled for failures in a row.
 const PATIENCE_DOUBLED_MAX: u32 = 2;
 /// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
@@ -188,7 +187,7 @@ impl CallState {
         let first_audio = limits.first_audio.max(limits.engine_progress);
         // Who was slow once is given more time: another session would be no faster. Not for last words: there is a sentence.
         let closing = matches!(self.phase, Phase::Closing(_));
-        let doubled = if closing { 0 } else { self.engine_failures.min(PATIENCE_DOUBLED_MAX) };
+        let doubled = if closing { 0 } else { self.trouble.failures.min(PATIENCE_DOUBLED_MAX) };
         let patient = |limit: Duration| limit * (1 << doubled);
         let at = if self.responses.active().is_none() {
             now + patient(limits.engine_progress)
@@ -209,7 +208,7 @@ impl CallState {
         let kind = match outcome {
             ResponseOutcome::Failed(error) => return Fate::Failed(error),
             ResponseOutcome::Completed if !wanted || spoken || self.answering.acts => {
-                self.engine_failures = 0;
+                self.trouble.is_over();
                 self.answering.in_vain = false;
                 if wanted && spoken {
                     self.parting.is_made();
@@ -250,9 +249,9 @@ impl CallState {
             // An attempt counts that was waited for.
             return;
         }
-        self.engine_failures += 1;
+        self.trouble.answer_failed();
         self.note("answer_failed", &json!({ "kind": error.kind() }), now, out);
-        if self.is_given_up(error) && self.fallback_left {
+        if self.are_answers_given_up(error) && self.fallback_left {
             // The other engine is asked for what this one failed at.
             if self.nobody_spoke() {
                 self.greeted = false;
@@ -261,14 +260,14 @@ impl CallState {
             }
             out.push(Effect::CloseEngine);
             self.on_engine_lost(error.clone(), now, out);
-        } else if self.is_given_up(error) {
+        } else if self.are_answers_given_up(error) {
             self.engine_dead(now, out);
         } else {
             // Nothing was said by anybody yet: it was the greeting that failed.
             let greeting = || self.nobody_spoke().then(|| self.greeting_instructions());
             let wanted = wanted.unwrap_or_else(|| Wanted::new(greeting()));
             let asked = if let EngineError::Busy { after, .. } = error { *after } else { None };
-            let wait = asked.unwrap_or(BACK_OFF * self.engine_failures).min(ENGINE_WAIT_MAX);
+            let wait = asked.unwrap_or(BACK_OFF * self.trouble.failures).min(ENGINE_WAIT_MAX);
             self.ask_again(wanted, wait, now, out);
         }
     }

@@ -250,7 +250,7 @@ fn failures_count_only_once_they_were_waited_for() {
     let effects: Vec<_> = script.into_iter().flat_map(|event| state.on(event, ms(5_000))).collect();
     assert_eq!(words(&effects), [""; 0]);
     assert_eq!(words(&state.on(CallEvent::TimePassed, ms(5_800))), ["ask"]);
-    assert_eq!(state.engine_failures, 1);
+    assert_eq!(state.trouble.failures, 1);
 }
 
 #[test]
@@ -263,13 +263,13 @@ fn an_answer_that_was_made_makes_up_for_those_that_failed() {
         let _ = state.on(last, at(4 * n));
         let _ = state.on(CallEvent::TimePassed, at(4 * n + 1));
     }
-    assert_eq!(state.engine_failures, 0);
+    assert_eq!(state.trouble.failures, 0);
     // One without a word does not.
     let _ = state.on(committed(), at(20));
-    state.engine_failures = 2;
+    state.trouble.failures = 2;
     let _ = state.on(created("r5", 5), at(20));
     assert_eq!(words(&state.on(completed("r5"), at(20))), ["ask"]);
-    assert_eq!(state.engine_failures, 2);
+    assert_eq!(state.trouble.failures, 2);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::answering::ENGINE_WAIT_MAX;
 use super::ending::LastWords;
 use super::event::{Effect, EngineChoice};
 use super::responses::Wanted;
@@ -17,8 +16,6 @@ use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
 use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
 use crate::understand::script::heard;
 
-/// Sessions tried in a row before the engine counts as gone.
-const ENGINE_ATTEMPTS_MAX: u32 = 3;
 /// Items of the session that can still be cut: more than can be in play.
 const SESSION_ITEMS_MAX: usize = 64;
 
@@ -45,11 +42,13 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
+                self.engine_hears(now);
                 if !self.began_before(&item, at_ms, now) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
             }
             EngineEvent::SpeechStopped { item, at_ms, behind } => {
+                self.engine_hears(now);
                 self.window.caller_stopped(at_ms);
                 self.on_caller_stopped(&item, behind, now, out);
             }
@@ -108,12 +107,13 @@ impl CallState {
 
     pub(super) fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let opening = std::mem::replace(&mut self.engine, EngineStage::Ready) == EngineStage::Opening;
+        self.trouble.session_at(now);
         // Who spoke to the former session begins anew with this one.
         self.caller_speaking = false;
         self.timers.set(Timer::SessionAge, now + self.facts.agent.limits.session_age);
         let first = !std::mem::replace(&mut self.engine_was_ready, true);
         if !first && opening {
-            self.note("engine_recovered", &json!({ "attempts": self.engine_failures }), now, out);
+            self.note("engine_recovered", &json!({ "attempts": self.trouble.failures }), now, out);
         }
         if let Phase::Closing(_) = self.phase {
             return;
@@ -259,11 +259,12 @@ impl CallState {
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
         let was_ready = self.engine == EngineStage::Ready;
         let owed = self.responses.lost();
-        let speaking = std::mem::take(&mut self.caller_speaking);
+        let unheard = was_ready && self.adopt_unheard(now);
+        let speaking = std::mem::take(&mut self.caller_speaking) || unheard;
         self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || speaking;
         self.outputs_owed = false;
-        self.engine_failures += 1;
-        let given_up = self.is_given_up(&error);
+        self.count_lost_session(&error, was_ready, speaking, now);
+        let given_up = self.is_given_up(&error, now);
         if matches!(self.phase, Phase::Live) && (!given_up || self.fallback_left) {
             self.hear_again(owed, now, out);
         }
@@ -284,7 +285,7 @@ impl CallState {
         self.notices_are_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
-        let first_failure = was_ready || self.engine_failures == 1;
+        let first_failure = was_ready || self.trouble.failures == 1;
         if given_up && !self.falls_back(now, out) {
             self.engine_dead(now, out);
             return;
@@ -302,28 +303,32 @@ impl CallState {
         self.answer_owed |= !self.untold.is_empty();
         self.untold.clear();
         self.known_untold = false;
-        if first_failure {
+        // The phone may have rung until now.
+        let untold = !self.greeted && self.fillers == 0;
+        if first_failure || untold {
             self.bridge(speaking, now, out);
         }
         // The other engine is tried at once: it asked for no patience.
-        let wait = if self.engine_failures == 0 { Duration::ZERO } else { wait_before(&error, self.engine_failures) };
+        let fell_back = self.trouble.failures == 0;
+        let wait = if fell_back { Duration::ZERO } else { self.trouble.wait(&error, self.facts.call, now) };
         out.push(self.another_session(context, wait, now));
-    }
-
-    /// Whether more of the present engine is of no use.
-    pub(super) fn is_given_up(&self, error: &EngineError) -> bool {
-        !error.is_retryable() || self.engine_failures >= ENGINE_ATTEMPTS_MAX
     }
 
     /// From now on the other engine, with attempts of its own; `false` if there is none, or it was tried.
     fn falls_back(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        if !std::mem::take(&mut self.fallback_left) {
-            return false;
+        let there = self.fallback_left;
+        if there {
+            self.on_engine_fell_back(now, out);
         }
+        there
+    }
+
+    /// … which may serve already: the first one hangs.
+    pub(super) fn on_engine_fell_back(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.fallback_left = false;
         self.engine_by = EngineChoice::Fallback;
-        self.engine_failures = 0;
+        self.trouble.is_over();
         self.note("engine_fell_back", &json!({}), now, out);
-        true
     }
 
     /// No engine will be had again in this call.
@@ -396,17 +401,6 @@ fn is_progress(event: &EngineEvent) -> bool {
             | EngineEvent::ToolCalled { .. }
             | EngineEvent::ResponseDone { .. }
     )
-}
-
-fn wait_before(error: &EngineError, failures: u32) -> Duration {
-    if let EngineError::Busy { after: Some(after), .. } = error {
-        return (*after).min(ENGINE_WAIT_MAX);
-    }
-    // The first new session is tried at once: the caller is waiting.
-    match failures {
-        0 | 1 => Duration::ZERO,
-        n => Duration::from_millis(250 * u64::from(n)),
-    }
 }
 
 #[cfg(test)]

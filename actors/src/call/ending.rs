@@ -39,6 +39,7 @@ impl CallState {
                 Timer::EngineProgress => self.on_engine_stalled(now, out),
                 Timer::AskAgain => self.on_ask_again(now, out),
                 Timer::Reheard => self.on_heard_again(now, out),
+                Timer::Deaf => self.on_perhaps_deaf(now, out),
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
                 Timer::TimeWarning => self.on_time_warning(now, out),

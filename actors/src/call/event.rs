@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::audio::level::Sound;
 use crate::audio::playout::{Cut, FirstSound};
 use crate::domain::{
     ActionId, AfterStream, CallTime, EndReason, KnownCaller, Language, Pcm, Phrase, TurnId, Understanding,
@@ -48,6 +49,13 @@ pub enum CallEvent {
         /// The end.
         since: CallTime,
     },
+    /// Somebody clearly speaks on the line while the agent is not heard; told once for each sound.
+    LineSounding {
+        /// The beginning.
+        since: CallTime,
+    },
+    /// … and what it was, once it is over.
+    LineSounded(Sound),
     /// The first audio of an item went to the carrier, or the first after a silence.
     SpeechBegan {
         /// Engine item or phrase name.
@@ -85,6 +93,8 @@ pub enum CallEvent {
     Engine(EngineEvent),
     /// No session could be opened.
     EngineOpenFailed(EngineError),
+    /// The first engine hangs: the session asked of it is being had of the other, and so are all that follow.
+    EngineFellBack,
     /// The session opened beside the former one listens, and has taken its place.
     EngineRenewed,
     /// A caller turn was understood.

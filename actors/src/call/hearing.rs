@@ -11,7 +11,8 @@ use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
 use crate::audio::playout::{Cut, FirstSound};
 use crate::domain::{CallTime, EndReason, Speaker, Turn};
-use crate::ports::EngineCommand;
+use crate::ports::{EngineCommand, JournalEntry};
+use crate::understand::script::is_hindi;
 
 /// A carrier whose socket closed before `start` tries again within this, or not at all.
 const RETRY_WAIT: Duration = Duration::from_secs(5);
@@ -103,6 +104,33 @@ impl CallState {
             let open = self.engine == EngineStage::Ready;
             out.extend(told.into_iter().filter(|_| open).map(Effect::Engine));
         }
+    }
+
+    pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
+        for turn in self.turns.finished(now, all) {
+            self.correct_session(&turn, out);
+            self.record_turn(turn, out);
+        }
+    }
+
+    pub(super) fn record_turn(&mut self, turn: Turn, out: &mut Vec<Effect>) {
+        self.check_notices(&turn, out);
+        let mut under_way = "".into();
+        if turn.speaker == Speaker::Agent {
+            self.doubt_language(&turn.text);
+        }
+        if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
+            // What had to be put into Hindi's letters may be no Hindi.
+            if turn.raw.is_none() || is_hindi(&turn.text) {
+                self.hear_language(&turn.text, turn.ended, out);
+            }
+            under_way = self.turns.agent_under_way();
+            let asked = self.turns.last_of_agent(turn.started);
+            let (text, waiting) = (Arc::clone(&turn.text), self.ledger.asked_about(turn.started));
+            out.push(Effect::Understand { turn: turn.id, text, asked, waiting });
+        }
+        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
+        self.tell_recogniser(out);
     }
 
     pub(super) fn on_socket_closed(&mut self, socket: u64, protocol_error: bool, now: CallTime, out: &mut Vec<Effect>) {

@@ -6,6 +6,7 @@ mod aside;
 pub mod clock;
 pub mod consent;
 mod conversation;
+pub(crate) mod deaf;
 mod doing;
 mod draft;
 mod ending;
@@ -39,6 +40,7 @@ pub(crate) fn tabled_agent() -> crate::domain::Agent {
     table::agent(true)
 }
 pub mod timers;
+mod trouble;
 pub mod turns;
 pub mod undoing;
 pub mod waited;

@@ -142,7 +142,7 @@ fn an_engine_that_does_not_begin_its_last_words_has_its_own_time_and_no_more() {
     let mut never_begun = closing();
     assert_eq!(silent_until(&mut never_begun, 4), (Duration::from_millis(1500), substitute.clone()));
     let mut after_a_failure = closing();
-    after_a_failure.engine_failures = 1;
+    after_a_failure.trouble.failures = 1;
     let _ = after_a_failure.on(created("r1", 2), at(4));
     assert_eq!(silent_until(&mut after_a_failure, 4), (at(4), substitute), "no more patience than for the first");
     let mut in_the_middle = closing();

@@ -43,6 +43,7 @@ impl CallState {
         self.greeted = true;
         self.answer_owed = true;
         self.taken_up = Some(past.age);
+        self.trouble.session_at(past.age);
         let _ = self.next_context(past.age);
         self
     }

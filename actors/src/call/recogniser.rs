@@ -44,6 +44,7 @@ impl CallState {
     pub(super) fn another_session(&mut self, context: Vec<ContextItem>, wait: Duration, now: CallTime) -> Effect {
         let language = self.recogniser.expects();
         self.recogniser.told = language;
+        self.trouble.session_at(now + wait);
         Effect::OpenEngine { by: self.engine_by, context, language, wait, again: self.again_for(now) }
     }
 

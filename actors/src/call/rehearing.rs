@@ -96,6 +96,7 @@ impl CallState {
     pub(super) fn on_heard_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.again = None;
         let unnoticed = self.turns.never_heard(now);
+        self.line_was_right(unnoticed.is_empty(), now);
         if unnoticed.is_empty() {
             return;
         }
@@ -113,7 +114,8 @@ impl CallState {
         if self.phase != Phase::Live || self.playing {
             return;
         }
-        if (self.answer_owed || !self.greeted) && !speaking {
+        let finished = self.turns.quiet_since().is_some_and(|quiet| now >= quiet + FINISHED);
+        if (self.answer_owed || !self.greeted) && (!speaking || finished) {
             self.say(Phrase::Bridge, out);
             self.fillers += 1;
             return;

@@ -98,7 +98,7 @@ fn sessions_that_cannot_be_opened_cost_a_healthy_call_nothing() {
         assert_eq!(state.on(busy_all_the_time(), now), []);
         now += at(wait);
     }
-    assert_eq!((state.engine_stage(), state.engine_failures), (EngineStage::Ready, 0));
+    assert_eq!((state.engine_stage(), state.trouble.failures), (EngineStage::Ready, 0));
 }
 
 #[test]

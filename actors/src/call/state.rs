@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::answering::Answering;
 use super::consent::Reply;
+use super::deaf::Unheard;
 use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
@@ -21,14 +22,12 @@ use super::responses::Responses;
 use super::steering::Steering;
 use super::summary::Summary;
 use super::timers::{Timer, Timers};
+use super::trouble::Trouble;
 use super::turns::Turns;
 use super::window::Window;
-use crate::domain::{
-    ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Speaker, Turn, Usage,
-};
+use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Usage};
 use crate::ports::{ActionError, ActionSpec, EngineCommand, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
 use crate::supervise::Child;
-use crate::understand::script::is_hindi;
 
 /// Where the call is in its life.
 #[derive(Clone, PartialEq, Debug)]
@@ -101,7 +100,7 @@ pub struct CallState {
     pub(super) socket: Option<Socket>,
     pub(super) engine: EngineStage,
     pub(super) engine_was_ready: bool,
-    pub(super) engine_failures: u32,
+    pub(super) trouble: Trouble,
     pub(super) responses: Responses,
     pub(super) turns: Turns,
     pub(super) ledger: Ledger,
@@ -127,6 +126,7 @@ pub struct CallState {
     pub(super) contested: Option<Contested>,
     /// What was heard of the caller by the line alone.
     pub(super) near: Near,
+    pub(super) unheard: Unheard,
     /// The caller's interrupting words want an answer as soon as the cut is known.
     pub(super) answer_after_cut: bool,
     /// An answer to the caller is owed although no request for it is under way.
@@ -207,7 +207,7 @@ impl CallState {
             socket: None,
             engine: EngineStage::Opening,
             engine_was_ready: false,
-            engine_failures: 0,
+            trouble: Trouble::default(),
             responses: Responses::default(),
             turns: Turns::default(),
             ledger: Ledger::default(),
@@ -226,6 +226,7 @@ impl CallState {
             playing: false,
             contested: None,
             near: Near::default(),
+            unheard: Unheard::default(),
             answer_after_cut: false,
             answer_owed: false,
             answer_has_words: false,
@@ -335,6 +336,8 @@ impl CallState {
             CallEvent::MediaResumed => self.on_media_resumed(),
             CallEvent::CallerHeard { since } => self.on_caller_heard(since, now, out),
             CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
+            CallEvent::LineSounding { since } => self.on_line_sounding(since),
+            CallEvent::LineSounded(sound) => self.on_line_sounded(sound, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),
             CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
@@ -344,6 +347,7 @@ impl CallState {
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
             CallEvent::EngineOpenFailed(error) => self.on_open_failed(error, now, out),
+            CallEvent::EngineFellBack => self.on_engine_fell_back(now, out),
             CallEvent::EngineRenewed => self.on_engine_renewed(now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
                 self.on_turn_understood(turn, understanding, now, out);
@@ -389,35 +393,6 @@ impl CallState {
         } else {
             self.greet(out);
         }
-    }
-
-    // ------------------------------------------------------------ turns
-
-    pub(super) fn record_finished_turns(&mut self, now: CallTime, all: bool, out: &mut Vec<Effect>) {
-        for turn in self.turns.finished(now, all) {
-            self.correct_session(&turn, out);
-            self.record_turn(turn, out);
-        }
-    }
-
-    pub(super) fn record_turn(&mut self, turn: Turn, out: &mut Vec<Effect>) {
-        self.check_notices(&turn, out);
-        let mut under_way = "".into();
-        if turn.speaker == Speaker::Agent {
-            self.doubt_language(&turn.text);
-        }
-        if turn.speaker == Speaker::Caller && !turn.text.is_empty() {
-            // What had to be put into Hindi's letters may be no Hindi.
-            if turn.raw.is_none() || is_hindi(&turn.text) {
-                self.hear_language(&turn.text, turn.ended, out);
-            }
-            under_way = self.turns.agent_under_way();
-            let asked = self.turns.last_of_agent(turn.started);
-            let (text, waiting) = (Arc::clone(&turn.text), self.ledger.asked_about(turn.started));
-            out.push(Effect::Understand { turn: turn.id, text, asked, waiting });
-        }
-        out.push(Effect::Record(JournalEntry::Turn { call: self.facts.call, turn, under_way }));
-        self.tell_recogniser(out);
     }
 
     // ------------------------------------------------------------ children

@@ -19,6 +19,8 @@ pub enum Timer {
     AskAgain,
     /// The session must have noticed what it was given to hear again.
     Reheard,
+    /// The session must have noticed what is clearly said on the line.
+    Deaf,
     /// The engine session is to be replaced in the next pause.
     SessionAge,
     /// What the caller says into the agent's words must have shown what it is.
@@ -43,7 +45,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 18;
+const COUNT: usize = 19;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -58,6 +60,7 @@ impl Timers {
         Timer::EngineProgress,
         Timer::AskAgain,
         Timer::Reheard,
+        Timer::Deaf,
         Timer::SessionAge,
         Timer::Floor,
         Timer::Filler,

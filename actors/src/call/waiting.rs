@@ -61,10 +61,11 @@ impl CallState {
     }
 
     /// If something is awaited and nobody speaks, the caller is told after a while. Not before the engine was ever heard: a
-    /// call does not begin with "one moment".
+    /// call does not begin with "one moment", unless they were told so already.
     pub(super) fn await_in_silence(&mut self, now: CallTime) {
         let silence = self.phase == Phase::Live && !self.playing && !self.caller_speaking;
-        if self.engine_heard && silence && self.awaits() && !self.timers.is_set(Timer::Filler) {
+        let began = self.engine_heard || self.fillers > 0;
+        if began && silence && (self.awaits() || !self.greeted) && !self.timers.is_set(Timer::Filler) {
             let limits = &self.facts.agent.limits;
             let wait = if self.fillers == 0 { limits.filler_after } else { limits.filler_again };
             if !wait.is_zero() {
@@ -81,7 +82,11 @@ impl CallState {
 
     pub(super) fn on_long_wait(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let bridged = self.is_to_be_bridged();
-        if self.phase != Phase::Live || self.playing || self.caller_speaking || !(bridged || self.awaits()) {
+        if self.phase != Phase::Live
+            || self.playing
+            || self.caller_speaking
+            || !(bridged || self.awaits() || !self.greeted)
+        {
             return;
         }
         self.bridge_when_quiet = false;
@@ -200,6 +205,7 @@ impl CallState {
             // It is decided what becomes of the call.
             return;
         }
+        self.key_sounds(now);
         let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
         if chosen && key == '#' {
             // It only ends what was chosen already.

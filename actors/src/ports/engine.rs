@@ -14,6 +14,9 @@ use crate::domain::{Agent, CallId, Language, Usage};
 /// Tokens that a session of any of today's engines can hold.
 pub const WINDOW_LEAST: u64 = 28_672;
 
+/// A session that does not listen after so long hangs, as far as another engine could serve.
+pub const ENGINE_HANGS: Duration = Duration::from_millis(1500);
+
 /// How audio is written between Caly and the engine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EngineAudio {
@@ -400,6 +403,12 @@ pub trait Engine: Send + Sync {
     /// Tokens that a session can hold: instructions, tools and all that is said.
     fn window(&self) -> u64 {
         WINDOW_LEAST
+    }
+
+    /// Whether it is worth asking where another engine could serve: not while it is known to hang, save for one call at a time
+    /// that tries. Who is told so asks it.
+    fn is_worth_asking(&self) -> bool {
+        true
     }
 
     /// Connects, configures and replays the context. The session says [`EngineEvent::Ready`] when it listens.

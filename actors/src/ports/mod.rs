@@ -3,8 +3,8 @@
 mod engine;
 
 pub use engine::{
-    AgentAudio, ContextItem, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes, EngineSession,
-    EngineSpec, ItemKind, ResponseOutcome, ToolSpec, WINDOW_LEAST,
+    AgentAudio, ContextItem, ENGINE_HANGS, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes,
+    EngineSession, EngineSpec, ItemKind, ResponseOutcome, ToolSpec, WINDOW_LEAST,
 };
 
 use std::sync::Arc;

@@ -37,7 +37,7 @@ impl Chance {
             15..=24 => (&faults.away, 0),
             25..=32 => (&faults.lost_answers, times),
             33..=38 => (&faults.panics, 1),
-            39..=43 => (&faults.slow_ms, 650),
+            39..=43 => (&faults.slow_ms, 250),
             44..=60 => (&faults.slow_ms, 0),
             61..=63 => return self.begin_anew().await,
             _ => return,

@@ -1,0 +1,144 @@
+//! A session that hears nothing, and says nothing of it: its socket is frozen, or what the caller says is lost on the way to it. Only
+//! the line tells, by what is said on it that no session notices.
+//!
+//! Such a session is replaced as one that stalls, and the next one hears what was said to it. A line may be wrong: what it takes
+//! for a voice is a cough or a dog. If the next session notices nobody either, the line alone is not believed for a while.
+
+use std::sync::Arc;
+
+use super::event::Effect;
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use super::waited::Stopped;
+use crate::audio::level::Sound;
+use crate::domain::CallTime;
+use crate::ports::EngineError;
+
+/// From the end of what was clearly said until the engine must have noticed it: no detector and no way there takes longer.
+const NOTICED: CallTime = CallTime::from_secs(1);
+/// So much of a voice is a session replaced for. Shorter is a cough, and a word that is repeated.
+const SAID: CallTime = CallTime::from_millis(400);
+/// … and so much is heard again when the session is lost anyway.
+const PERHAPS_SAID: CallTime = CallTime::from_millis(250);
+/// Sounds with more quiet between them are not of one utterance.
+const PAUSE: CallTime = CallTime::from_secs(2);
+/// What was said longer ago is not heard again.
+pub(crate) const UNHEARD_MAX: CallTime = CallTime::from_secs(10);
+/// After a session that was replaced for nothing no other is for so long, and twice as long after each more.
+const DISBELIEF: CallTime = CallTime::from_secs(30);
+const DISBELIEF_DOUBLED_MAX: u32 = 5;
+
+/// What was said on the line and no session has told of.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(super) struct Unheard {
+    /// Somebody speaks since then.
+    sounding: Option<CallTime>,
+    /// What they have said; several sounds are one.
+    said: Option<Sound>,
+    /// When the session told last that it hears the caller.
+    noticed: Option<CallTime>,
+    /// What is heard again was told by the line alone.
+    on_trial: bool,
+    /// Sessions in a row that were replaced for nothing.
+    mistaken: u32,
+    believed_from: CallTime,
+}
+
+impl Unheard {
+    fn add(&mut self, sound: Sound) {
+        let recent = self.said.filter(|said| sound.began <= said.ended + PAUSE);
+        self.said =
+            Some(recent.map_or(sound, |said| Sound { began: said.began, clear: said.clear + sound.clear, ..sound }));
+    }
+}
+
+impl CallState {
+    pub(super) fn on_line_sounding(&mut self, since: CallTime) {
+        self.unheard.sounding = (!self.playing).then_some(since);
+    }
+
+    pub(super) fn on_line_sounded(&mut self, sound: Sound, now: CallTime) {
+        self.unheard.sounding = None;
+        let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
+        let noticed = self.caller_speaking || self.unheard.noticed.is_some_and(|noticed| noticed >= sound.began);
+        if !listening || noticed || self.playing || self.again.is_some() {
+            return;
+        }
+        self.unheard.add(sound);
+        let enough = self.unheard.said.is_some_and(|said| said.clear >= SAID);
+        if enough && !self.timers.is_set(Timer::Deaf) {
+            self.timers.set(Timer::Deaf, now.max(sound.ended + NOTICED));
+        }
+    }
+
+    /// The session tells of the caller: it is not deaf, and what was said is its business.
+    pub(super) fn engine_hears(&mut self, now: CallTime) {
+        (self.unheard.sounding, self.unheard.said) = (None, None);
+        self.unheard.noticed = Some(now);
+        self.timers.clear(Timer::Deaf);
+        self.line_was_right(true, now);
+    }
+
+    /// A key that is pressed sounds on some lines.
+    pub(super) fn key_sounds(&mut self, now: CallTime) {
+        self.unheard.noticed = Some(now);
+    }
+
+    /// Something was clearly said, and the session has not noticed it.
+    pub(super) fn on_perhaps_deaf(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.playing && self.playing_phrase {
+            self.timers.set(Timer::Deaf, now + NOTICED);
+            return;
+        }
+        let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
+        if !listening || self.playing || self.caller_speaking || self.contested.is_some() {
+            self.unheard.said = None;
+        } else if self.unheard.said.is_some() && now >= self.unheard.believed_from {
+            out.push(Effect::CloseEngine);
+            self.on_engine_lost(EngineError::Stalled("the caller spoke and it did not notice"), now, out);
+        }
+    }
+
+    /// The session is gone, and what was said to it unnoticed: a turn of the caller like any other that nobody wrote down. Whether
+    /// they are still at it.
+    pub(super) fn adopt_unheard(&mut self, now: CallTime) -> bool {
+        self.timers.clear(Timer::Deaf);
+        let oldest = now.saturating_sub(UNHEARD_MAX);
+        let said = self.unheard.said.take().filter(|said| said.clear >= PERHAPS_SAID && said.ended >= oldest);
+        let sounding = self.unheard.sounding.take().filter(|since| *since >= oldest);
+        let Some(began) = said.map(|said| said.began.max(oldest)).or(sounding).filter(|_| self.is_free_to_speak())
+        else {
+            return false;
+        };
+        self.unheard.on_trial = true;
+        let item: Arc<str> = format!("line:{}", began.as_millis()).into();
+        self.turns.caller_began(began, &item);
+        if sounding.is_none() {
+            self.turns.caller_stopped(now, &item, Stopped { at: now, window: None });
+            self.answer_owed = true;
+        }
+        sounding.is_some()
+    }
+
+    fn is_free_to_speak(&self) -> bool {
+        self.phase == Phase::Live && self.greeted && !self.caller_speaking && !self.playing
+    }
+
+    /// Whether a session has noticed what only the line had told of.
+    pub(super) fn line_was_right(&mut self, right: bool, now: CallTime) {
+        if !std::mem::take(&mut self.unheard.on_trial) {
+            return;
+        }
+        let unheard = &mut self.unheard;
+        if right {
+            (unheard.mistaken, unheard.believed_from) = (0, CallTime::ZERO);
+        } else {
+            unheard.believed_from = now + DISBELIEF * (1 << unheard.mistaken.min(DISBELIEF_DOUBLED_MAX));
+            unheard.mistaken += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "deaf_tests.rs"]
+mod tests;

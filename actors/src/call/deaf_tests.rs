@@ -1,0 +1,161 @@
+//! Sessions that do not hear what is said on the line: when they are replaced, what is heard again, and how often.
+
+use std::time::Duration;
+
+use super::super::event::CallEvent;
+use super::super::table::*;
+use super::*;
+use crate::ports::{EngineEvent, ResponseOutcome};
+
+fn ms(n: u64) -> CallTime {
+    Duration::from_millis(n)
+}
+
+fn sounded(began: u64, ended: u64) -> CallEvent {
+    let (began, ended) = (ms(began), ms(ended));
+    CallEvent::LineSounded(Sound { began, ended, clear: ended - began, over_agent: false })
+}
+
+fn sounding(since: u64) -> CallEvent {
+    CallEvent::LineSounding { since: ms(since) }
+}
+
+fn ready() -> CallEvent {
+    engine(EngineEvent::Ready)
+}
+
+fn hears(at_ms: u64) -> CallEvent {
+    engine(EngineEvent::SpeechStarted { item: "u9".into(), at_ms })
+}
+
+fn play(state: &mut CallState, script: Vec<(u64, CallEvent)>) -> Vec<String> {
+    script.into_iter().fold(vec![], |_, (now, event)| words(&state.on(event, ms(now))))
+}
+
+#[test]
+fn what_no_session_notices_is_heard_again_by_the_next_and_answered() {
+    let mut state = quiet(true);
+    let _ = play(&mut state, vec![(4_900, sounding(4_700)), (6_110, sounded(4_700, 5_960))]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(6_950))), [""; 0], "it has a second");
+    let effects = words(&state.on(CallEvent::TimePassed, ms(6_960)));
+    assert_eq!(effects, ["close engine", "say bridge", "open, 2960 ms again"]);
+    assert_eq!(play(&mut state, vec![(7_500, ready()), (7_600, hears(600))]), [""; 0]);
+    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 2_400, behind: Duration::ZERO };
+    let committed = EngineEvent::TurnCommitted { item: "u9".into() };
+    assert_eq!(play(&mut state, vec![(7_700, engine(stopped)), (7_700, engine(committed))]), ["ask"]);
+    let said = engine(EngineEvent::CallerTranscript { item: "u9".into(), text: "when are you open".into() });
+    let turn = turns(&state.on(said, ms(8_000))).remove(0);
+    assert_eq!((&*turn.text, turn.started), ("when are you open", ms(4_700)), "said when it was said");
+}
+
+#[test]
+fn a_session_that_notices_or_has_nothing_to_notice_is_kept() {
+    let playing = || {
+        let mut state = quiet(true);
+        let _ = state.on(began("a1"), at(4));
+        state
+    };
+    let rows: Vec<(&str, CallState, Vec<(u64, CallEvent)>)> = vec![
+        ("it notices the beginning", quiet(true), vec![(4_900, hears(0)), (6_110, sounded(4_700, 5_960))]),
+        ("it notices late", quiet(true), vec![(6_110, sounded(4_700, 5_960)), (6_500, hears(0))]),
+        ("a key's tone", quiet(true), vec![(4_750, CallEvent::DtmfPressed('1')), (5_400, sounded(4_700, 5_250))]),
+        ("a cough", quiet(true), vec![(5_200, sounded(4_700, 5_050))]),
+        ("while the agent speaks", playing(), vec![(6_110, sounded(4_700, 5_960))]),
+        ("the agent speaks since", quiet(true), vec![(6_110, sounded(4_700, 5_960)), (6_500, began("a1"))]),
+    ];
+    for (name, mut state, script) in rows {
+        let _ = play(&mut state, script);
+        for now in [6_960, 7_500, 8_500] {
+            assert!(!words(&state.on(CallEvent::TimePassed, ms(now))).contains(&"close engine".to_owned()), "{name}");
+        }
+        assert_eq!(state.engine_stage(), EngineStage::Ready, "{name}");
+    }
+}
+
+#[test]
+fn words_with_pauses_between_them_count_together() {
+    let mut state = quiet(true);
+    let words = vec![(4_700, sounded(4_250, 4_550)), (5_300, sounded(4_850, 5_150)), (6_150, CallEvent::TimePassed)];
+    assert_eq!(play(&mut state, words), ["close engine", "say bridge", "open, 2600 ms again"]);
+}
+
+#[test]
+fn a_session_lost_while_the_caller_speaks_unnoticed_takes_no_word_with_it() {
+    let mut state = quiet(true);
+    let heard = play(&mut state, vec![(4_700, sounded(4_250, 4_550)), (5_100, lost())]);
+    assert_eq!(heard, ["say bridge", "open, 1550 ms again"], "they have finished and wait");
+    let mut state = quiet(true);
+    assert_eq!(play(&mut state, vec![(4_900, sounding(4_700)), (5_200, lost())]), ["open, 1200 ms again"]);
+    let quiet_since = CallEvent::LineQuiet { since: at(6) };
+    assert_eq!(play(&mut state, vec![(6_150, quiet_since), (6_450, CallEvent::TimePassed)]), ["say bridge"]);
+    // A noise that has been there for long is nobody's word.
+    let mut state = quiet(true);
+    assert_eq!(play(&mut state, vec![(4_900, sounding(4_700)), (20_000, lost())]), ["open after 0 ms"]);
+    // Who had finished when it went is told at once, though it had noticed only the beginning.
+    let mut state = quiet(true);
+    let script = vec![(4_200, spoke()), (5_350, CallEvent::LineQuiet { since: ms(5_200) }), (8_000, lost())];
+    assert_eq!(play(&mut state, script), ["say bridge", "open, 4500 ms again"]);
+}
+
+#[test]
+fn a_dog_does_not_have_sessions_replaced_all_the_time() {
+    let (mut state, mut sessions, mut asked) = (settled(), 0, 1);
+    for second in (4..604).step_by(4) {
+        let bark = second * 1000;
+        let _ = state.on(sounded(bark, bark + 700), ms(bark + 850));
+        let lost = words(&state.on(CallEvent::TimePassed, ms(bark + 1_700)));
+        if lost.contains(&"close engine".to_owned()) {
+            sessions += 1;
+            let _ = play(&mut state, vec![(bark + 1_750, began("phrase:bridge")), (bark + 1_800, ready())]);
+            let _ = state.on(CallEvent::PlayoutDrained, ms(bark + 1_850));
+            // Nothing is noticed; the agent says that it did not understand.
+            let due = words(&state.on(CallEvent::TimePassed, ms(bark + 3_850)));
+            assert!(due.contains(&"ask".to_owned()), "{due:?} at {bark}");
+            asked += 1;
+            let (response, item) = (format!("r{asked}"), format!("a{asked}"));
+            for event in [
+                created(&response, asked),
+                engine(EngineEvent::AgentTranscript { item: item.as_str().into(), text: "sorry".into() }),
+                began(&item),
+                done(&response, ResponseOutcome::Completed),
+                CallEvent::PlayoutDrained,
+            ] {
+                let _ = state.on(event, ms(bark + 3_900));
+            }
+        }
+        // Nobody is let go meanwhile.
+        state.restart_speech_timer(ms(bark + 3_950));
+    }
+    assert!((2..=5).contains(&sessions), "{sessions} in ten minutes");
+    assert_eq!(state.engine_stage(), EngineStage::Ready);
+}
+
+#[test]
+fn a_line_that_was_right_is_believed_again_at_once() {
+    let mut state = settled();
+    for n in 0..4 {
+        let now = 10_000 * (n + 1);
+        let said = vec![(now + 1_000, sounded(now, now + 900)), (now + 1_900, CallEvent::TimePassed)];
+        let effects = play(&mut state, said);
+        assert!(effects.contains(&"close engine".to_owned()), "{n}: {effects:?}");
+        // The next hears it, answers, and is deaf in its turn.
+        let item: Arc<str> = format!("u{n}").into();
+        let heard = EngineEvent::SpeechStarted { item: Arc::clone(&item), at_ms: 600 };
+        let stopped = EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 1_500, behind: Duration::ZERO };
+        let (response, answer) = (format!("r{n}"), format!("b{n}"));
+        let script = vec![
+            (now + 2_000, ready()),
+            (now + 2_100, engine(heard)),
+            (now + 2_200, engine(stopped)),
+            (now + 2_200, engine(EngineEvent::TurnCommitted { item: Arc::clone(&item) })),
+            (now + 2_200, engine(EngineEvent::CallerTranscript { item, text: "hello".into() })),
+            (now + 2_300, created(&response, n + 2)),
+            (now + 2_300, engine(EngineEvent::AgentTranscript { item: answer.as_str().into(), text: "yes".into() })),
+            (now + 2_400, began(&answer)),
+            (now + 2_400, done(&response, ResponseOutcome::Completed)),
+            (now + 4_100, CallEvent::PlayoutDrained),
+            (now + 4_100, CallEvent::TimePassed),
+        ];
+        let _ = play(&mut state, script);
+    }
+}

@@ -1,0 +1,55 @@
+//! What comes from the caller's side: its way to the engine, and what its loudness tells of who speaks.
+
+use super::Media;
+use crate::audio::echo::Pass;
+use crate::audio::playout::Playout;
+use crate::call::event::CallEvent;
+use crate::domain::Pcm;
+
+impl Media {
+    pub(super) fn caller_audio(&mut self, pcm: &Pcm) {
+        let now = self.spec.clock.now();
+        self.frames_in += 1;
+        self.last_frame = now;
+        if std::mem::take(&mut self.silent) | std::mem::take(&mut self.fresh) {
+            self.tell(CallEvent::MediaResumed);
+        }
+        let began = self.arrivals.spoken(now, pcm.duration());
+        if let Some(sound) = self.line.hear(began, pcm) {
+            self.tell(CallEvent::LineQuiet { since: sound.ended });
+            if !sound.over_agent {
+                self.tell(CallEvent::LineSounded(sound));
+            }
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.caller(began, pcm);
+        }
+        let pass = self.echo.heard(&pcm.bytes);
+        if let Some(converter) = &mut self.to_engine {
+            self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
+        }
+        if pass == Pass::Caller {
+            self.noticed = false;
+            self.tell(CallEvent::EchoHeard { only: false });
+        }
+        self.notice();
+    }
+
+    /// Sound of the caller's, and whether the agent is heard meanwhile.
+    fn notice(&mut self) {
+        let agent = self.playout.as_ref().is_some_and(Playout::is_heard);
+        if agent {
+            self.line.agent_heard(self.spec.clock.now());
+        } else if let Some(since) = self.line.clearly_sounding() {
+            self.tell(CallEvent::LineSounding { since });
+        }
+        let Some(since) = self.line.speaking() else {
+            self.noticed = false;
+            return;
+        };
+        if !self.noticed && agent {
+            self.noticed = true;
+            self.tell(CallEvent::CallerHeard { since });
+        }
+    }
+}
