@@ -204,10 +204,12 @@ mod tests {
         assert_eq!(begins(&[(560, 8), (400, 3000)], 100), Some((700, 560)));
     }
 
+    /// A name, lengths and magnitudes, whether the agent is heard at first, how much is clear, and how often it is told so.
+    type Clear = (&'static str, &'static [(usize, i16)], bool, u64, usize);
+
     #[test]
     fn a_clear_sound_is_told_once_with_its_length_unless_it_may_be_an_echo() {
-        // A name, lengths and magnitudes, whether the agent is heard at first, how much is clear, and how often it is told so.
-        let table: [(&str, &[(usize, i16)], bool, u64, usize); 5] = [
+        let table: [Clear; 5] = [
             ("a word", &[(500, 8), (400, 3000), (500, 8)], false, 390, 1),
             ("a knock", &[(500, 8), (100, 9000), (500, 8)], false, 90, 0),
             ("a voice in the background", &[(500, 8), (900, 300), (500, 8)], false, 0, 0),

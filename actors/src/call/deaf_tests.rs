@@ -48,6 +48,9 @@ fn what_no_session_notices_is_heard_again_by_the_next_and_answered() {
     assert_eq!((&*turn.text, turn.started), ("when are you open", ms(4_700)), "said when it was said");
 }
 
+/// A name, a call, and what happens in it at which millisecond.
+type Kept = (&'static str, CallState, Vec<(u64, CallEvent)>);
+
 #[test]
 fn a_session_that_notices_or_has_nothing_to_notice_is_kept() {
     let playing = || {
@@ -55,7 +58,7 @@ fn a_session_that_notices_or_has_nothing_to_notice_is_kept() {
         let _ = state.on(began("a1"), at(4));
         state
     };
-    let rows: Vec<(&str, CallState, Vec<(u64, CallEvent)>)> = vec![
+    let rows: Vec<Kept> = vec![
         ("it notices the beginning", quiet(true), vec![(4_900, hears(0)), (6_110, sounded(4_700, 5_960))]),
         ("it notices late", quiet(true), vec![(6_110, sounded(4_700, 5_960)), (6_500, hears(0))]),
         ("a key's tone", quiet(true), vec![(4_750, CallEvent::DtmfPressed('1')), (5_400, sounded(4_700, 5_250))]),

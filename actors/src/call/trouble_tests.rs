@@ -65,7 +65,7 @@ fn a_gateway_that_is_away_for_a_moment_costs_no_call() {
             now += ms(after + 1);
             assert!(wait(&state.on(not_opened(), now)).is_some(), "{now:?}");
         }
-        assert_eq!(state.on(ready(), now + at(1)).is_empty(), false);
+        assert!(!state.on(ready(), now + at(1)).is_empty());
         assert_eq!(state.engine_stage(), EngineStage::Ready);
     }
 }
