@@ -319,5 +319,4 @@ fn read_all(dir: &Path) -> HashMap<String, State> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#[path = "greetings_tests.rs"]
 mod tests;

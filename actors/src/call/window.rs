@@ -13,7 +13,7 @@ const ITEMS_MAX: usize = 1024;
 /// Items taken out at a time, far fewer than commands may wait; the rest goes in another pause.
 pub(super) const DELETED_MAX: usize = 120;
 /// How the ids of the agent's words begin that are told anew.
-const HEARD: &str = "caly_heard_";
+const HEARD: &str = "as_heard_";
 /// Turns remembered of which less was heard than a session was told before it was ready: more are never under way.
 const CORRECTED_MAX: usize = 4;
 /// Fewer turns of the caller are not worth a summary.

@@ -171,7 +171,7 @@ impl Marks {
             (!lost && late > Duration::from_millis(300), "marks are late by seconds"),
             (!lost && !late.is_zero(), "marks are late"),
         ];
-        whether.iter().filter(|(is, _)| *is).for_each(|(_, fault)| truth.fault(*fault));
+        whether.iter().filter(|(is, _)| *is).for_each(|(_, fault)| truth.fault(fault));
         Fate { times: if lost { 0 } else { 1 + usize::from(twice) }, late }
     }
 }

@@ -133,6 +133,18 @@ impl Engine {
         true
     }
 
+    /// The agent's words as they were heard, in the place of others.
+    fn told_anew(&mut self, item: Arc<str>, after: Option<&Arc<str>>, words: &str) {
+        let mut truth = self.truth.borrow_mut();
+        let held = truth.held.entry(self.number).or_default();
+        if after.is_some_and(|after| !held.iter().any(|(known, _)| known == after)) {
+            truth.violated(format!("said after {after:?}, which session {} does not hold", self.number));
+        }
+        truth.hold(self.number, &item, words.len() as u64 / 4, after.is_none());
+        drop(truth);
+        self.say(EngineEvent::ItemAdded { item, kind: ItemKind::Agent, replayed: None });
+    }
+
     /// What needs no answer.
     fn note(&mut self, command: EngineCommand) {
         let mut truth = self.truth.borrow_mut();
@@ -182,13 +194,8 @@ impl Engine {
             | EngineCommand::CallerSpeaks(_)
             | EngineCommand::CommitTurn => {}
             EngineCommand::AgentSaid { item, after, words } => {
-                let held = truth.held.entry(self.number).or_default();
-                if after.as_ref().is_some_and(|after| !held.iter().any(|(known, _)| known == after)) {
-                    truth.violated(format!("said after {after:?}, which session {} does not hold", self.number));
-                }
-                truth.hold(self.number, &item, words.len() as u64 / 4, after.is_none());
                 drop(truth);
-                self.session.say(EngineEvent::ItemAdded { item, kind: ItemKind::Agent, replayed: None });
+                self.told_anew(item, after.as_ref(), &words);
             }
             EngineCommand::Recollect { item, text } => {
                 truth.hold(self.number, &item, text.len() as u64 / 4, true);

@@ -188,22 +188,6 @@ fn each_command_is_one_documented_event() {
                     "content": [{"type": "input_text", "text": "{\"caller\":\"hello\"}"}]}]}}),
         ),
         (
-            EngineCommand::AgentSaid {
-                item: "caly_heard_7".into(),
-                after: Some("item_1".into()),
-                words: "Namaste,".into(),
-            },
-            json!({"type": "conversation.item.create", "previous_item_id": "item_1",
-                "item": {"id": "caly_heard_7", "type": "message", "role": "assistant",
-                    "content": [{"type": "output_text", "text": "Namaste,"}]}}),
-        ),
-        (
-            EngineCommand::AgentSaid { item: "caly_heard_7".into(), after: None, words: "Namaste,".into() },
-            json!({"type": "conversation.item.create", "previous_item_id": "root",
-                "item": {"id": "caly_heard_7", "type": "message", "role": "assistant",
-                    "content": [{"type": "output_text", "text": "Namaste,"}]}}),
-        ),
-        (
             EngineCommand::Recollect { item: "recollection_1".into(), text: "They want a refund.".into() },
             json!({"type": "conversation.item.create", "previous_item_id": "root",
                 "item": {"id": "recollection_1", "type": "message", "role": "system",
@@ -214,6 +198,18 @@ fn each_command_is_one_documented_event() {
     for (asked, expected) in table {
         let text = command(&asked, &mut told).unwrap_or_else(|| panic!("{asked:?}"));
         assert_eq!(parsed(&text), expected, "{asked:?}");
+    }
+}
+
+#[test]
+fn words_that_were_heard_take_the_place_of_others() {
+    let mut told = Transcription::new(&options("https://a.example"), &spec().agent, &Arc::default());
+    for (after, previous) in [(Some("item_1".into()), "item_1"), (None, "root")] {
+        let said = EngineCommand::AgentSaid { item: "as_heard_7".into(), after, words: "Namaste,".into() };
+        let expected = json!({"type": "conversation.item.create", "previous_item_id": previous,
+            "item": {"id": "as_heard_7", "type": "message", "role": "assistant",
+                "content": [{"type": "output_text", "text": "Namaste,"}]}});
+        assert_eq!(command(&said, &mut told).map(|text| parsed(&text)), Some(expected));
     }
 }
 
