@@ -391,9 +391,6 @@ impl Left {
         if self.calls == memory::WARM {
             self.warm = memory::live();
         }
-        if std::env::var_os("CALY_LIVE").is_some() && self.calls.is_multiple_of(1000) {
-            eprintln!("after {} calls {} bytes", self.calls, memory::live());
-        }
     }
 
     /// Bytes a call.

@@ -96,7 +96,8 @@ impl Trouble {
         // The first new session is tried at once: the caller is waiting.
         let Some(place) = self.failures.checked_sub(2) else { return Duration::ZERO };
         let wait = WAITS[(place as usize).min(WAITS.len() - 1)];
-        wait + wait * jitter(call, place) / 1024
+        // In whole milliseconds, as timers are.
+        wait + Duration::from_millis(wait.as_millis() as u64 * u64::from(jitter(call, place)) / 1024)
     }
 }
 

@@ -189,10 +189,8 @@ impl Engine {
                     None => truth.violated(format!("deleted {item}, which session {} does not hold", self.number)),
                 }
             }
-            EngineCommand::Note(_)
-            | EngineCommand::CallerText(_)
-            | EngineCommand::CallerSpeaks(_)
-            | EngineCommand::CommitTurn => {}
+            EngineCommand::Note(text) => truth.noted.push((Instant::now(), text)),
+            EngineCommand::CallerText(_) | EngineCommand::CallerSpeaks(_) | EngineCommand::CommitTurn => {}
             EngineCommand::AgentSaid { item, after, words } => {
                 drop(truth);
                 self.told_anew(item, after.as_ref(), &words);

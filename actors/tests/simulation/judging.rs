@@ -143,7 +143,9 @@ impl Script {
             for entry in entries {
                 let JournalEntry::Action { action, .. } = entry else { continue };
                 let done = action.state == ActionState::Done && matches!(&*action.name, "book" | "confirmed");
-                if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) {
+                let output = action.output.as_deref().unwrap_or_default();
+                let noted = || truth.noted.iter().any(|(when, text)| when >= at && text.contains(output));
+                if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) && !noted() {
                     wrong.push(format!("the session opened at {at:?} was not told of {action:?}: {context:?}"));
                 }
             }

@@ -42,6 +42,8 @@ pub struct Truth {
     pub said: Vec<(Instant, Instant, &'static str)>,
     /// When an answer was asked for.
     pub asked_for: Vec<Instant>,
+    /// What sessions were told as facts, and when.
+    pub noted: Vec<(Instant, Arc<str>)>,
     /// … as far as the session that heard it was there to write it down.
     pub questions: Vec<(Instant, Instant, &'static str)>,
     /// The engine was told to read something back.
