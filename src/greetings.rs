@@ -38,6 +38,8 @@ const PIECES: usize = 4_096;
 const WISHES: usize = 64;
 /// … of which this many before a call has missed them, so that what callers miss does not wait for them.
 const AHEAD: usize = 4;
+/// What nobody has looked for since is not in use.
+const IN_USE: Duration = Duration::from_secs(600);
 /// Longest time to make one.
 const MAKING: Duration = Duration::from_secs(60);
 /// After a failure: how long until it is tried again.
@@ -143,8 +145,13 @@ impl StoredGreetings {
     }
 
     fn has_to_be_made(&self, key: &str) -> bool {
-        match self.states().get(key) {
-            Some(State::Kept { .. } | State::Wanted | State::TooLong) => false,
+        match self.states().get_mut(key) {
+            Some(State::Kept { used, .. }) => {
+                // Somebody will want it, so it does not go for another.
+                *used = Instant::now();
+                false
+            }
+            Some(State::Wanted | State::TooLong) => false,
             Some(State::Failed { not_before }) => Instant::now() >= *not_before,
             Some(State::Missed) | None => true,
         }
@@ -171,8 +178,9 @@ impl StoredGreetings {
         let mut states = self.states();
         let count = |counted: fn(&State) -> bool| states.values().filter(|state| counted(state)).count();
         let wanted = count(|state| matches!(state, State::Wanted));
-        let kept = count(|state| matches!(state, State::Kept { .. }));
-        // What is kept is in use: it does not go for a greeting that nobody has asked for.
+        let in_use = |used: &Instant| used.elapsed() < IN_USE;
+        let kept = states.values().filter(|state| matches!(state, State::Kept { used, .. } if in_use(used))).count();
+        // What is in use does not go for a greeting that nobody has asked for.
         if wanted >= AHEAD || kept + wanted >= KEPT_MAX || self.wishes.try_send(Arc::clone(agent)).is_err() {
             return false;
         }

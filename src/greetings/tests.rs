@@ -103,6 +103,9 @@ async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_pl
         greetings.keep(format!("{n}"), sound.clone());
     }
     assert!(!greetings.make_ahead(&agent("Namaste sabko")), "there is no room");
+    let long_ago = Instant::now() - IN_USE;
+    greetings.states().insert("0".to_owned(), State::Kept { pcm: sound, used: long_ago });
+    assert!(greetings.make_ahead(&agent("Namaste sabko")), "one is not in use any more");
 }
 
 #[actix_rt::test]

@@ -14,6 +14,8 @@ use crate::audio::level::Sound;
 use crate::domain::CallTime;
 use crate::ports::EngineError;
 
+/// The tone of a key is heard so long before the carrier tells of it, at most.
+const KEY_SOUNDS: CallTime = CallTime::from_secs(1);
 /// From the end of what was clearly said until the engine must have noticed it: no detector and no way there takes longer.
 const NOTICED: CallTime = CallTime::from_secs(1);
 /// So much of a voice is a session replaced for. Shorter is a cough, and a word that is repeated.
@@ -82,6 +84,11 @@ impl CallState {
     /// A key that is pressed sounds on some lines.
     pub(super) fn key_sounds(&mut self, now: CallTime) {
         self.unheard.noticed = Some(now);
+        // Its tone may have been heard before the carrier told of it.
+        if self.unheard.said.is_some_and(|said| now <= said.ended + KEY_SOUNDS) {
+            self.unheard.said = None;
+            self.timers.clear(Timer::Deaf);
+        }
     }
 
     /// Something was clearly said, and the session has not noticed it.

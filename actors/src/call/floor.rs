@@ -59,6 +59,8 @@ pub(super) struct Contested {
     pub(super) near: bool,
     /// Something is read back, and the agent speaks on.
     pub(super) firm: bool,
+    /// … and the caller spoke on when all of it had been heard.
+    pub(super) lasted: bool,
 }
 
 /// How far the line alone is believed that the caller speaks.
@@ -91,7 +93,8 @@ impl Near {
 impl Contested {
     fn new(since: CallTime) -> Self {
         let spoken = CallTime::ZERO;
-        Self { since, stopped: None, left: None, committed: false, spoken, echo: false, near: false, firm: false }
+        let (stopped, left) = (None, None);
+        Self { since, stopped, left, committed: false, spoken, echo: false, near: false, firm: false, lasted: false }
     }
 
     /// How long the caller spoke, of the silence after it only what the engine did not wait for.
@@ -124,6 +127,8 @@ impl CallState {
         if !self.playing && self.contested.as_ref().is_some_and(|contested| contested.echo) {
             // The agent has said all it had to, over its echo; this is an answer.
             self.agent_goes_on("echo", now, out);
+        } else if !self.playing && self.contested.as_ref().is_some_and(|contested| contested.firm) {
+            self.agent_goes_on("reads back", now, out);
         }
         let silence = self.silence();
         if let Some(near) = self.contested.take_if(|contested| contested.near) {
@@ -179,13 +184,12 @@ impl CallState {
 
     /// All of it was heard, over whatever the caller said meanwhile. Whether the agent has nothing left to say.
     pub(super) fn reading_is_over(&mut self, now: CallTime) -> bool {
-        let silence = self.silence();
         let Some(contested) = self.contested.as_mut().filter(|contested| contested.firm) else {
             return self.contested.is_none();
         };
-        if let Some(stopped) = contested.stopped {
-            contested.left = Some(now.saturating_sub(stopped.saturating_sub(silence)));
-        } else {
+        contested.left = Some(now.saturating_sub(contested.since));
+        contested.lasted = contested.stopped.is_none();
+        if contested.lasted && contested.left.is_some_and(|left| left <= TAIL) {
             // What they go on saying is said to it.
             self.contested = None;
             self.spoken_over.clear();
@@ -261,7 +265,10 @@ impl CallState {
             // Whoever listened for words found none in it, and it did not last.
             Some("") if over => self.agent_goes_on("noise", now, out),
             Some(words) if is_backchannel(words) && !self.is_tail(contested) => {
-                if over {
+                if over && contested.lasted {
+                    // It began too early for a yes, and somebody waits all the same.
+                    self.answer_after_reading(now, out);
+                } else if over {
                     self.agent_goes_on("backchannel", now, out);
                 }
             }
@@ -375,7 +382,7 @@ impl CallState {
                 let unwritten = if waits { self.spoken_over.clone() } else { vec![] };
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
-                let place = if tail { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
+                let place = if tail || contested.lasted { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
                 self.near.passed_over = (contested.committed && !unwritten.is_empty()).then_some((place, unwritten));
             }
             self.turns.agent_goes_on(now);

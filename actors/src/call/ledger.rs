@@ -282,6 +282,16 @@ impl Ledger {
         }
     }
 
+    /// The caller is asked something else by Caly itself: what was asked before is to be read back again. Whether there is any.
+    pub(super) fn something_else_is_asked(&mut self) -> bool {
+        let mut asked = false;
+        for entry in self.entries.iter_mut().filter(|entry| matches!(entry.consent, Consent::Asked { .. })) {
+            entry.consent = Consent::Untold;
+            asked = true;
+        }
+        asked
+    }
+
     /// What was done, for the context of a new session, without what was asked for before a time and is settled.
     pub fn context_since(&self, since: CallTime) -> impl Iterator<Item = (CallTime, ContextItem)> + '_ {
         let told = move |entry: &&Entry| entry.action.started >= since || !entry.is_settled();

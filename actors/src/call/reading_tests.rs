@@ -17,7 +17,7 @@ type Row = (&'static str, &'static str, &'static [&'static str], usize, usize);
 #[test]
 fn a_read_back_goes_on_over_whatever_is_not_against_it() {
     let asked_before = floor("call t1; planned; read; heard").1;
-    let table: [Row; 11] = [
+    let table: [Row; 12] = [
         ("a noise", "caller; stops; words ; heard", &["resume"], 0, 0),
         ("a sound nobody makes out", "caller; stops; mumbles; heard", &["resume"], 0, 0),
         ("a listener's word", "caller; stops; words haan; meant; heard", &["resume"], 0, 0),
@@ -27,6 +27,7 @@ fn a_read_back_goes_on_over_whatever_is_not_against_it() {
         ("a no", "says nahi nahi; cut 500; made", &["interrupt"], 1, 0),
         ("to wait", "caller; words ruko ek minute; stops; cut 500; made; meant", &["interrupt"], 1, 0),
         ("a word that lasts beyond it", "caller; heard; stops; words haan; meant", &[], 1, 1),
+        ("one that began long before its end", "caller; late; heard; stops; words haan; meant", &[], 1, 0),
         ("a question that lasts beyond it", "caller; heard; stops; words kitna paisa katega; meant", &[], 1, 0),
         ("words that come after it", "caller; stops; heard; words kitna paisa katega; meant", &[], 1, 0),
     ];
@@ -46,6 +47,25 @@ fn anything_else_is_given_up_at_the_first_sound() {
 }
 
 #[test]
+fn a_yes_to_whether_they_are_there_is_a_yes_to_nothing_else() {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.hear(CallEvent::MediaResumed);
+    scene.play("call t1; planned; read; heard");
+    let asked = |scene: &Scene| words(&scene.effects).iter().any(|word| word == "say still_there");
+    for _ in 0..20 {
+        if !asked(&scene) {
+            scene.step("late");
+        }
+    }
+    assert!(asked(&scene));
+    scene.hear(CallEvent::PlayoutDrained);
+    scene.play("says haan; call t2");
+    assert_eq!(scene.runs(), 0);
+    scene.play("read; heard; says haan; call t3");
+    assert_eq!(scene.runs(), 1);
+}
+
+#[test]
 fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
     for text in [
         "nahi",
@@ -57,6 +77,9 @@ fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
         "suniye",
         "mat karo",
         "hold on",
+        "rehne dijiye",
+        "chhod do",
+        "छोड़ दो",
         "don't",
     ] {
         assert!(crate::understand::objects(text), "{text}");

@@ -126,9 +126,20 @@ impl CallState {
             if self.reprompts == 2 && self.engine == EngineStage::Ready {
                 self.renew_engine("nobody heard", now, out);
             }
-            self.say(Phrase::StillThere, out);
-            self.restart_speech_timer(now);
+            self.ask_whether_there(now, out);
         }
+    }
+
+    /// "Are you still there?" A yes to that is a yes to nothing else.
+    fn ask_whether_there(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let asked = self.ledger.something_else_is_asked();
+        self.say(Phrase::StillThere, out);
+        if asked && self.engine == EngineStage::Ready {
+            let told =
+                "[the caller was asked whether they are still on the line; a yes says that they are, and nothing else]";
+            out.push(Effect::Engine(EngineCommand::Note(told.into())));
+        }
+        self.restart_speech_timer(now);
     }
 
     /// Another session in a silence: the caller notices nothing.
@@ -188,6 +199,7 @@ impl CallState {
         if left < WORTH_WARNING {
             return;
         }
+        let _asked = self.ledger.something_else_is_asked();
         self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
         self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
         if self.engine == EngineStage::Ready {

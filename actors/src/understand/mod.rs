@@ -90,12 +90,18 @@ pub fn is_backchannel(text: &str) -> bool {
 
 /// Words against going on: a no, or an order to wait. As they are written: "na" is none, though it sounds like "no".
 #[rustfmt::skip]
-const OBJECTIONS: [&str; 39] = [
+const OBJECTIONS: [&str; 47] = [
+    "chhodo", "chodo", "chhod", "chhodiye", "छोड़ो", "छोड़", "छोड़िए", "छोडो",
     "nahi", "nahin", "nahee", "nahii", "nai", "mat", "galat", "ruko", "rukiye", "rukiyega", "rukie", "ruk", "rukna", "thehro",
     "thehriye", "suno", "suniye", "no", "nope", "not", "dont", "wrong", "stop", "wait", "hold",
     "नहीं", "नही", "नहि", "मत", "गलत", "ग़लत", "रुको", "रुकिए", "रुकिये", "रुक", "ठहरो", "ठहरिए", "सुनो", "सुनिए",
 ];
-const OBJECTION_PHRASES: [&[&str]; 7] = [
+const OBJECTION_PHRASES: [&[&str]; 12] = [
+    &["rehne", "dijiye"],
+    &["jaane", "do"],
+    &["jaane", "dijiye"],
+    &["रहने", "दीजिए"],
+    &["जाने", "दीजिए"],
     &["ek", "minute"],
     &["ek", "second"],
     &["one", "minute"],

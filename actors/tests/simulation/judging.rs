@@ -162,7 +162,14 @@ impl Script {
             let Some(at) = begun.get(key) else { continue };
             CONFIRMED.with(|count| count.set(count.get() + 1));
             if !truth.agreed(*planned, *at) {
-                truth.violations.push(format!("{key} was begun and nobody had agreed to it"));
+                let epoch = self.world.epoch;
+                let since = |at: tokio::time::Instant| at.duration_since(epoch);
+                let said: Vec<_> = truth.said.iter().map(|said| (since(said.0), since(said.1), said.2)).collect();
+                let began: Vec<_> = truth.began.iter().map(|(item, at)| (item, since(*at))).collect();
+                let (planned, begun) = (since(*planned), since(*at));
+                truth.violations.push(format!(
+                    "{key} was begun at {begun:?} and nobody had agreed to it since {planned:?}: said {said:?}, heard {began:?}"
+                ));
             }
             if runs.get(key) != Some(&1) {
                 truth.violations.push(format!("{key} was agreed to once and begun {:?} times", runs.get(key)));
