@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::domain::CallTime;
+use crate::domain::{CallTime, Speaker};
 use crate::ports::ContextItem;
 
 /// Utterances kept for the context of a new session, and bytes of their words together. Long before, older ones make way for
@@ -54,5 +54,13 @@ impl History {
             bytes -= history.pop_front().map_or(0, |(_, item)| item.bytes());
             metrics::counter!("caly_history_dropped_total").increment(1);
         }
+    }
+}
+
+/// Words as a part of the conversation.
+pub(super) fn spoken(speaker: Speaker, text: &Arc<str>) -> ContextItem {
+    match speaker {
+        Speaker::Caller => ContextItem::Caller(Arc::clone(text)),
+        Speaker::Agent => ContextItem::Agent(Arc::clone(text)),
     }
 }

@@ -66,6 +66,28 @@ fn a_yes_to_whether_they_are_there_is_a_yes_to_nothing_else() {
 }
 
 #[test]
+fn what_is_said_before_anything_of_a_read_back_was_heard_is_no_yes() {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.play("call t1; planned");
+    scene.answers += 1;
+    let (response, item) = scene.answer();
+    scene.hear(created(&response, scene.answers + 1));
+    // It begins while they speak, so it is held; its words come later than its sound.
+    scene.step("caller");
+    scene.hear(began(&item));
+    let (response, delta) = (response.into(), "Shall I cancel order 1042? ".into());
+    scene.hear(engine(EngineEvent::AgentWords { response, item, delta }));
+    scene.step("stops");
+    let again: Arc<str> = "u9".into();
+    scene.hear(engine(EngineEvent::SpeechStarted { item: Arc::clone(&again), at_ms: 0 }));
+    scene.hear(engine(EngineEvent::SpeechStopped { item: Arc::clone(&again), at_ms: 0, behind: CallTime::ZERO }));
+    scene.hear(engine(EngineEvent::TurnCommitted { item: Arc::clone(&again) }));
+    scene.hear(engine(EngineEvent::CallerTranscript { item: again, text: "haan kar do".into() }));
+    scene.play("meant; call t2");
+    assert_eq!(scene.runs(), 0);
+}
+
+#[test]
 fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
     for text in [
         "nahi",

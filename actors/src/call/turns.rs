@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::draft::Draft;
 use super::heard::split_heard;
-use super::history::History;
+use super::history::{History, spoken};
 use super::waited::{Asked, Quiets, Stopped};
 use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
 use crate::domain::{CallTime, Latency, Speaker, Turn};
@@ -216,7 +216,12 @@ impl Turns {
         let Some(since) = self.held.take() else { return };
         for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.ended.is_none()) {
             let Some(started) = draft.started else { continue };
-            draft.held += now.saturating_sub(since.max(started));
+            if since <= started {
+                // Nothing of it was heard before.
+                draft.started = Some(now);
+            } else {
+                draft.held += now.saturating_sub(since);
+            }
         }
     }
 
@@ -301,7 +306,8 @@ impl Turns {
     /// Since when the caller hears an item of the agent.
     #[must_use]
     pub fn heard_since(&self, item: &str) -> Option<CallTime> {
-        self.open.iter().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)?.started
+        let started = self.open.iter().find(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)?.started;
+        started.filter(|started| self.held.is_none_or(|held| held > *started))
     }
 
     /// Whether an item of the agent is being heard.
@@ -485,13 +491,6 @@ impl Turns {
             self.history.remember(started, spoken(draft.speaker, &turn.text));
         }
         turn
-    }
-}
-
-fn spoken(speaker: Speaker, text: &Arc<str>) -> ContextItem {
-    match speaker {
-        Speaker::Caller => ContextItem::Caller(Arc::clone(text)),
-        Speaker::Agent => ContextItem::Agent(Arc::clone(text)),
     }
 }
 
