@@ -282,8 +282,9 @@ impl Ledger {
         }
     }
 
-    /// The caller is asked something else by Caly itself: what was asked before is to be read back again. Whether there is any.
-    pub(super) fn something_else_is_asked(&mut self) -> bool {
+    /// The caller was asked something else by Caly itself, or may not have heard what they were asked: it is to be read back
+    /// again. Whether there is any.
+    pub(super) fn ask_anew(&mut self) -> bool {
         let mut asked = false;
         for entry in self.entries.iter_mut().filter(|entry| matches!(entry.consent, Consent::Asked { .. })) {
             entry.consent = Consent::Untold;

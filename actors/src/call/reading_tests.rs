@@ -88,6 +88,17 @@ fn what_is_said_before_anything_of_a_read_back_was_heard_is_no_yes() {
 }
 
 #[test]
+fn a_yes_on_another_socket_is_none_to_what_the_one_before_may_have_swallowed() {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.play("call t1; planned; read; heard");
+    scene.hear(CallEvent::StreamStarted { rate: 8000 });
+    scene.play("says haan; call t2");
+    assert_eq!(scene.runs(), 0);
+    scene.play("read; heard; says haan; call t3");
+    assert_eq!(scene.runs(), 1);
+}
+
+#[test]
 fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
     for text in [
         "nahi",

@@ -132,7 +132,7 @@ impl CallState {
 
     /// "Are you still there?" A yes to that is a yes to nothing else.
     fn ask_whether_there(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let asked = self.ledger.something_else_is_asked();
+        let asked = self.ledger.ask_anew();
         self.say(Phrase::StillThere, out);
         if asked && self.engine == EngineStage::Ready {
             let told =
@@ -199,7 +199,7 @@ impl CallState {
         if left < WORTH_WARNING {
             return;
         }
-        let _asked = self.ledger.something_else_is_asked();
+        let _asked = self.ledger.ask_anew();
         self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
         self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
         if self.engine == EngineStage::Ready {
