@@ -59,15 +59,13 @@ impl Client {
         self.agent.as_ref().map(|agent| templates::for_call(agent, &about))
     }
 
-    /// The agent in use, as a call at this time uses it whoever rings; `None` if its greeting depends on who does.
+    /// How the agent in use greets at this time whoever rings; `None` if that depends on who does.
     #[must_use]
-    pub fn agent_for_anybody(&self, at: SystemTime) -> Option<Arc<Agent>> {
-        let agent = self.agent.as_ref().filter(|agent| templates::greets_anybody(agent))?;
-        let greets = Agent { instructions: "".into(), ..(**agent).clone() };
+    pub fn greeting_for_anybody(&self, at: SystemTime) -> Option<Arc<str>> {
         let client = (self.row.name.as_str(), &*self.slug);
         let (caller, called) = (&Party::Withheld, &Party::Withheld);
         let about = About { client, caller, called, at: at.into(), time_zone: self.time_zone, customer: None };
-        Some(templates::for_call(&Arc::new(greets), &about))
+        self.agent.as_ref().and_then(|agent| templates::greeting_for_anybody(agent, &about))
     }
 }
 

@@ -69,15 +69,15 @@ enum NotMade {
     Failed(String),
 }
 
-/// The greetings of a process.
-pub struct StoredGreetings {
+/// Sentences of one sort of a process, greetings or phrases.
+pub struct VoicedSentences {
     dir: PathBuf,
     model: String,
     states: Mutex<HashMap<String, State>>,
     wishes: mpsc::Sender<Arc<Agent>>,
 }
 
-impl StoredGreetings {
+impl VoicedSentences {
     /// Reads what is kept in a directory, and makes what is wanted in a task of this thread for as long as the process
     /// lives. `model` tells engines apart.
     pub fn start(dir: PathBuf, model: &str, engine: Arc<dyn Engine>, audio: EngineAudio) -> Arc<Self> {
@@ -189,7 +189,7 @@ impl StoredGreetings {
     }
 }
 
-impl Greetings for StoredGreetings {
+impl Greetings for VoicedSentences {
     fn stored(&self, agent: &Arc<Agent>) -> Option<Pcm> {
         let key = self.key(agent)?;
         let mut states = self.states();
@@ -217,7 +217,7 @@ impl Greetings for StoredGreetings {
 }
 
 async fn make_for_ever(
-    greetings: Arc<StoredGreetings>,
+    greetings: Arc<VoicedSentences>,
     engine: Arc<dyn Engine>,
     audio: EngineAudio,
     mut wanted: mpsc::Receiver<Arc<Agent>>,

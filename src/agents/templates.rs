@@ -79,11 +79,19 @@ pub fn speaks_of_customers(agent: &Agent) -> bool {
     agent.remember_callers.is_some() && texts.into_iter().any(|text| is_template(text) && text.contains("customer"))
 }
 
-/// Whether all who ring within the same hour are greeted with the same words. A greeting for customers is the same for all
-/// who are none.
+/// How an agent greets at this time whoever rings; `None`: that depends on who does, or it does not greet. A greeting for
+/// customers is the same for all who are none.
 #[must_use]
-pub fn greets_anybody(agent: &Agent) -> bool {
-    let greeting = agent.greeting.as_deref().unwrap_or_default();
+pub fn greeting_for_anybody(agent: &Agent, about: &About<'_>) -> Option<Arc<str>> {
+    let greeting = agent.greeting.as_ref()?;
+    if !is_template(greeting) {
+        return Some(Arc::clone(greeting));
+    }
+    greets_anybody(greeting).then(|| render(greeting, about).ok().map(Arc::from)).flatten()
+}
+
+/// Whether all who ring within the same hour are greeted with the same words by this template.
+fn greets_anybody(greeting: &str) -> bool {
     let environment = Environment::new();
     let named = environment.template_from_str(greeting).map(|template| template.undeclared_variables(true));
     let differs = |name: &String| match name.split_once('.') {
@@ -92,7 +100,7 @@ pub fn greets_anybody(agent: &Agent) -> bool {
         // Handed on as a whole: nobody can say what becomes of it.
         None => ["caller", "called", "time"].contains(&name.as_str()),
     };
-    !is_template(greeting) || named.is_ok_and(|names| !names.iter().any(differs))
+    named.is_ok_and(|names| !names.iter().any(differs))
 }
 
 /// Tries a template out.
@@ -239,7 +247,10 @@ mod tests {
             ("{{ time['clock'] }}", false),
             ("{{ caller }}", false),
         ] {
-            assert_eq!(greets_anybody(&agent("", greeting)), anybody, "{greeting}");
+            let (caller, at) = (&Party::Withheld, DateTime::UNIX_EPOCH);
+            let about = About { client: ("A", "a"), caller, called: caller, at, time_zone: Tz::UTC, customer: None };
+            let greets = greeting_for_anybody(&agent("", greeting), &about);
+            assert_eq!(greets.is_some(), anybody, "{greeting}");
         }
     }
 

@@ -39,7 +39,7 @@ use crate::config::{AudioChoice, Config, LoadArgs};
 use crate::directory::Directory;
 use crate::engines::hanging::Hangs;
 use crate::engines::verdict::Verdicts;
-use crate::greetings::StoredGreetings;
+use crate::greetings::VoicedSentences;
 use crate::http::health::{Alarms, Reason};
 use crate::http::returning::Returning;
 use crate::http::{self, App};
@@ -179,7 +179,7 @@ fn voices(config: &Config, engine: &Arc<dyn Engine>, directory: &Directory) -> a
         return Ok((Arc::new(NoGreetings), Arc::new(shipped)));
     }
     let start = |place: &str| {
-        StoredGreetings::start(config.data_dir.join(place), &voice_of(config), Arc::clone(engine), audio(config))
+        VoicedSentences::start(config.data_dir.join(place), &voice_of(config), Arc::clone(engine), audio(config))
     };
     let (greetings, made) = (start("greetings"), start("phrases"));
     let ready = voices::keep_ready(Arc::clone(&greetings), Arc::clone(&made), shipped, directory.clone());

@@ -48,7 +48,7 @@ fn agent(greeting: &str) -> Arc<Agent> {
     Arc::new(crate::agents::read(AgentId::new(), 1, "a", &settings, &CallLimits::default()).unwrap())
 }
 
-async fn waited(greetings: &StoredGreetings, agent: &Arc<Agent>) -> Option<Pcm> {
+async fn waited(greetings: &VoicedSentences, agent: &Arc<Agent>) -> Option<Pcm> {
     for _ in 0..200 {
         if let Some(pcm) = greetings.stored(agent) {
             return Some(pcm);
@@ -63,7 +63,7 @@ async fn a_greeting_is_made_once_kept_over_a_restart_and_another_voice_is_anothe
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Says("Namaste ji!", 0.into()));
     let start = |engine: &Arc<Says>| {
-        StoredGreetings::start(dir.path().join("greetings"), "m", engine.clone(), EngineAudio::ALaw)
+        VoicedSentences::start(dir.path().join("greetings"), "m", engine.clone(), EngineAudio::ALaw)
     };
     let greetings = start(&engine);
     let namaste = agent("नमस्ते जी");
@@ -83,7 +83,7 @@ async fn a_greeting_is_made_once_kept_over_a_restart_and_another_voice_is_anothe
 async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_place_of_others() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Says("Namaste ji", 0.into()));
-    let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+    let greetings = VoicedSentences::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
     let namaste = agent("Namaste ji");
     assert!(greetings.make_ahead(&namaste) && greetings.make_ahead(&namaste), "wished for once");
     let others = (1..AHEAD).filter(|n| greetings.make_ahead(&agent(&format!("Namaste {n}"))));
@@ -112,7 +112,7 @@ async fn greetings_are_made_before_anybody_rings_few_at_a_time_and_not_in_the_pl
 async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Says("Something quite different today", 0.into()));
-    let greetings = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+    let greetings = VoicedSentences::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
     let namaste = agent("Namaste ji");
     assert_eq!(waited(&greetings, &namaste).await, None);
     assert_eq!(engine.1.load(std::sync::atomic::Ordering::SeqCst), 1);
@@ -123,7 +123,7 @@ async fn what_the_engine_makes_up_is_not_kept_and_not_asked_for_again_at_once() 
 async fn what_was_made_is_told_by_voice_and_words_and_is_not_missing() {
     let dir = tempfile::tempdir().unwrap();
     let engine = Arc::new(Says("Namaste ji", 0.into()));
-    let sounds = StoredGreetings::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
+    let sounds = VoicedSentences::start(dir.path().to_owned(), "m", engine.clone(), EngineAudio::ALaw);
     let namaste = agent("Namaste ji");
     assert!(sounds.is_missing(&namaste.voice, "Namaste ji") && sounds.make_ahead(&namaste));
     assert!(!sounds.is_missing(&namaste.voice, "Namaste ji"), "it is being made");
@@ -136,7 +136,7 @@ async fn what_was_made_is_told_by_voice_and_words_and_is_not_missing() {
 #[actix_rt::test]
 async fn a_greeting_of_25_s_is_kept_and_one_of_45_s_is_asked_of_the_engine_once() {
     let dir = tempfile::tempdir().unwrap();
-    let start = |engine: &Arc<Says>| StoredGreetings::start(dir.path().into(), "m", engine.clone(), EngineAudio::ALaw);
+    let start = |engine: &Arc<Says>| VoicedSentences::start(dir.path().into(), "m", engine.clone(), EngineAudio::ALaw);
     let engine = Arc::new(Says("A long greeting", 0.into()));
     let kept = waited(&start(&engine), &agent("A long greeting")).await;
     assert_eq!(kept.map(|pcm| pcm.duration()), Some(Duration::from_secs(25)));

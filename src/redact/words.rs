@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use caly_actors::understand::script::HINDI_NUMBERS;
+
 /// What a word means to the redactor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Said {
@@ -58,17 +60,6 @@ const HINDI_LATIN: &str = "das gyarah barah terah chaudah pandrah solah satrah a
     ikyasi bayasi tirasi chaurasi pachasi chhiyasi sattasi atthasi navasi nabbe \
     ikyanve banve tiranve chauranve pachanve chhiyanve sattanve atthanve ninyanve";
 
-/// The same in Devanagari.
-const HINDI: &str = "दस ग्यारह बारह तेरह चौदह पंद्रह सोलह सत्रह अठारह उन्नीस बीस \
-    इक्कीस बाईस तेईस चौबीस पच्चीस छब्बीस सत्ताईस अट्ठाईस उनतीस तीस \
-    इकतीस बत्तीस तैंतीस चौंतीस पैंतीस छत्तीस सैंतीस अड़तीस उनतालीस चालीस \
-    इकतालीस बयालीस तैंतालीस चौवालीस पैंतालीस छियालीस सैंतालीस अड़तालीस उनचास पचास \
-    इक्यावन बावन तिरेपन चौवन पचपन छप्पन सत्तावन अट्ठावन उनसठ साठ \
-    इकसठ बासठ तिरेसठ चौंसठ पैंसठ छियासठ सड़सठ अड़सठ उनहत्तर सत्तर \
-    इकहत्तर बहत्तर तिहत्तर चौहत्तर पचहत्तर छिहत्तर सतहत्तर अठहत्तर उन्यासी अस्सी \
-    इक्यासी बयासी तिरासी चौरासी पचासी छियासी सत्तासी अट्ठासी नवासी नब्बे \
-    इक्यानवे बानवे तिरानवे चौरानवे पचानवे छियानवे सत्तानवे अट्ठानवे निन्यानवे";
-
 const OTHERS: [(&str, Said); 9] = [
     ("double dubble डबल", Said::Repeat(2)),
     ("triple tripple ट्रिपल", Said::Repeat(3)),
@@ -110,10 +101,12 @@ static WORDS: LazyLock<Words> = LazyLock::new(|| {
     for (value, words) in (2..).zip(ENGLISH_TENS) {
         add(words, Said::Tens(value * 10));
     }
-    for list in [ENGLISH, HINDI_LATIN, HINDI] {
-        for (value, word) in (10..).zip(list.split_whitespace()) {
-            add(word, Said::Pair(value));
-        }
+    let hindi = std::iter::once("दस").chain(HINDI_NUMBERS.split_whitespace());
+    for (value, word) in [ENGLISH, HINDI_LATIN].into_iter().flat_map(|list| (10..).zip(list.split_whitespace())) {
+        add(word, Said::Pair(value));
+    }
+    for (value, word) in (10..).zip(hindi) {
+        add(word, Said::Pair(value));
     }
     for (words, said) in OTHERS {
         add(words, said);

@@ -95,7 +95,7 @@ const COUNTERS: [(&str, Unit, &str); 76] = [
         Unit::Count,
         "Connections cut because no whole request came in time, by reason",
     ),
-    ("caly_greetings_total", Unit::Count, "Greetings asked of the engine to be kept, by outcome"),
+    ("caly_greetings_total", Unit::Count, "Greetings and stored phrases asked of the engine to be kept, by outcome"),
     ("caly_http_panics_total", Unit::Count, "Requests whose handler panicked"),
     ("caly_http_requests_total", Unit::Count, "Requests, by route and class of status"),
     (

@@ -380,7 +380,7 @@ impl CallState {
         if self.phase == Phase::Live {
             self.timers.set(Timer::IdleMedia, now + self.facts.agent.limits.idle_media);
             // The socket before may have been dead for long: nobody knows what of a read-back was heard.
-            let _asked = self.ledger.ask_anew();
+            self.ledger.ask_anew();
         }
         if self.phase != Phase::Waiting {
             return;

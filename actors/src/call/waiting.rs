@@ -199,7 +199,7 @@ impl CallState {
         if left < WORTH_WARNING {
             return;
         }
-        let _asked = self.ledger.ask_anew();
+        self.ledger.ask_anew();
         self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
         self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
         if self.engine == EngineStage::Ready {

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+pub use super::urdu::HINDI_NUMBERS;
 use super::{brahmic, fold, urdu};
 
 /// A text in letters that Caly understands, and what was written where that is something else.

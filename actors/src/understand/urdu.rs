@@ -61,7 +61,8 @@ const NUMBERS: &str = "گیارہ بارہ تیرہ چودہ پندرہ سولہ
     اکہتر بہتر تہتر چوہتر پچھتر چھہتر ستتر اٹھہتر اناسی اسی \
     اکیاسی بیاسی تراسی چوراسی پچاسی چھیاسی ستاسی اٹھاسی نواسی نوے \
     اکیانوے بانوے ترانوے چورانوے پچانوے چھیانوے ستانوے اٹھانوے ننانوے";
-const VALUES: &str = "ग्यारह बारह तेरह चौदह पंद्रह सोलह सत्रह अठारह उन्नीस बीस \
+/// 11 to 99 as Hindi is usually written, with blanks between.
+pub const HINDI_NUMBERS: &str = "ग्यारह बारह तेरह चौदह पंद्रह सोलह सत्रह अठारह उन्नीस बीस \
     इक्कीस बाईस तेईस चौबीस पच्चीस छब्बीस सत्ताईस अट्ठाईस उनतीस तीस \
     इकतीस बत्तीस तैंतीस चौंतीस पैंतीस छत्तीस सैंतीस अड़तीस उनतालीस चालीस \
     इकतालीस बयालीस तैंतालीस चौवालीस पैंतालीस छियालीस सैंतालीस अड़तालीस उनचास पचास \
@@ -109,7 +110,7 @@ struct Lexicon {
 static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     let irregular =
         IRREGULAR.iter().flat_map(|(word, written)| written.split_whitespace().map(move |one| (one, *word)));
-    let values = NUMBERS.split_whitespace().zip(VALUES.split_whitespace());
+    let values = NUMBERS.split_whitespace().zip(HINDI_NUMBERS.split_whitespace());
     let too = NUMBERS_TOO.iter().flat_map(|(word, written)| written.split_whitespace().map(move |one| (one, *word)));
     let irregular = values.chain(too).chain(irregular).chain(RARELY_NUMBERS);
     let mut lexicon = Lexicon {
@@ -162,7 +163,7 @@ pub(super) fn number_beside(written: &str, before: &str, after: &str) -> Option<
             || COUNTS.split_whitespace().chain(NUMBERS.split_whitespace()).any(|one| one == word)
     };
     let at = NUMBERS.split_whitespace().position(|one| one == written)?;
-    VALUES.split_whitespace().nth(at).filter(|_| counts(before) || counts(after))
+    HINDI_NUMBERS.split_whitespace().nth(at).filter(|_| counts(before) || counts(after))
 }
 
 /// What was written last.
