@@ -90,6 +90,8 @@ pub struct Media {
     fresh: bool,
     /// The present sound over the agent's has been told of.
     noticed: bool,
+    /// The number of the last one that was carried out.
+    interrupts: u64,
     backlog_since: Option<CallTime>,
     wake: Option<(CallTime, SpawnHandle, Armed)>,
     frames_in: u64,
@@ -117,6 +119,7 @@ impl Media {
             silent: true,
             fresh: false,
             noticed: false,
+            interrupts: 0,
             backlog_since: None,
             wake: None,
             frames_in: 0,
@@ -242,7 +245,7 @@ impl Handler<MediaWish> for Media {
                 }
                 self.pump(ctx);
             }
-            MediaWish::Interrupt { response } => self.interrupt(response),
+            MediaWish::Interrupt { number, response } => self.interrupt(number, response),
             MediaWish::Discard { response } => self.unwanted = Some(response),
             MediaWish::Close(code) => self.close(code, ctx),
         }
@@ -310,7 +313,10 @@ impl Media {
         }
     }
 
-    fn interrupt(&mut self, response: Option<Arc<str>>) {
+    fn interrupt(&mut self, number: u64, response: Option<Arc<str>>) {
+        if number <= self.interrupts {
+            return;
+        }
         let now = self.spec.clock.now();
         let active = response.unwrap_or_else(|| Arc::clone(&self.last_response));
         if !active.is_empty() {
@@ -330,6 +336,7 @@ impl Media {
             tap.cut_agent(now);
         }
         self.tell(CallEvent::PlayoutCut(cuts));
+        self.interrupts = number;
     }
 
     fn close(&mut self, code: u16, ctx: &mut Context<Self>) {

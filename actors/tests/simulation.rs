@@ -163,6 +163,7 @@ impl Script {
             session.say(EngineEvent::SpeechStopped { item: Arc::clone(&item), at_ms: 0, behind: Duration::ZERO });
             truth.borrow_mut().happens();
             session.say(EngineEvent::TurnCommitted { item: Arc::clone(&item) });
+            let committed = tokio::time::Instant::now();
             truth.borrow_mut().hold(number, &item, 300, false);
             if !lost && !failed {
                 truth.borrow_mut().to_write.push(Arc::clone(&item));
@@ -176,15 +177,18 @@ impl Script {
                 truth.borrow_mut().fault("transcripts out of order");
             }
             truth.borrow_mut().happens();
+            // A session that is gone writes nothing down any more.
+            if !lives() {
+                return;
+            }
             if failed {
                 written(&mut truth.borrow_mut());
                 session.say(EngineEvent::CallerTranscriptFailed { item });
             } else if !lost {
                 written(&mut truth.borrow_mut());
                 truth.borrow_mut().said.push((began, tokio::time::Instant::now(), words));
-                if lives() {
-                    truth.borrow_mut().questions.push((began, tokio::time::Instant::now(), words));
-                }
+                let known = tokio::time::Instant::now();
+                truth.borrow_mut().questions.push(ledger::Question { began, committed, known, words });
                 session.say(EngineEvent::CallerTranscript { item, text: words.into() });
             }
         });

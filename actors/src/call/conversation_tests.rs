@@ -5,6 +5,7 @@ use super::super::table::*;
 use super::*;
 use crate::domain::Agent;
 use crate::ports::{JournalEntry, ResponseOutcome};
+use crate::supervise::Child;
 
 fn rows_of_interruptions() -> Vec<Row> {
     let patient = Agent { barge_in: crate::domain::BargeIn::Off, ..agent(true) };
@@ -39,6 +40,30 @@ fn rows_of_interruptions() -> Vec<Row> {
             vec![committed(), created("r1", 2), agent_words(), began("a1"), done("r1", ResponseOutcome::Completed)],
             spoke(),
             &["interrupt"],
+            "live",
+        ),
+        (
+            "a media child that crashed speaks on, for it has lost no more than a message",
+            quiet(true),
+            vec![committed(), created("r1", 2), agent_words(), began("a1")],
+            CallEvent::ChildCrashed(Child::Media),
+            &["resume"],
+            "live",
+        ),
+        (
+            "… and falls silent if it was to",
+            quiet(true),
+            vec![committed(), created("r1", 2), agent_words(), began("a1"), spoke()],
+            CallEvent::ChildCrashed(Child::Media),
+            &["interrupt"],
+            "live",
+        ),
+        (
+            "… which it has told of",
+            quiet(true),
+            vec![committed(), created("r1", 2), agent_words(), began("a1"), spoke(), CallEvent::PlayoutCut(vec![])],
+            CallEvent::ChildCrashed(Child::Media),
+            &["resume"],
             "live",
         ),
         (

@@ -139,7 +139,7 @@ impl CallState {
             LastWords::Engine(_, phrase) | LastWords::Stored(phrase) => {
                 out.extend(self.responses.cancel().map(Effect::Engine));
                 if self.playing {
-                    out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+                    self.cut(out);
                     self.turns.agent_silenced(self.responses.active());
                 }
                 self.parting = Parting::by_phrase(phrase);
@@ -179,10 +179,10 @@ impl CallState {
         if transcript || !self.replies.is_empty() {
             self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));
         }
-        self.cut_pending = reason != EndReason::MediaLost && self.socket.is_some();
+        self.cut_asked = None;
         self.cut_lost = reason == EndReason::MediaLost && self.playing;
-        if self.cut_pending {
-            out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+        if reason != EndReason::MediaLost && self.socket.is_some() {
+            self.cut(out);
             out.push(Effect::Media(MediaWish::Close(close_code(reason))));
         }
         out.extend(self.responses.cancel().map(Effect::Engine));
@@ -193,7 +193,7 @@ impl CallState {
         match event {
             CallEvent::PlayoutCut(cuts) => {
                 self.turns.heard_part(now, &cuts);
-                self.cut_pending = false;
+                self.cut_asked = None;
             }
             CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
             CallEvent::Engine(event) => self.on_engine_while_tearing(event, now, out),
@@ -208,8 +208,9 @@ impl CallState {
                 self.steer_by(said, now, out);
             }
             CallEvent::ChildCrashed(Child::Intent) | CallEvent::ChildGaveUp(Child::Intent) => self.replies.clear(),
-            CallEvent::ChildCrashed(Child::Media) | CallEvent::ChildGaveUp(Child::Media) => {
-                self.cut_lost |= std::mem::take(&mut self.cut_pending);
+            CallEvent::ChildCrashed(Child::Media) => self.go_on_with_media(out),
+            CallEvent::ChildGaveUp(Child::Media) => {
+                self.cut_lost |= self.cut_asked.take().is_some();
                 self.turns.lost_while_held();
             }
             CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
@@ -222,7 +223,7 @@ impl CallState {
     fn on_time_while_tearing(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         while let Some(timer) = self.timers.pop_due(now) {
             if timer == Timer::Teardown {
-                self.cut_pending = false;
+                self.cut_asked = None;
                 let running: Vec<ActionId> = self.ledger.running().map(|entry| entry.action.id).collect();
                 for id in running {
                     let lost = Err(ActionError::Unknown("the call ended before the answer came".to_owned()));
@@ -237,7 +238,7 @@ impl CallState {
         // Who hangs up on "do not ring me again" is to be heard.
         let words_owed = self.turns.owes_transcript() || !self.replies.is_empty();
         let waits_for_words = self.timers.is_set(Timer::LastTranscript) && words_owed;
-        if self.cut_pending || waits_for_words || self.ledger.running().next().is_some() {
+        if self.cut_asked.is_some() || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }
         self.turns.broke_off();

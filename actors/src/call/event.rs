@@ -245,6 +245,8 @@ pub enum MediaWish {
     Resume,
     /// Stop playing and report what was not heard. Audio of this response that still comes is dropped.
     Interrupt {
+        /// It is wished once, whoever asks for it again.
+        number: u64,
         /// The answer being made, if one is.
         response: Option<Arc<str>>,
     },

@@ -61,6 +61,8 @@ pub(super) struct Contested {
     pub(super) firm: bool,
     /// … and the caller spoke on when all of it had been heard.
     pub(super) lasted: bool,
+    /// … and has said what wants an answer after it.
+    pub(super) asks: bool,
 }
 
 /// How far the line alone is believed that the caller speaks.
@@ -94,7 +96,8 @@ impl Contested {
     fn new(since: CallTime) -> Self {
         let spoken = CallTime::ZERO;
         let (stopped, left) = (None, None);
-        Self { since, stopped, left, committed: false, spoken, echo: false, near: false, firm: false, lasted: false }
+        let (committed, echo, near, firm, lasted, asks) = (false, false, false, false, false, false);
+        Self { since, stopped, left, committed, spoken, echo, near, firm, lasted, asks }
     }
 
     /// How long the caller spoke, of the silence after it only what the engine did not wait for.
@@ -277,6 +280,8 @@ impl CallState {
             Some(words) if contested.firm && (!self.reads_back() || !objects(words)) => {
                 if over {
                     self.answer_after_reading(now, out);
+                } else if let Some(contested) = &mut self.contested {
+                    contested.asks = true;
                 }
             }
             Some(_) => self.caller_goes_on(now, out),
@@ -371,6 +376,9 @@ impl CallState {
     }
 
     pub(super) fn agent_goes_on(&mut self, why: &str, now: CallTime, out: &mut Vec<Effect>) {
+        if self.contested.as_ref().is_some_and(|contested| contested.asks) {
+            return self.answer_after_reading(now, out);
+        }
         if let Some(contested) = self.contested.take() {
             self.timers.clear(Timer::Floor);
             if contested.near {
@@ -399,7 +407,7 @@ impl CallState {
         }
         self.answer_after_cut |= self.near.passed_over.take().is_some();
         self.timers.clear(Timer::Floor);
-        out.push(Effect::Media(MediaWish::Interrupt { response: self.responses.active().cloned() }));
+        self.cut(out);
         self.turns.agent_silenced(self.responses.active());
         out.extend(self.responses.cancel().map(Effect::Engine));
         self.note("caller_interrupted", &json!({}), now, out);

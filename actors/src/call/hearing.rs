@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::event::Effect;
+use super::event::{Effect, MediaWish};
 use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
 use crate::audio::playout::{Cut, FirstSound};
@@ -76,7 +76,26 @@ impl CallState {
         self.mind_window(now, out);
     }
 
+    /// The agent is to fall silent; what was not heard will be told.
+    pub(super) fn cut(&mut self, out: &mut Vec<Effect>) {
+        self.cuts += 1;
+        let wish = MediaWish::Interrupt { number: self.cuts, response: self.responses.active().cloned() };
+        self.cut_asked = Some(wish.clone());
+        out.push(Effect::Media(wish));
+    }
+
+    /// The media child has crashed and is there again, with all that it knew: only the message in hand is lost. That may have been
+    /// to fall silent, or to speak on.
+    pub(super) fn go_on_with_media(&mut self, out: &mut Vec<Effect>) {
+        if let Some(wish) = self.cut_asked.clone() {
+            out.push(Effect::Media(wish));
+        } else if self.contested.is_none() {
+            out.push(Effect::Media(MediaWish::Resume));
+        }
+    }
+
     pub(super) fn on_cut(&mut self, cuts: &[Cut], now: CallTime, out: &mut Vec<Effect>) {
+        self.cut_asked = None;
         self.playing = false;
         self.playing_phrase = false;
         self.unheard_words = false;

@@ -29,6 +29,7 @@ mod recollection;
 pub(crate) mod rehearing;
 mod renewal;
 pub mod responses;
+mod silenced;
 pub mod state;
 pub mod steering;
 mod summary;

@@ -41,6 +41,34 @@ fn a_read_back_goes_on_over_whatever_is_not_against_it() {
 }
 
 #[test]
+fn a_question_is_answered_although_a_listeners_word_follows_it() {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.play("call t1; planned; read");
+    let [question, word] = ["u8", "u9"].map(Arc::<str>::from);
+    let speaks = |item: &Arc<str>| engine(EngineEvent::SpeechStarted { item: Arc::clone(item), at_ms: 0 });
+    let stops = |item: &Arc<str>| {
+        let (item, behind) = (Arc::clone(item), CallTime::ZERO);
+        engine(EngineEvent::SpeechStopped { item, at_ms: 0, behind })
+    };
+    let commits = |item: &Arc<str>| engine(EngineEvent::TurnCommitted { item: Arc::clone(item) });
+    let words_of = |item: &Arc<str>, text: &str| {
+        engine(EngineEvent::CallerTranscript { item: Arc::clone(item), text: text.into() })
+    };
+    for event in [speaks(&question), stops(&question), commits(&question), speaks(&word)] {
+        scene.hear(event);
+    }
+    scene.hear(words_of(&question, "kitna paisa katega"));
+    let asked = |scene: &Scene| words(&scene.effects).iter().filter(|word| *word == "ask").count();
+    let before = asked(&scene);
+    for event in [stops(&word), commits(&word), words_of(&word, "haan")] {
+        scene.hear(event);
+    }
+    assert_eq!(asked(&scene), before, "not in the middle of the read-back");
+    scene.play("heard");
+    assert_eq!(asked(&scene), before + 1);
+}
+
+#[test]
 fn anything_else_is_given_up_at_the_first_sound() {
     assert_eq!(floor("read You are welcome.; caller").0, ["hold"]);
     assert_eq!(floor("call t1; planned; read; heard; says kitna; read Ten rupees.; caller").0, ["hold"]);

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::answering::Answering;
 use super::consent::Reply;
 use super::deaf::Unheard;
-use super::event::{CallEvent, Effect, EngineChoice};
+use super::event::{CallEvent, Effect, EngineChoice, MediaWish};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
 use super::ledger::Ledger;
@@ -168,7 +168,10 @@ pub struct CallState {
     pub(super) greeting: Option<Pcm>,
     /// The caller has been told what every caller must be told.
     pub(super) notices: Notices,
-    pub(super) cut_pending: bool,
+    /// What the media child was asked for to fall silent, until it tells what was not heard.
+    pub(super) cut_asked: Option<MediaWish>,
+    /// How often it was.
+    pub(super) cuts: u64,
     /// … and will not be told: the child that knew it is gone.
     pub(super) cut_lost: bool,
     /// Agent items that the present session has told of. Others may still be heard, but it does not know them.
@@ -246,7 +249,8 @@ impl CallState {
             engine_heard: false,
             greeting: None,
             notices: Notices::default(),
-            cut_pending: false,
+            cut_asked: None,
+            cuts: 0,
             cut_lost: false,
             session_items: Vec::new(),
             taken_up: None,
@@ -406,10 +410,7 @@ impl CallState {
                 self.on_engine_lost(EngineError::Connection("its actor crashed".to_owned()), now, out);
             }
             Child::Action => self.reconcile(now, out),
-            Child::Media => {
-                self.turns.lost_while_held();
-                self.answer_what_was_cut(now, out);
-            }
+            Child::Media => self.go_on_with_media(out),
             Child::Intent => self.lose_meanings(now, out),
             Child::Supervisor | Child::Call => {}
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::draft::Draft;
 use super::heard::split_heard;
 use super::history::{History, spoken};
+use super::silenced::Silenced;
 use super::waited::{Asked, Quiets, Stopped};
 use crate::audio::playout::{AHEAD_MAX, Cut, FirstSound};
 use crate::domain::{CallTime, Latency, Speaker, Turn};
@@ -17,8 +18,6 @@ const PACE: u64 = 840;
 const PACE_MEASURED_MS: u64 = 500;
 /// Utterances under way at once; more than a confused engine should make.
 const OPEN_MAX: usize = 32;
-/// Answers and items remembered because nobody hears them; more is a confused engine's.
-const SILENCED_MAX: usize = 16;
 
 /// See the module's text.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -32,8 +31,7 @@ pub struct Turns {
     pub(super) quiets: Quiets,
     /// Since when there are turns of the caller of which it is forgotten when they began: there were too many at once.
     forgotten: Option<CallTime>,
-    /// Answers that nobody will hear more of, and their items.
-    silenced: Vec<Arc<str>>,
+    pub(super) silenced: Silenced,
     /// Since when the agent keeps silent, with words left to say.
     held: Option<CallTime>,
     /// How fast this agent speaks, in letters a minute; 0 until something was heard whole.
@@ -91,8 +89,8 @@ impl Turns {
 
     /// More words of the agent, as made (not yet as heard).
     pub fn agent_words(&mut self, response: &str, item: &Arc<str>, delta: &str) {
-        if self.silenced.iter().any(|silenced| **silenced == *response) && !self.is_open(item) {
-            return self.silence(item);
+        if self.silenced.contains(response) && !self.is_open(item) {
+            return self.silenced.words(item, delta);
         }
         let draft = self.draft(Speaker::Agent, item);
         // An answer is at most 4,096 tokens; this only stops a broken engine.
@@ -116,29 +114,13 @@ impl Turns {
 
     /// All the words of an agent item. Their sound may be still to come: its answer tells when that is all there, too.
     pub fn agent_said(&mut self, item: &Arc<str>, text: &str) {
-        if self.silenced.contains(item) {
-            return;
+        if self.silenced.contains(item) && !self.is_open(item) {
+            return self.silenced.said(item, text);
         }
         text.clone_into(&mut self.draft(Speaker::Agent, item).text);
     }
 
-    /// Nothing more of an answer is heard: what of it, and of any before, has not begun to be heard never will be.
-    pub fn agent_silenced(&mut self, response: Option<&Arc<str>>) {
-        self.open.retain(|draft| draft.speaker != Speaker::Agent || draft.started.is_some());
-        response.into_iter().for_each(|response| self.silence(response));
-    }
-
-    /// Nothing of an answer will be heard, or nothing of an item.
-    pub fn silence(&mut self, id: &Arc<str>) {
-        if !self.silenced.contains(id) {
-            if self.silenced.len() >= SILENCED_MAX {
-                self.silenced.remove(0);
-            }
-            self.silenced.push(Arc::clone(id));
-        }
-    }
-
-    fn is_open(&self, item: &str) -> bool {
+    pub(super) fn is_open(&self, item: &str) -> bool {
         self.open.iter().any(|draft| draft.speaker == Speaker::Agent && *draft.item == *item)
     }
 
@@ -156,6 +138,7 @@ impl Turns {
             sent: sound.sent,
             heard: Some(sound.heard),
         });
+        self.heard_after_all(item);
         self.followed_by(now, item);
         // Sound is heard in the order in which it was made: what came before and has not begun has none.
         if let Some(at) = self.open.iter().position(|draft| draft.speaker == Speaker::Agent && draft.item == *item) {
@@ -402,6 +385,7 @@ impl Turns {
 
     /// It begins to be heard.
     pub fn phrase_began(&mut self, now: CallTime, item: &Arc<str>) {
+        self.heard_after_all(item);
         self.followed_by(now, item);
         if let Some(draft) = self.open.iter_mut().find(|draft| draft.phrase && draft.item == *item) {
             draft.started.get_or_insert(now);
@@ -444,7 +428,7 @@ impl Turns {
     /// in the time there was.
     fn close_agent(&mut self, now: CallTime, mut draft: Draft) -> Turn {
         let started = draft.started.unwrap_or(now);
-        // It began when its first sound went out, behind what the carrier still had to play.
+        // It began when its first sound went out, behind what the carrier had to play.
         let ended = draft.ended.or(self.held).unwrap_or(now);
         let heard = ended.saturating_sub(started).saturating_sub(draft.held).saturating_sub(AHEAD_MAX);
         // Where marks come late, nobody knows of a silence behind what was made of it.

@@ -400,3 +400,24 @@ fn what_has_begun_is_told_as_far_as_it_is_known() {
     assert!(matches!(&told[1], (began, ContextItem::Note(_)) if *began == at(3)), "words are still to come");
     assert_eq!(told.len(), 2);
 }
+
+#[test]
+fn words_of_what_was_silenced_are_there_if_its_sound_was_on_its_way() {
+    let mut turns = Turns::default();
+    // It was silenced before it began, and its first words came before the word of its sound.
+    turns.silence(&id("r1"));
+    turns.agent_words("r1", &id("a1"), "one two ");
+    assert_eq!(&*turns.agent_under_way(), "");
+    turns.agent_began(at(0), &id("a1"), None);
+    turns.agent_words("r1", &id("a1"), "three four");
+    turns.heard_part(at(500), &[Cut { item: id("a1"), heard_ms: 500, total_ms: 1000 }]);
+    turns.broke_off();
+    let turn = turns.finished(at(500), false).remove(0);
+    assert_eq!((&*turn.text, &*turn.unheard), ("one two", "three four"));
+    // Words that were there before are there after.
+    turns.agent_words("r2", &id("a2"), "five six");
+    turns.agent_silenced(Some(&id("r2")));
+    assert_eq!(turns.finished(at(900), true), []);
+    turns.agent_began(at(1000), &id("a2"), None);
+    assert_eq!(&*turns.agent_under_way(), "five six");
+}

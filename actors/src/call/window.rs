@@ -135,7 +135,8 @@ impl Window {
         first: bool,
         now: CallTime,
     ) -> Vec<EngineCommand> {
-        if self.items.iter().rev().any(|held| held.item == *item) {
+        // What is told anew has its place since it was told; it may have made way before the session says that it has it.
+        if item.starts_with(HEARD) || self.items.iter().rev().any(|held| held.item == *item) {
             return Vec::new();
         }
         if self.items.len() >= ITEMS_MAX {

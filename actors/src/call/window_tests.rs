@@ -150,3 +150,16 @@ fn items_of_the_context_were_said_when_it_says_and_the_first_goes_first() {
     assert_eq!(window.mark(1, None, &[]).map(|mark| (mark.said, mark.added)), Some((at(9), at(9))));
     assert_eq!(window.before(&Mark { item: Some(id("u1")), ..Mark::default() }), ["earlier", "u0"].map(id));
 }
+
+#[test]
+fn words_told_anew_that_made_way_at_once_do_not_come_back_with_the_sessions_word_of_them() {
+    let mut window = Window::default();
+    window.opened(0, &[(at(5), ContextItem::Agent("one two".into()))], at(90));
+    window.added(&id("replayed 0"), ItemKind::Agent, Some(0), false, at(100));
+    let told = window.heard_only(at(5), &"one".into());
+    let Some(EngineCommand::AgentSaid { item, .. }) = told.last() else { panic!("{told:?}") };
+    window.told(&EngineCommand::DeleteItem { item: Arc::clone(item) });
+    window.added(item, ItemKind::Agent, None, false, at(101));
+    window.added(&id("u1"), ItemKind::Caller, None, false, at(102));
+    assert_eq!(window.before(&Mark { item: Some(id("u1")), ..Mark::default() }), Vec::<Arc<str>>::new());
+}

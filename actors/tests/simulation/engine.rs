@@ -57,8 +57,8 @@ impl Engine {
             return;
         }
         current.replace(Some((number, session.clone())));
-        let again = truth.borrow().hears_again() && dice.percent(80);
-        if let Some(last) = truth.borrow_mut().unwritten.pop().filter(|_| again) {
+        let since = truth.borrow().hears_again_since().filter(|_| dice.percent(80));
+        if let Some(last) = since.and_then(|since| truth.borrow_mut().heard_again(since)) {
             actix::spawn(Self::hear_again(session.clone(), last, dice.split(), Rc::clone(&truth)));
         }
         replay(&session, number, &truth);
@@ -279,6 +279,7 @@ impl Engine {
         self.truth.borrow_mut().note(format!("{response} begins, fate {fate}"));
         self.cancelled = false;
         self.created = Instant::now();
+        self.truth.borrow_mut().begun.push(self.created);
         self.say(EngineEvent::ResponseCreated { response: Arc::clone(&response), wish: Some(wish) });
         let outcome = match fate {
             9..=12 => {

@@ -111,16 +111,23 @@ impl Script {
         }
     }
 
-    /// Every question was followed by the wish for an answer.
+    /// Every question was followed by the wish for an answer, or by an answer asked for before. Behind a flood of sound nobody
+    /// waits for one.
     fn judge_answers(&self, truth: &mut Truth) {
-        let questions = truth.questions.iter().filter(|said| said.2 == "mera order kahan hai");
+        let drowned = truth.faults.contains("flood of sound");
+        let questions = truth.questions.iter().filter(|said| said.words == "mera order kahan hai" && !drowned);
         let ended = self.ended.get().unwrap_or_default();
-        let unanswered = questions.filter(|(began, known, _)| {
-            let until = *known + ANSWERED;
+        let unanswered = questions.filter(|said| {
+            let until = said.known + ANSWERED;
             let live = until.duration_since(self.world.epoch) < ended;
-            live && !truth.asked_for.iter().any(|asked| (*began..=until).contains(asked))
+            let asked = truth.asked_for.iter().any(|asked| (said.began..=until).contains(asked));
+            let begun = truth.begun.iter().any(|begun| (said.committed..=until).contains(begun));
+            live && !asked && !begun
         });
-        let told = unanswered.map(|said| format!("nobody asked for an answer to what was said at {:?}", said.0));
+        let told = unanswered.map(|said| {
+            let at = said.began.duration_since(self.world.epoch);
+            format!("nobody asked for an answer to what was said at {at:?}")
+        });
         let told: Vec<String> = told.collect();
         QUESTIONS.with(|count| count.set(count.get() + truth.questions.len() as u64));
         truth.violations.extend(told);

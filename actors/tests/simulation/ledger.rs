@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use caly_actors::domain::CallTime;
 use caly_actors::ports::{ContextItem, JournalEntry};
 use caly_actors::supervise::PlannedPanic;
 use caly_actors::supervisor::LiveCall;
@@ -18,6 +19,16 @@ pub const WORD_MS: u64 = 200;
 pub const PIECE_MS: u64 = 100;
 /// Most that may be heard twice after a hold: the latest a mark comes here.
 pub const REPEATED_MS_MAX: u64 = 400;
+
+/// What the caller said to a session.
+pub struct Question {
+    pub began: Instant,
+    /// When it was part of the conversation.
+    pub committed: Instant,
+    /// When its words were known.
+    pub known: Instant,
+    pub words: &'static str,
+}
 
 /// Sound of the agent that was made: each piece has a value of its own, by which the ear knows it.
 #[derive(Default)]
@@ -44,8 +55,10 @@ pub struct Truth {
     pub asked_for: Vec<Instant>,
     /// What sessions were told as facts, and when.
     pub noted: Vec<(Instant, Arc<str>)>,
-    /// … as far as the session that heard it was there to write it down.
-    pub questions: Vec<(Instant, Instant, &'static str)>,
+    /// … to sessions that were there to hear it.
+    pub questions: Vec<Question>,
+    /// When an answer was begun.
+    pub begun: Vec<Instant>,
     /// The engine was told to read something back.
     pub proposing: bool,
     /// What the caller said to a session and it did not write down: the item, when they began, and their words.
@@ -143,16 +156,25 @@ impl Truth {
         self.held.get(&session).into_iter().flatten().map(|(_, tokens)| tokens).sum()
     }
 
-    /// Whether the session that was opened last is given what the one before had heard.
-    pub fn hears_again(&self) -> bool {
+    /// Since when the session that was opened last is given what the one before had heard.
+    pub fn hears_again_since(&self) -> Option<CallTime> {
         let entries = self.journal.as_ref().map(|journal| journal.0.lock().unwrap().clone()).unwrap_or_default();
         let told = |entry: &JournalEntry| match entry {
-            JournalEntry::Event { kind: kind @ ("engine_lost" | "engine_renewed" | "caller_heard_again"), .. } => {
-                Some(*kind)
+            JournalEntry::Event { kind: "caller_heard_again", detail, at, .. } => {
+                let detail: serde_json::Value = serde_json::from_str(detail).unwrap();
+                Some(Some(at.saturating_sub(CallTime::from_millis(detail["ms"].as_u64().unwrap()))))
             }
+            JournalEntry::Event { kind: "engine_lost" | "engine_renewed", .. } => Some(None),
             _ => None,
         };
-        entries.iter().rev().find_map(told) == Some("caller_heard_again")
+        entries.iter().rev().find_map(told).flatten()
+    }
+
+    /// What the caller said last of what is heard again and nobody wrote down.
+    pub fn heard_again(&mut self, since: CallTime) -> Option<(Arc<str>, Instant, &'static str)> {
+        let epoch = *self.epoch.get_or_insert_with(Instant::now);
+        self.unwritten.retain(|(_, began, _)| began.saturating_duration_since(epoch) >= since);
+        self.unwritten.pop()
     }
 
     /// The value of a new piece: never that of silence.
