@@ -233,7 +233,7 @@ impl Realtime {
         }
     }
 
-    fn opened(&mut self, Opened { instead, result }: Opened, ctx: &mut Context<Self>) {
+    fn opened(&mut self, Opened { instead, neither, result }: Opened, ctx: &mut Context<Self>) {
         if instead {
             self.tell(CallEvent::EngineFellBack);
         }
@@ -244,6 +244,7 @@ impl Realtime {
                 let events = session.events.map(move |event| FromEngine { generation, event });
                 self.running = Some(ctx.add_stream(events));
             }
+            Err(error) if neither => self.tell(CallEvent::NeitherEngineOpened(error)),
             Err(error) => self.tell(CallEvent::EngineOpenFailed(error)),
         }
     }

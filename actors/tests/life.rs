@@ -152,6 +152,40 @@ async fn an_engine_that_is_away_for_eight_tenths_of_a_second_ends_no_call() {
     wait_for(|| (said(&world).len() == 1).then_some(())).await;
 }
 
+#[actix::test]
+async fn of_one_that_is_known_to_hang_and_one_that_hangs_the_first_that_listens_is_taken() {
+    let (first, other) = (Arc::new(Planned::default()), Arc::new(Planned::default()));
+    first.1.store(true, Ordering::Relaxed);
+    other.plan(&[Next::Hangs]);
+    let world = world(&first, Some(&other));
+    let _line = dialled(&world).await;
+    world.session(0).await.asked().await;
+    assert!((SECOND..SECOND * 2).contains(&world.now()), "{:?}", world.now());
+    assert_eq!(world.events("engine_fell_back"), 0);
+}
+
+#[actix::test]
+async fn two_engines_that_hang_end_a_call_soon_and_the_caller_hears_that_it_is_tried() {
+    let (first, other) = (Arc::new(Planned::default()), Arc::new(Planned::default()));
+    first.plan(&[Next::Hangs; 20]);
+    other.plan(&[Next::Hangs; 20]);
+    let world = world(&first, Some(&other));
+    let _line = dialled(&world).await;
+    let ended = wait_for(|| {
+        world.entries().iter().find_map(|entry| match entry {
+            JournalEntry::Ended { reason, at, .. } => Some((*reason, *at)),
+            _ => None,
+        })
+    })
+    .await;
+    assert_eq!(ended.0, EndReason::Transferred);
+    assert!(ended.1 < SECOND * 20, "{ended:?}");
+    let said = said(&world);
+    let texts: Vec<&str> = said.iter().map(|(words, _)| words.as_str()).collect();
+    assert_eq!((texts.first(), texts.last()), (Some(&"bridge"), Some(&"hand_off")), "{said:?}");
+    assert!(said[0].1 < SECOND * 3, "{said:?}");
+}
+
 /// A call that is up, without a word from any engine.
 async fn dialled(world: &World) -> Line {
     let (_, line) = world.dial(1).await;

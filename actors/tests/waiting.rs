@@ -72,13 +72,12 @@ async fn while_an_action_takes_long_the_caller_is_told_and_told_again_and_its_re
 }
 
 #[actix::test]
-async fn nobody_is_told_to_wait_while_they_speak_or_before_the_call_has_begun_with_a_greeting() {
+async fn nobody_is_told_to_wait_while_they_speak_or_before_a_greeting_that_comes() {
     let world = World::with(agent(), slow(), vec![]).await;
     let (session, _line) = world.answered().await;
     let (wish, _) = session.asked().await;
     session.say(EngineEvent::ResponseCreated { response: "r0".into(), wish: Some(wish) });
-    tokio::time::sleep(SECOND * 3).await;
-    assert_eq!(words(&world), [""; 0], "the greeting is late");
+    tokio::time::sleep(SECOND * 2).await;
     session.answer("r0", "a0", "Namaste", 500, Some(wish));
     wait_for(|| world.turns().first().cloned()).await;
     session.tool("r1", "t1", "look", "{}", None);
@@ -86,6 +85,21 @@ async fn nobody_is_told_to_wait_while_they_speak_or_before_the_call_has_begun_wi
     session.say(EngineEvent::SpeechStarted { item: "u1".into(), at_ms: 0 });
     tokio::time::sleep(SECOND * 5).await;
     assert_eq!(words(&world), [""; 0], "the caller speaks");
+}
+
+#[actix::test]
+async fn who_waits_long_for_the_first_word_is_told_so() {
+    let world = World::with(agent(), slow(), vec![]).await;
+    let (session, _line) = world.answered().await;
+    let (wish, _) = session.asked().await;
+    session.say(EngineEvent::ResponseCreated { response: "r0".into(), wish: Some(wish) });
+    let begun = world.now();
+    tokio::time::sleep(SECOND * 3).await;
+    session.answer("r0", "a0", "Namaste", 500, Some(wish));
+    wait_for(|| world.turns().iter().any(|turn| &*turn.text == "Namaste").then_some(())).await;
+    let said = said(&world);
+    assert_eq!(said[0].0, "bridge", "{said:?}");
+    assert!(near(said[0].1, begun + SECOND * 5 / 2), "{said:?} from {begun:?}");
 }
 
 #[actix::test]

@@ -470,7 +470,7 @@ pub(super) fn not_confirmed(unsaid: &[String]) -> Arc<str> {
         ("the caller said yes, but was not told all of this", unsaid.join(", "))
     };
     let next = format!(
-        "read it back in one short sentence that names {what}, ask for a clear yes (or key 1), and call the tool again after it"
+        "read it back in one short sentence that names {what}, ask for a clear yes, and call the tool again after it"
     );
     json!({ "error": error, "done": false, "next": next }).to_string().into()
 }

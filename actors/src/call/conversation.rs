@@ -42,10 +42,10 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
-                self.engine_hears(now);
-                if !self.began_before(&item, at_ms, now) {
+                if !self.began_before(&item, at_ms, now, out) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
+                self.engine_hears(now);
             }
             EngineEvent::SpeechStopped { item, at_ms, behind } => {
                 self.engine_hears(now);
@@ -108,6 +108,7 @@ impl CallState {
     pub(super) fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let opening = std::mem::replace(&mut self.engine, EngineStage::Ready) == EngineStage::Opening;
         self.trouble.session_at(now);
+        self.trouble.neither = false;
         // Who spoke to the former session begins anew with this one.
         self.caller_speaking = false;
         self.timers.set(Timer::SessionAge, now + self.facts.agent.limits.session_age);
@@ -129,7 +130,7 @@ impl CallState {
         if !std::mem::replace(&mut self.greeted, true) {
             self.ask_for_greeting(typed, now, out);
         } else if self.answers_what_is_heard_again(now) {
-            self.answer_owed = true;
+            self.answer_owed = !self.is_only_suspected();
         } else if self.answer_owed && self.nobody_spoke() {
             // It was the greeting that was lost.
             self.ask_for_greeting(typed, now, out);
@@ -242,7 +243,9 @@ impl CallState {
         self.on_engine_lost(EngineError::Stalled("no answer"), now, out);
     }
 
-    pub(super) fn on_open_failed(&mut self, error: EngineError, now: CallTime, out: &mut Vec<Effect>) {
+    /// `neither`: both engines were asked.
+    pub(super) fn on_open_failed(&mut self, error: EngineError, neither: bool, now: CallTime, out: &mut Vec<Effect>) {
+        self.trouble.neither = neither;
         // While a session serves, it is another that could not be opened.
         if self.engine == EngineStage::Ready {
             self.on_not_renewed(&error, now, out);
@@ -265,7 +268,7 @@ impl CallState {
         self.outputs_owed = false;
         self.count_lost_session(&error, was_ready, speaking, now);
         let given_up = self.is_given_up(&error, now);
-        if matches!(self.phase, Phase::Live) && (!given_up || self.fallback_left) {
+        if matches!(self.phase, Phase::Live) && (!given_up || (self.fallback_left && !self.trouble.neither)) {
             self.hear_again(owed, now, out);
         }
         if !self.is_decided_by_what_is_heard_again() {
@@ -305,7 +308,7 @@ impl CallState {
         self.known_untold = false;
         // The phone may have rung until now.
         let untold = !self.greeted && self.fillers == 0;
-        if first_failure || untold {
+        if (first_failure || untold) && !self.is_only_suspected() {
             self.bridge(speaking, now, out);
         }
         // The other engine is tried at once: it asked for no patience.
@@ -314,20 +317,25 @@ impl CallState {
         out.push(self.another_session(context, wait, now));
     }
 
-    /// From now on the other engine, with attempts of its own; `false` if there is none, or it was tried.
+    /// From now on the other engine, with attempts of its own; `false` if there is none, or it was tried, or is as bad.
     fn falls_back(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        let there = self.fallback_left;
+        let there = self.fallback_left && !self.trouble.neither;
         if there {
-            self.on_engine_fell_back(now, out);
+            self.trouble.falls_back();
+            self.note_fallback(now, out);
         }
         there
     }
 
-    /// … which may serve already: the first one hangs.
+    /// … which serves already: the first one hangs.
     pub(super) fn on_engine_fell_back(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.trouble.is_over();
+        self.note_fallback(now, out);
+    }
+
+    fn note_fallback(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.fallback_left = false;
         self.engine_by = EngineChoice::Fallback;
-        self.trouble.is_over();
         self.note("engine_fell_back", &json!({}), now, out);
     }
 

@@ -2,7 +2,8 @@
 //! the line tells, by what is said on it that no session notices.
 //!
 //! Such a session is replaced as one that stalls, and the next one hears what was said to it. A line may be wrong: what it takes
-//! for a voice is a cough or a dog. If the next session notices nobody either, the line alone is not believed for a while.
+//! for a voice is a cough or a dog. So the caller notices nothing of it until the next session has heard somebody; if it does
+//! not, the line alone is not believed for a while.
 
 use std::sync::Arc;
 
@@ -41,6 +42,8 @@ pub(super) struct Unheard {
     noticed: Option<CallTime>,
     /// What is heard again was told by the line alone.
     on_trial: bool,
+    /// … and that is all the session was replaced for.
+    suspected: bool,
     /// Sessions in a row that were replaced for nothing.
     mistaken: u32,
     believed_from: CallTime,
@@ -102,6 +105,7 @@ impl CallState {
             self.unheard.said = None;
         } else if self.unheard.said.is_some() && now >= self.unheard.believed_from {
             out.push(Effect::CloseEngine);
+            self.unheard.suspected = true;
             self.on_engine_lost(EngineError::Stalled("the caller spoke and it did not notice"), now, out);
         }
     }
@@ -122,9 +126,14 @@ impl CallState {
         self.turns.caller_began(began, &item);
         if sounding.is_none() {
             self.turns.caller_stopped(now, &item, Stopped { at: now, window: None });
-            self.answer_owed = true;
+            self.answer_owed |= !self.unheard.suspected;
         }
         sounding.is_some()
+    }
+
+    /// Nobody but the line tells that the caller has said anything, and nothing else is wrong.
+    pub(super) fn is_only_suspected(&self) -> bool {
+        self.unheard.suspected && !self.answer_owed
     }
 
     fn is_free_to_speak(&self) -> bool {
@@ -133,6 +142,7 @@ impl CallState {
 
     /// Whether a session has noticed what only the line had told of.
     pub(super) fn line_was_right(&mut self, right: bool, now: CallTime) {
+        self.unheard.suspected = false;
         if !std::mem::take(&mut self.unheard.on_trial) {
             return;
         }

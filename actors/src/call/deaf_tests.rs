@@ -38,8 +38,8 @@ fn what_no_session_notices_is_heard_again_by_the_next_and_answered() {
     let _ = play(&mut state, vec![(4_900, sounding(4_700)), (6_110, sounded(4_700, 5_960))]);
     assert_eq!(words(&state.on(CallEvent::TimePassed, ms(6_950))), [""; 0], "it has a second");
     let effects = words(&state.on(CallEvent::TimePassed, ms(6_960)));
-    assert_eq!(effects, ["close engine", "say bridge", "open, 2960 ms again"]);
-    assert_eq!(play(&mut state, vec![(7_500, ready()), (7_600, hears(600))]), [""; 0]);
+    assert_eq!(effects, ["close engine", "open, 2960 ms again"], "the line may be wrong");
+    assert_eq!(play(&mut state, vec![(7_500, ready()), (7_600, hears(600))]), ["say bridge"]);
     let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 2_400, behind: Duration::ZERO };
     let committed = EngineEvent::TurnCommitted { item: "u9".into() };
     assert_eq!(play(&mut state, vec![(7_700, engine(stopped)), (7_700, engine(committed))]), ["ask"]);
@@ -79,7 +79,7 @@ fn a_session_that_notices_or_has_nothing_to_notice_is_kept() {
 fn words_with_pauses_between_them_count_together() {
     let mut state = quiet(true);
     let words = vec![(4_700, sounded(4_250, 4_550)), (5_300, sounded(4_850, 5_150)), (6_150, CallEvent::TimePassed)];
-    assert_eq!(play(&mut state, words), ["close engine", "say bridge", "open, 2600 ms again"]);
+    assert_eq!(play(&mut state, words), ["close engine", "open, 2600 ms again"]);
 }
 
 #[test]
@@ -102,29 +102,19 @@ fn a_session_lost_while_the_caller_speaks_unnoticed_takes_no_word_with_it() {
 
 #[test]
 fn a_dog_does_not_have_sessions_replaced_all_the_time() {
-    let (mut state, mut sessions, mut asked) = (settled(), 0, 1);
+    let (mut state, mut sessions) = (settled(), 0);
     for second in (4..604).step_by(4) {
         let bark = second * 1000;
         let _ = state.on(sounded(bark, bark + 700), ms(bark + 850));
         let lost = words(&state.on(CallEvent::TimePassed, ms(bark + 1_700)));
         if lost.contains(&"close engine".to_owned()) {
             sessions += 1;
-            let _ = play(&mut state, vec![(bark + 1_750, began("phrase:bridge")), (bark + 1_800, ready())]);
-            let _ = state.on(CallEvent::PlayoutDrained, ms(bark + 1_850));
-            // Nothing is noticed; the agent says that it did not understand.
-            let due = words(&state.on(CallEvent::TimePassed, ms(bark + 3_850)));
-            assert!(due.contains(&"ask".to_owned()), "{due:?} at {bark}");
-            asked += 1;
-            let (response, item) = (format!("r{asked}"), format!("a{asked}"));
-            for event in [
-                created(&response, asked),
-                engine(EngineEvent::AgentTranscript { item: item.as_str().into(), text: "sorry".into() }),
-                began(&item),
-                done(&response, ResponseOutcome::Completed),
-                CallEvent::PlayoutDrained,
-            ] {
-                let _ = state.on(event, ms(bark + 3_900));
-            }
+            let seen = play(&mut state, vec![(bark + 1_800, ready()), (bark + 3_850, CallEvent::TimePassed)]);
+            assert_eq!(
+                (lost.as_slice(), seen.as_slice()),
+                (&["close engine", "open, 2400 ms again"].map(String::from)[..], &[][..]),
+                "the caller notices nothing"
+            );
         }
         // Nobody is let go meanwhile.
         state.restart_speech_timer(ms(bark + 3_950));

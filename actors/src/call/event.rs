@@ -93,6 +93,8 @@ pub enum CallEvent {
     Engine(EngineEvent),
     /// No session could be opened.
     EngineOpenFailed(EngineError),
+    /// … of either engine, each asked for it.
+    NeitherEngineOpened(EngineError),
     /// The first engine hangs: the session asked of it is being had of the other, and so are all that follow.
     EngineFellBack,
     /// The session opened beside the former one listens, and has taken its place.

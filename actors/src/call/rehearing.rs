@@ -72,7 +72,7 @@ impl CallState {
     }
 
     /// The caller's speech began; whether it is what was heard before, and dealt with here.
-    pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime) -> bool {
+    pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) -> bool {
         let Some(again) = self.again else { return false };
         let began = again.from + CallTime::from_millis(at_ms);
         if began >= again.until {
@@ -89,15 +89,20 @@ impl CallState {
         self.window.caller_began(item, at_ms, began);
         self.turns.caller_began(began, item);
         self.restart_speech_timer(now);
+        if self.is_only_suspected() {
+            // It is true, so they wait.
+            self.answer_owed = true;
+            self.bridge(false, now, out);
+        }
         true
     }
 
     /// What the session hears from now on is new. If it noticed nothing before, an answer is asked for all the same.
     pub(super) fn on_heard_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.again = None;
-        let unnoticed = self.turns.never_heard(now);
+        let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_only_suspected());
         self.line_was_right(unnoticed.is_empty(), now);
-        if unnoticed.is_empty() {
+        if unnoticed.is_empty() || suspected {
             return;
         }
         unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));
@@ -118,6 +123,8 @@ impl CallState {
         if (self.answer_owed || !self.greeted) && (!speaking || finished) {
             self.say(Phrase::Bridge, out);
             self.fillers += 1;
+            // The next sentence is due so long after this one.
+            self.timers.clear(Timer::Filler);
             return;
         }
         self.bridge_when_quiet = true;

@@ -350,7 +350,8 @@ impl CallState {
             CallEvent::PlayoutDrained => self.on_drained(now, out),
             CallEvent::PlayoutCut(cuts) => self.on_cut(&cuts, now, out),
             CallEvent::Engine(event) => self.on_engine(event, now, out),
-            CallEvent::EngineOpenFailed(error) => self.on_open_failed(error, now, out),
+            CallEvent::EngineOpenFailed(error) => self.on_open_failed(error, false, now, out),
+            CallEvent::NeitherEngineOpened(error) => self.on_open_failed(error, true, now, out),
             CallEvent::EngineFellBack => self.on_engine_fell_back(now, out),
             CallEvent::EngineRenewed => self.on_engine_renewed(now, out),
             CallEvent::TurnUnderstood { turn, understanding } => {
@@ -398,6 +399,7 @@ impl CallState {
             self.farewell_without_engine(now, out);
         } else {
             self.greet(out);
+            self.await_in_silence(now);
         }
     }
 

@@ -34,6 +34,10 @@ pub(super) struct Trouble {
     /// When there was no session for the first time, and since when somebody waits for one, as far as is known.
     since: Option<CallTime>,
     waits_since: Option<CallTime>,
+    /// They began with another engine.
+    fell_back: bool,
+    /// The session that was asked for last was to be had of neither.
+    pub(super) neither: bool,
     /// When the present session was asked for; once it listens, since when it does.
     session: CallTime,
 }
@@ -47,6 +51,11 @@ impl Trouble {
     /// The engine does what it is for.
     pub(super) fn is_over(&mut self) {
         *self = Self { session: self.session, ..Self::default() };
+    }
+
+    /// From now on it is another engine's turn. Whoever waits has waited all the same.
+    pub(super) fn falls_back(&mut self) {
+        (self.failures, self.answers, self.fell_back) = (0, 0, true);
     }
 
     pub(super) fn answer_failed(&mut self) {
@@ -79,7 +88,8 @@ impl Trouble {
 
     fn is_too_long(&self, now: CallTime) -> bool {
         let over = |since: Option<CallTime>, longest| since.is_some_and(|since| now >= since + longest);
-        self.failures >= ATTEMPTS_MIN && (over(self.waits_since, WAITED_MAX) || over(self.since, UNNOTICED_MAX))
+        let attempts = if self.fell_back { 1 } else { ATTEMPTS_MIN };
+        self.failures >= attempts && (over(self.waits_since, WAITED_MAX) || over(self.since, UNNOTICED_MAX))
     }
 
     /// What is left of the patience.
@@ -111,6 +121,10 @@ impl CallState {
     /// One more session is lost, or was not to be had.
     pub(super) fn count_lost_session(&mut self, error: &EngineError, was_ready: bool, speaking: bool, now: CallTime) {
         let began = if was_ready { now } else { self.trouble.session.min(now) };
+        if was_ready && self.is_only_suspected() {
+            // It may well have been right.
+            return self.trouble.session_at(now);
+        }
         if was_ready {
             self.trouble.session_lost(error, now);
         } else {
@@ -122,7 +136,7 @@ impl CallState {
 
     /// Whether more sessions of the present engine are of no use.
     pub(super) fn is_given_up(&self, error: &EngineError, now: CallTime) -> bool {
-        let another = self.fallback_left && self.trouble.failures >= ATTEMPTS_BEFORE_FALLBACK;
+        let another = self.fallback_left && !self.trouble.neither && self.trouble.failures >= ATTEMPTS_BEFORE_FALLBACK;
         !error.is_retryable() || another || self.trouble.is_too_long(now)
     }
 

@@ -126,12 +126,18 @@ impl Turns {
 
     /// The first audio of an agent item went out, or the first after a silence. Returns the latency if it answers the caller.
     pub fn agent_began(&mut self, now: CallTime, item: &Arc<str>, first: Option<FirstSound>) -> Option<Latency> {
-        self.answered();
-        if let Some(asked) = &self.unanswered {
+        let sound = first.unwrap_or(FirstSound { made: now, sent: now, heard: now });
+        // What was made before they had said it is no answer to it: a read-back goes on over what is said.
+        let begun = self.open.iter().find(|draft| draft.item == *item).and_then(|draft| draft.started);
+        let made = begun.map_or(sound.made, |begun| begun.min(sound.made));
+        let asked = self.unanswered.take_if(|asked| made >= asked.stopped.at);
+        if self.unanswered.is_none() {
+            self.answered();
+        }
+        if let Some(asked) = &asked {
             self.answering = Some(Arc::clone(&asked.item));
         }
-        let sound = first.unwrap_or(FirstSound { made: now, sent: now, heard: now });
-        let latency = self.unanswered.take().map(|asked| Latency {
+        let latency = asked.map(|asked| Latency {
             spoken: self.quiets.end_of_speech(asked.began, asked.stopped),
             committed: asked.committed,
             made: sound.made,
@@ -265,7 +271,7 @@ impl Turns {
             if let Some(draft) = self.open.iter_mut().find(|draft| draft.item == cut.item) {
                 draft.cut = Some(cut.clone());
                 draft.cut_short = draft.lost || !draft.complete;
-                draft.ended = Some(now);
+                draft.ended = Some(self.held.unwrap_or(now));
             }
         }
         self.agent_goes_on(now);

@@ -421,3 +421,32 @@ fn words_of_what_was_silenced_are_there_if_its_sound_was_on_its_way() {
     turns.agent_began(at(1000), &id("a2"), None);
     assert_eq!(&*turns.agent_under_way(), "five six");
 }
+
+#[test]
+fn what_was_made_before_the_caller_had_spoken_is_no_answer_to_it() {
+    let mut turns = Turns::default();
+    let sound = |made: u64, sent: u64| FirstSound { made: at(made), sent: at(sent), heard: at(sent) };
+    turns.agent_words("r", &id("a1"), "Shall I cancel it?");
+    turns.agent_began(at(100), &id("a1"), Some(sound(90, 100)));
+    // Over it they ask something; the sentence has another part, made before.
+    turns.caller_began(at(500), &id("u1"));
+    turns.caller_stopped(at(1500), &id("u1"), told_at(at(1500)));
+    turns.caller_committed(at(1500), &id("u1"));
+    turns.agent_words("r", &id("a2"), "It cannot be undone.");
+    assert_eq!(turns.agent_began(at(1600), &id("a2"), Some(sound(200, 1600))), None);
+    assert_eq!(turns.agent_began(at(1700), &id("a1"), None), None, "nor what began before and goes on");
+    turns.agent_words("r2", &id("a3"), "Ten rupees.");
+    let latency = turns.agent_began(at(3000), &id("a3"), Some(sound(2900, 3000)));
+    assert_eq!(latency.map(|latency| latency.to_sent()), Some(at(1500)));
+}
+
+#[test]
+fn an_interrupted_turn_ended_when_the_agent_fell_silent() {
+    let mut turns = Turns::default();
+    turns.agent_words("r", &id("a1"), "one two three four");
+    turns.agent_began(at(0), &id("a1"), None);
+    turns.agent_holds(at(500));
+    turns.heard_part(at(1200), &[cut("a1", 500, 1000)]);
+    turns.answers_complete();
+    assert_eq!(turns.finished(at(1300), false)[0].ended, at(500));
+}

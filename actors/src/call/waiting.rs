@@ -51,6 +51,8 @@ const ABOUT_A_MINUTE: std::ops::RangeInclusive<u64> = 45..=90;
 const WORTH_WARNING: CallTime = CallTime::from_secs(8);
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
+/// Who has just been connected waits this long for the first word.
+const FIRST_WORD: CallTime = CallTime::from_millis(2500);
 /// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
 pub(super) const NEVER_STOPPED: CallTime = CallTime::from_secs(5);
 
@@ -60,15 +62,16 @@ impl CallState {
         self.answer_owed || self.outputs_owed || self.ledger.waiting() > 0 || !self.responses.is_idle()
     }
 
-    /// If something is awaited and nobody speaks, the caller is told after a while. Not before the engine was ever heard: a
-    /// call does not begin with "one moment", unless they were told so already.
+    /// If something is awaited and nobody speaks, the caller is told after a while. After a longer one before the engine was ever
+    /// heard: a call does not begin with "one moment", unless they were told so already.
     pub(super) fn await_in_silence(&mut self, now: CallTime) {
         let silence = self.phase == Phase::Live && !self.playing && !self.caller_speaking;
         let began = self.engine_heard || self.fillers > 0;
-        if began && silence && (self.awaits() || !self.greeted) && !self.timers.is_set(Timer::Filler) {
+        if silence && (self.awaits() || !self.greeted) && !self.timers.is_set(Timer::Filler) {
             let limits = &self.facts.agent.limits;
             let wait = if self.fillers == 0 { limits.filler_after } else { limits.filler_again };
             if !wait.is_zero() {
+                let wait = if began { wait } else { wait.max(FIRST_WORD) };
                 self.timers.set(Timer::Filler, now + wait);
             }
         }
@@ -92,6 +95,7 @@ impl CallState {
         self.bridge_when_quiet = false;
         let phrase = match self.fillers {
             _ if bridged => Phrase::Bridge,
+            0 if !self.engine_heard => Phrase::Bridge,
             0 => Phrase::Checking,
             _ => Phrase::StillChecking,
         };

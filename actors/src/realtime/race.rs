@@ -9,13 +9,21 @@ use futures_util::future::{Either, select};
 use crate::ports::{ENGINE_HANGS, Engine, EngineError, EngineLanes, EngineSession, EngineSpec};
 
 /// Longest wait for a session to open, whatever the engine's own deadlines are.
-const OPEN_DEADLINE: Duration = Duration::from_secs(15);
+const OPEN_DEADLINE: Duration = Duration::from_secs(6);
 
 /// What came of it.
 pub(super) struct Opened {
     /// It is of the other engine.
     pub(super) instead: bool,
+    /// Both were asked, and neither opened one.
+    pub(super) neither: bool,
     pub(super) result: Result<EngineSession, EngineError>,
+}
+
+impl Opened {
+    fn of(instead: bool, result: Result<EngineSession, EngineError>) -> Self {
+        Self { instead, neither: false, result }
+    }
 }
 
 /// Opens a session after a wait. Dropping the future gives up whatever is being opened.
@@ -28,29 +36,30 @@ pub(super) async fn open(
 ) -> Opened {
     tokio::time::sleep(wait).await;
     let Some(other) = other else {
-        return Opened { instead: false, result: one(engine, spec, lanes).await };
+        return Opened::of(false, one(engine, spec, lanes).await);
     };
-    if !engine.is_worth_asking() {
-        let opened = one(other, spec.clone(), lanes.clone()).await;
-        // Neither may be well: then it is asked all the same, and the call counts its failures.
-        return match opened {
-            Ok(session) => Opened { instead: true, result: Ok(session) },
-            Err(_) => Opened { instead: false, result: one(engine, spec, lanes).await },
-        };
-    }
-    let mut first = Box::pin(one(engine, spec.clone(), lanes.clone()));
-    if let Ok(result) = tokio::time::timeout(ENGINE_HANGS, &mut first).await {
-        return Opened { instead: false, result };
-    }
-    // Nothing is taken from the lanes before a session listens, and then the other is dropped.
-    match select(first, Box::pin(one(other, spec, lanes))).await {
-        Either::Left((Err(error), second)) => {
-            let second = second.await;
-            Opened { instead: second.is_ok(), result: second.map_err(|_| error) }
+    // Who is known to hang is asked only if the other is not well either; the call counts its failures.
+    let swapped = !engine.is_worth_asking();
+    let (first, second) = if swapped { (other, engine) } else { (engine, other) };
+    let mut first = Box::pin(one(first, spec.clone(), lanes.clone()));
+    let second = one(second, spec, lanes);
+    let (of_first, of_second) = match tokio::time::timeout(ENGINE_HANGS, &mut first).await {
+        Ok(Err(error)) if swapped => (Err(error), second.await),
+        Ok(result) => return Opened::of(swapped, result),
+        // Nothing is taken from the lanes before a session listens, and then the other is dropped.
+        Err(_) => match select(first, Box::pin(second)).await {
+            Either::Left((Ok(session), _)) => return Opened::of(swapped, Ok(session)),
+            Either::Right((Ok(session), _)) => return Opened::of(!swapped, Ok(session)),
+            Either::Left((Err(error), second)) => (Err(error), second.await),
+            Either::Right((Err(error), first)) => (first.await, Err(error)),
+        },
+    };
+    match (of_first, of_second) {
+        (Ok(session), _) => Opened::of(swapped, Ok(session)),
+        (_, Ok(session)) => Opened::of(!swapped, Ok(session)),
+        (Err(first), Err(second)) => {
+            Opened { instead: false, neither: true, result: Err(if swapped { second } else { first }) }
         }
-        Either::Left((opened, _)) => Opened { instead: false, result: opened },
-        Either::Right((Err(_), first)) => Opened { instead: false, result: first.await },
-        Either::Right((opened, _)) => Opened { instead: true, result: opened },
     }
 }
 
