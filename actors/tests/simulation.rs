@@ -86,7 +86,9 @@ impl Script {
         let truth: Shared = Rc::new(RefCell::new(Truth::default()));
         let refused = dice.percent(20).then(|| faults::refusal(&mut dice, &truth));
         OPENING.with(|planned| planned.replace(refused.into_iter().collect()));
+        faults::engines(&mut dice, &truth);
         let world = World::with(agent, actions(), vec![]).await;
+        truth.borrow_mut().epoch = Some(world.epoch);
         let keeper = Keeper::latest();
         faults::plan(&world, &keeper, &mut dice, &truth, away);
         let current = Current::default();

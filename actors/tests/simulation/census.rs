@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every fault there is; each must come up in a run of the usual length.
-const FAULTS: [&str; 49] = [
+const FAULTS: [&str; 52] = [
     "actions panic",
     "actions panic at an event",
     "an answer breaks off silent",
     "an answer is cancelled",
     "an answer is cut by its limit before a word",
     "an answer is cut by its limit in its words",
+    "another engine is there",
     "call panics",
     "call panics at an event",
     "database hangs",
@@ -25,6 +26,8 @@ const FAULTS: [&str; 49] = [
     "engine drops its socket after some event",
     "engine drops its socket before an answer",
     "engine drops its socket in its words",
+    "engine hangs",
+    "engine is known to hang",
     "engine opens with 429",
     "engine stalls",
     "flood of keys and marks",

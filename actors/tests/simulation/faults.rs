@@ -14,7 +14,7 @@ use super::database::{Absence, Health, Keeper};
 use super::dice::Dice;
 use super::engine::LONG_AFTER;
 use super::ledger::Shared;
-use super::support::{OPENING, Session, World};
+use super::support::{FALLBACK, HANGS, OPENING, Session, World};
 
 /// Why the next session does not open; `None`: nothing ever comes of it.
 pub fn refusal(dice: &mut Dice, truth: &Shared) -> Option<EngineError> {
@@ -22,10 +22,20 @@ pub fn refusal(dice: &mut Dice, truth: &Shared) -> Option<EngineError> {
     let (fault, error) = match dice.between(0, 3) {
         0 | 1 => ("engine opens with 429", Some(EngineError::Busy { reason: "rate limit".into(), after })),
         2 => ("engine does not open", Some(EngineError::Connection("refused".into()))),
-        _ => ("engine does not open", None),
+        _ => ("engine hangs", None),
     };
     truth.borrow_mut().fault(fault);
     error
+}
+
+/// Whether there is another engine, and whether the first is known to hang.
+pub fn engines(dice: &mut Dice, truth: &Shared) {
+    let (fallback, hangs) = (dice.percent(30), dice.percent(20));
+    FALLBACK.set(fallback);
+    HANGS.set(fallback && hangs);
+    if fallback {
+        truth.borrow_mut().fault(if hangs { "engine is known to hang" } else { "another engine is there" });
+    }
 }
 
 /// What will go wrong by itself in this call.
@@ -69,8 +79,10 @@ impl Script {
         let session = self.current.borrow_mut().take();
         if let Some((_, session)) = session {
             if self.dice.percent(40) {
-                let refused = refusal(&mut self.dice, &self.truth);
-                OPENING.with(|planned| planned.borrow_mut().push(refused));
+                for _ in 0..self.dice.between(1, 3) {
+                    let refused = refusal(&mut self.dice, &self.truth);
+                    OPENING.with(|planned| planned.borrow_mut().push(refused));
+                }
             }
             self.truth.borrow_mut().session_lost();
             self.truth.borrow_mut().happens();

@@ -82,7 +82,8 @@ pub struct Truth {
     pub panics: Vec<(u64, u64)>,
     events: u64,
     pub call: Option<Arc<LiveCall>>,
-    epoch: Option<Instant>,
+    /// When the call began.
+    pub epoch: Option<Instant>,
     /// What happened, for whoever looks at a seed.
     pub log: Vec<String>,
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use actix::Arbiter;
 use bytes::Bytes;
-use caly_actors::audio::lane::{LaneReceiver, LaneSender, lane};
+use caly_actors::audio::lane::{LaneSender, lane};
 use caly_actors::call::Heard;
 use caly_actors::call::actor::AttachSocket;
 use caly_actors::call::event::CallEvent;
@@ -22,82 +22,9 @@ use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, LocalBoxFuture};
 use tokio::time::Instant;
 
-/// What the engine's side of a session looks like to the test.
-#[derive(Clone)]
-pub struct Session {
-    pub spec: EngineSpec,
-    pub commands: LaneReceiver<EngineCommand>,
-    pub events: LaneSender<EngineEvent>,
-    pub lanes: EngineLanes,
-}
+mod session;
 
-impl Session {
-    pub fn say(&self, event: EngineEvent) {
-        self.events.push(event);
-    }
-
-    /// A whole spoken answer: created, words, audio, done.
-    pub fn answer(&self, response: &str, item: &str, words: &str, audio_ms: usize, wish: Option<u64>) {
-        self.say(EngineEvent::ResponseCreated { response: response.into(), wish });
-        self.say(EngineEvent::AgentWords { response: response.into(), item: item.into(), delta: words.into() });
-        for _ in 0..audio_ms / 100 {
-            let bytes = Bytes::from(vec![0xd5u8; 800]);
-            self.lanes.agent.push(AgentAudio { response: response.into(), item: item.into(), bytes });
-        }
-        self.say(EngineEvent::AgentTranscript { item: item.into(), text: words.into() });
-        self.say(EngineEvent::ResponseDone {
-            response: response.into(),
-            outcome: ResponseOutcome::Completed,
-            usage: Usage { audio_out: 10, ..Usage::default() },
-        });
-    }
-
-    /// A whole caller turn.
-    pub fn caller_turn(&self, item: &str, words: &str) {
-        self.say(EngineEvent::SpeechStarted { item: item.into(), at_ms: 0 });
-        self.say(EngineEvent::SpeechStopped { item: item.into(), at_ms: 0, behind: Duration::ZERO });
-        self.say(EngineEvent::TurnCommitted { item: item.into() });
-        self.say(EngineEvent::CallerTranscript { item: item.into(), text: words.into() });
-    }
-
-    pub fn tool(&self, response: &str, tool_call: &str, name: &str, arguments: &str, wish: Option<u64>) {
-        self.say(EngineEvent::ResponseCreated { response: response.into(), wish });
-        self.say(EngineEvent::ToolCalled {
-            response: response.into(),
-            tool_call: tool_call.into(),
-            name: name.into(),
-            arguments: arguments.into(),
-        });
-        self.say(EngineEvent::ResponseDone {
-            response: response.into(),
-            outcome: ResponseOutcome::Completed,
-            usage: Usage::default(),
-        });
-    }
-
-    /// The next command; the clock runs until there is one.
-    pub async fn command(&self) -> EngineCommand {
-        loop {
-            let next = tokio::time::timeout(Duration::from_secs(60), self.commands.clone().next())
-                .await
-                .expect("a command within a minute")
-                .expect("the session is open");
-            // What the recogniser is told stands between any two others.
-            if !matches!(next, EngineCommand::CallerSpeaks(_)) {
-                return next;
-            }
-        }
-    }
-
-    /// Waits for the next request of an answer, passing over other commands.
-    pub async fn asked(&self) -> (u64, Option<Arc<str>>) {
-        loop {
-            if let EngineCommand::CreateResponse { wish, instructions, .. } = self.command().await {
-                return (wish, instructions);
-            }
-        }
-    }
-}
+pub use session::Session;
 
 type Opened = Rc<RefCell<Vec<Session>>>;
 type Plan = Arc<Mutex<Vec<EngineError>>>;
@@ -111,6 +38,10 @@ thread_local! {
     pub static GREETING: RefCell<Option<Pcm>> = const { RefCell::new(None) };
     /// What becomes of sessions opened from now on, before they open as usual; `None`: nothing ever.
     pub static OPENING: RefCell<Vec<Option<EngineError>>> = const { RefCell::new(Vec::new()) };
+    /// There is another engine, which opens sessions as the first does.
+    pub static FALLBACK: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// The first is known to hang.
+    pub static HANGS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
     /// What stands between the call and the memory of what it told.
     pub static KEEPING: std::cell::Cell<Option<Keeping>> = const { std::cell::Cell::new(None) };
     /// Who rings, how long it takes to find out, and how often it was asked.
@@ -155,6 +86,10 @@ pub struct ScriptedEngine {
 impl Engine for ScriptedEngine {
     fn window(&self) -> u64 {
         WINDOW.with(std::cell::Cell::get)
+    }
+
+    fn is_worth_asking(&self) -> bool {
+        !HANGS.get()
     }
 
     fn open(
@@ -341,7 +276,10 @@ impl World {
         let journal = Arc::new(MemoryJournal::default());
         let actions = Arc::new(actions);
         let ports = Ports {
-            fallback_engine: None,
+            fallback_engine: FALLBACK.get().then(|| {
+                let failures = Arc::default();
+                Arc::new(ScriptedEngine { failures }) as Arc<dyn Engine>
+            }),
             engine: Arc::new(ScriptedEngine { failures: Arc::new(Mutex::new(failures)) }),
             greetings: Arc::new(TestGreetings),
             actions: Arc::clone(&actions) as Arc<dyn ActionRunner>,
