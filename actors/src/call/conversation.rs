@@ -160,7 +160,7 @@ impl CallState {
         let greeting = self.facts.agent.greeting.as_ref();
         greeting.map_or_else(
             || "Greet the caller now in one short sentence.".into(),
-            |greeting| format!("Greet the caller now. Say exactly: {greeting}").into(),
+            |greeting| format!("Greet the caller now. Say exactly: \"{greeting}\"").into(),
         )
     }
 

@@ -396,6 +396,15 @@ impl CallState {
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
             out.push(Effect::Media(MediaWish::Resume));
+            self.answer_what_is_owed(now, out);
+        }
+    }
+
+    /// What the session before owed, and was to be asked for with what is heard again: that wants no answer itself.
+    pub(super) fn answer_what_is_owed(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let free = self.phase == Phase::Live && self.contested.is_none() && !self.caller_speaking;
+        if self.answer_owed && free && self.engine == EngineStage::Ready && self.responses.is_idle() {
+            self.want_answer(None, now, out);
         }
     }
 

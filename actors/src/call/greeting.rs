@@ -141,7 +141,7 @@ impl CallState {
         self.notices.asked = true;
         let sentences = self.unheard_notices().join(" ");
         let instructions = format!(
-            "First say exactly these sentences, which every caller must hear and this one has not heard: {sentences} \
+            "First say exactly these sentences, which every caller must hear and this one has not heard: \"{sentences}\" \
             Then go on with the conversation."
         );
         Wanted { instructions: Some(instructions.into()), ..wanted }

@@ -102,7 +102,9 @@ impl CallState {
         self.again = None;
         let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_only_suspected());
         self.line_was_right(unnoticed.is_empty(), now);
-        if unnoticed.is_empty() || suspected {
+        if unnoticed.is_empty() {
+            return self.answer_what_is_owed(now, out);
+        } else if suspected {
             return;
         }
         unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));

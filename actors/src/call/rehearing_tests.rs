@@ -95,6 +95,22 @@ fn an_engine_that_is_given_up_hears_nothing_again_and_the_words_stay_owed() {
 }
 
 #[test]
+fn an_answer_that_was_owed_is_asked_for_although_what_is_heard_again_wants_none() {
+    let mut state = quiet_of(Agent { barge_in: BargeIn::Normal, ..agent(true) });
+    let second = engine(EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 });
+    let asked = [(4, spoke()), (6, stopped()), (6, committed()), (6, written_down("when are you open"))];
+    let _ = hear(&mut state, asked);
+    let _ =
+        hear(&mut state, [(7, began("phrase:checking")), (7, second), (8, lost()), (8, ready()), (8, noticed(800))]);
+    let behind = Duration::from_secs(2);
+    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 1_000, behind };
+    let committed = EngineEvent::TurnCommitted { item: "u9".into() };
+    assert_eq!(words(&hear(&mut state, [(8, engine(stopped)), (8, engine(committed))])), [""; 0], "it is not decided");
+    let nothing = EngineEvent::CallerTranscript { item: "u9".into(), text: "".into() };
+    assert_eq!(words(&state.on(engine(nothing), at(9))), ["turn", "resume", "ask"]);
+}
+
+#[test]
 fn the_next_session_is_asked_once_it_has_heard_the_question() {
     let mut state = asked();
     assert_eq!(words(&state.on(lost(), at(7))), ["say bridge", "open, 3700 ms again"]);

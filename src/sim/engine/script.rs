@@ -156,12 +156,17 @@ pub(crate) fn decide(script: &Script, ask: &Ask<'_>) -> Plan {
     if let Some(call) = forced_call(ask) {
         return Plan { pieces: vec![call], fail: None };
     }
-    let last = ask.items.last();
-    if last.is_some_and(|item| item.kind() == "function_call_output") {
-        return Plan { pieces: after_tools(script, ask, &language), fail: None };
+    let after_tool = ask.items.last().is_some_and(|item| item.kind() == "function_call_output");
+    if let Some(Told { words, goes_on }) = ask.instructions.and_then(told_words) {
+        if !goes_on && !after_tool {
+            return Plan { pieces: vec![words], fail: None };
+        }
+        let mut plan = decide(script, &Ask { instructions: None, ..*ask });
+        plan.pieces.insert(0, words);
+        return plan;
     }
-    if let Some(said) = ask.instructions.and_then(told_words) {
-        return Plan { pieces: vec![said], fail: None };
+    if after_tool {
+        return Plan { pieces: after_tools(script, ask, &language), fail: None };
     }
     let spoken = |item: &&Item| item.is_user() || item.is_assistant();
     match ask.items.iter().rev().find(spoken) {
@@ -364,25 +369,27 @@ fn example(schema: &Value, words: &str, digits: &str) -> Value {
     }
 }
 
-/// The words that instructions demand literally: a known clip's text, or a quotation after "say".
-fn told_words(instructions: &str) -> Option<Piece> {
-    let flat = plain(instructions);
-    let known = library()
-        .iter()
-        .filter(|clip| clip.who == Who::Agent && flat.contains(&plain(&clip.text)))
-        .max_by_key(|clip| clip.text.len());
-    if let Some(clip) = known {
-        return Some(Piece::Say { text: clip.text.clone(), clip: Some(Arc::clone(clip)) });
-    }
+/// What instructions demand literally, and whether more is to be said after it.
+struct Told {
+    words: Piece,
+    goes_on: bool,
+}
+
+/// The words that instructions demand literally: a quotation after "say", or a known clip's text.
+fn told_words(instructions: &str) -> Option<Told> {
     let lower = instructions.to_lowercase();
-    if !["say", "exactly", "greet"].iter().any(|hint| lower.contains(hint)) {
-        return None;
+    let literally = ["say", "exactly", "greet"].iter().any(|hint| lower.contains(hint));
+    let quotes = [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open));
+    if let Some((open, close)) = quotes.filter(|_| literally) {
+        let (quoted, after) = instructions.split_once(open)?.1.split_once(close)?;
+        let goes_on = plain(after).split_whitespace().next() == Some("then");
+        let words = quoted.trim();
+        return (words.chars().count() >= 3).then(|| Told { words: plain_words(words.to_owned()), goes_on });
     }
-    let (open, close) =
-        [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open))?;
-    let rest = instructions.split_once(open)?.1;
-    let quoted = rest.split_once(close)?.0.trim();
-    (quoted.chars().count() >= 3).then(|| plain_words(quoted.to_owned()))
+    let flat = plain(instructions);
+    let known = library().iter().filter(|clip| clip.who == Who::Agent && flat.contains(&plain(&clip.text)));
+    let clip = known.max_by_key(|clip| clip.text.len())?;
+    Some(Told { words: Piece::Say { text: clip.text.clone(), clip: Some(Arc::clone(clip)) }, goes_on: false })
 }
 
 fn plain_words(text: String) -> Piece {

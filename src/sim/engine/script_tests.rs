@@ -101,3 +101,19 @@ fn instructions_that_quote_a_greeting_are_followed() {
     };
     assert_eq!(said(&decide(&script, &ask)), ["Namaste ji, Sharma Stores."]);
 }
+
+#[test]
+fn words_that_are_to_be_said_first_are_followed_by_the_answer() {
+    let script = Script::built_in().unwrap();
+    let ask = Ask {
+        items: &[user("kuch aur")],
+        instructions: Some(
+            "First say exactly these sentences: \"This call is recorded.\" Then go on with the conversation.",
+        ),
+        tools: &json!([]),
+        tool_choice: &json!("auto"),
+        language: None,
+        text: false,
+    };
+    assert_eq!(said(&decide(&script, &ask)), ["This call is recorded.", "You said: kuch aur"]);
+}
