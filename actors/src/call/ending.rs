@@ -181,6 +181,9 @@ impl CallState {
         }
         self.cut_asked = None;
         self.cut_lost = reason == EndReason::MediaLost && self.playing;
+        if self.cut_lost {
+            self.turns.ear_lost(now);
+        }
         if reason != EndReason::MediaLost && self.socket.is_some() {
             self.cut(out);
             out.push(Effect::Media(MediaWish::Close(close_code(reason))));
@@ -211,7 +214,7 @@ impl CallState {
             CallEvent::ChildCrashed(Child::Media) => self.go_on_with_media(out),
             CallEvent::ChildGaveUp(Child::Media) => {
                 self.cut_lost |= self.cut_asked.take().is_some();
-                self.turns.lost_while_held();
+                self.turns.ear_lost(now);
             }
             CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
             CallEvent::TimePassed => self.on_time_while_tearing(now, out),

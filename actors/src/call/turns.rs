@@ -214,9 +214,9 @@ impl Turns {
         }
     }
 
-    /// Whoever knew how much of its words was heard is gone, while the agent kept silent.
-    pub fn lost_while_held(&mut self) {
-        let Some(since) = self.held.take() else { return };
+    /// Whoever knew how much of its words was heard is gone, and nothing more is heard.
+    pub fn ear_lost(&mut self, now: CallTime) {
+        let since = self.held.take().unwrap_or(now);
         let speaking = |draft: &&mut Draft| draft.speaker == Speaker::Agent && draft.started.is_some();
         for draft in self.open.iter_mut().filter(speaking).filter(|draft| draft.ended.is_none()) {
             (draft.ended, draft.lost) = (Some(since), true);
@@ -418,7 +418,9 @@ impl Turns {
         let at = self.open.iter().position(|draft| draft.item == *item && draft.speaker == speaker);
         let at = at.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {
-                let oldest = self.open.remove(0);
+                // A flood of one speaker's costs the other nothing.
+                let oldest = self.open.iter().position(|draft| draft.speaker == speaker).unwrap_or(0);
+                let oldest = self.open.remove(oldest);
                 if oldest.speaker == Speaker::Caller {
                     self.forgotten = self.forgotten.or(oldest.started);
                 }

@@ -332,7 +332,7 @@ fn while_it_holds_the_agent_says_nothing() {
     turns.agent_holds(at(3000));
     // Another sound of the caller's: it has been silent since the first.
     turns.agent_holds(at(3500));
-    turns.lost_while_held();
+    turns.ear_lost(at(3600));
     // Two seconds, less what the carrier may not have played: 22 letters at the pace of calm speech.
     let turn = turns.finished(at(5000), true).remove(0);
     assert_eq!((&*turn.text, turn.ended), ("one two three four", at(3000)));
@@ -449,4 +449,26 @@ fn an_interrupted_turn_ended_when_the_agent_fell_silent() {
     turns.heard_part(at(1200), &[cut("a1", 500, 1000)]);
     turns.answers_complete();
     assert_eq!(turns.finished(at(1300), false)[0].ended, at(500));
+}
+
+#[test]
+fn a_flood_of_turns_takes_nothing_from_what_the_other_says() {
+    let mut turns = Turns::default();
+    turns.agent_words("r", &id("a1"), "one two");
+    turns.agent_began(at(0), &id("a1"), None);
+    (0..1000).for_each(|n| turns.caller_began(at(n), &id(&format!("u{n}"))));
+    turns.agent_words("r", &id("a1"), " three");
+    assert_eq!(&*turns.agent_under_way(), "one two three");
+}
+
+#[test]
+fn nothing_is_heard_after_the_ear_is_lost() {
+    let mut turns = Turns::default();
+    turns.agent_words("r", &id("a1"), "one two three four five six seven eight nine ten eleven twelve");
+    turns.agent_began(at(0), &id("a1"), None);
+    turns.answers_complete();
+    turns.ear_lost(at(2000));
+    // The call is over later; two seconds, less what the carrier may not have played.
+    let turn = turns.finished(at(9000), true).remove(0);
+    assert_eq!((&*turn.text, turn.interrupted, turn.ended), ("one two three four", true, at(2000)));
 }

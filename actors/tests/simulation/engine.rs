@@ -189,7 +189,7 @@ impl Engine {
                     None => truth.violated(format!("deleted {item}, which session {} does not hold", self.number)),
                 }
             }
-            EngineCommand::Note(text) => truth.noted.push((Instant::now(), text)),
+            EngineCommand::Note(text) => truth.noted.push((self.number, Instant::now(), text)),
             EngineCommand::CallerText(_) | EngineCommand::CallerSpeaks(_) | EngineCommand::CommitTurn => {}
             EngineCommand::AgentSaid { item, after, words } => {
                 drop(truth);

@@ -140,7 +140,9 @@ impl Script {
         RENEWED.with(|count| count.set(count.get() + noted("engine_renewed")));
         let window = WINDOW.with(std::cell::Cell::get) as usize;
         let mut wrong = Vec::new();
-        for (at, context) in &truth.opened {
+        for (before, (at, context)) in truth.opened.iter().enumerate() {
+            let notes = truth.noted.iter().filter(|(session, ..)| *session == before + 1).map(|(.., text)| &**text);
+            wrong.extend(told_twice(context, &notes.collect::<Vec<_>>(), entries));
             let bytes: usize = context.iter().map(ContextItem::bytes).sum();
             if bytes / 4 > window {
                 wrong.push(format!("a session that holds {window} tokens was told {bytes} bytes"));
@@ -151,7 +153,7 @@ impl Script {
                 let JournalEntry::Action { action, .. } = entry else { continue };
                 let done = action.state == ActionState::Done && matches!(&*action.name, "book" | "confirmed");
                 let output = action.output.as_deref().unwrap_or_default();
-                let noted = || truth.noted.iter().any(|(when, text)| when >= at && text.contains(output));
+                let noted = || truth.noted.iter().any(|(_, when, text)| when >= at && text.contains(output));
                 if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) && !noted() {
                     wrong.push(format!("the session opened at {at:?} was not told of {action:?}: {context:?}"));
                 }
@@ -222,6 +224,31 @@ fn tells_of(item: &ContextItem, action: &Action) -> bool {
         }
         ContextItem::Caller(_) | ContextItem::Agent(_) => false,
     }
+}
+
+/// Results that a session was told more often than there were: by its context, and by notes.
+fn told_twice(context: &[ContextItem], notes: &[&str], entries: &[JournalEntry]) -> Vec<String> {
+    let mut done: Vec<&Action> = Vec::new();
+    for entry in entries {
+        match entry {
+            JournalEntry::Action { action, .. } if action.state == ActionState::Done => {
+                done.retain(|known| known.id != action.id);
+                done.push(action);
+            }
+            _ => {}
+        }
+    }
+    let alike = |one: &Action, other: &Action| one.name == other.name && one.output == other.output;
+    let twice = done.iter().filter(|action| {
+        let result = action.output.as_deref().unwrap_or_default();
+        let times = done.iter().filter(|other| alike(action, other)).count();
+        let late = format!("The tool {} has finished. Its output: {result}", action.name);
+        let told = |item: &&ContextItem| {
+            matches!(item, ContextItem::Tool { name, output, .. } if *name == action.name && **output == *result)
+        };
+        context.iter().filter(told).count() + notes.iter().filter(|note| **note == late).count() > times
+    });
+    twice.map(|action| format!("a session was told more than once of {action:?}")).collect()
 }
 
 impl Script {

@@ -53,8 +53,8 @@ pub struct Truth {
     pub said: Vec<(Instant, Instant, &'static str)>,
     /// When an answer was asked for.
     pub asked_for: Vec<Instant>,
-    /// What sessions were told as facts, and when.
-    pub noted: Vec<(Instant, Arc<str>)>,
+    /// What sessions were told as facts: which session, when, and what.
+    pub noted: Vec<(usize, Instant, Arc<str>)>,
     /// … to sessions that were there to hear it.
     pub questions: Vec<Question>,
     /// When an answer was begun.
