@@ -54,6 +54,8 @@ impl Engine {
         tokio::time::sleep(Duration::from_millis(1)).await;
         if session.events.is_closed() || truth.borrow().is_void(number) {
             truth.borrow_mut().note(format!("session {number} is not wanted"));
+            // One that was lost before it listened says so.
+            session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
             return;
         }
         current.replace(Some((number, session.clone())));
