@@ -112,9 +112,9 @@ impl Script {
     }
 
     /// Every question was followed by the wish for an answer, or by an answer asked for before. Behind a flood of sound nobody
-    /// waits for one.
+    /// waits for one, and in a flood of turns they are not told apart.
     fn judge_answers(&self, truth: &mut Truth) {
-        let drowned = truth.faults.contains("flood of sound");
+        let drowned = ["flood of sound", "flood of turns"].iter().any(|flood| truth.faults.contains(flood));
         let questions = truth.questions.iter().filter(|said| said.words == "mera order kahan hai" && !drowned);
         let ended = self.ended.get().unwrap_or_default();
         let unanswered = questions.filter(|said| {
