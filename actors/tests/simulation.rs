@@ -340,7 +340,7 @@ struct Played {
     violations: Vec<String>,
     log: Vec<String>,
     /// What it told before anything of it could depend on the database, in words that another call with its seed would have.
-    told: Vec<String>,
+    told: Vec<judging::Told>,
     /// The database was away.
     away: bool,
 }
@@ -374,7 +374,7 @@ fn call(seed: u64) -> (Vec<String>, Vec<String>) {
     let mut first = play(seed, true);
     if first.away {
         let second = play(seed, false);
-        let same = first.told.iter().zip(&second.told).take_while(|(one, other)| one == other).count();
+        let same = first.told.iter().zip(&second.told).take_while(|(one, other)| one.is_like(other)).count();
         let (one, other) = (first.told.get(same), second.told.get(same));
         // Which of the two had to wait for the record first tells where they may part.
         if one.is_some() && other.is_some() {

@@ -30,6 +30,9 @@ const IRREGULAR: [(&str, &str); 12] = [
     ("हूं", "हूँ"),
 ];
 
+/// Who is written down as a speaker of Gujarati says "is", which letter by letter is a six.
+const GUJARATI_IS: &str = "છે";
+
 pub(super) fn is_brahmic(c: char) -> bool {
     block(c).is_some()
 }
@@ -50,6 +53,9 @@ static KNOWN: LazyLock<std::collections::HashSet<&'static str>> = LazyLock::new(
 
 /// One word in Devanagari, spelled as usual where it is a usual word.
 pub(super) fn word(written: &str) -> String {
+    if written == GUJARATI_IS {
+        return "है".to_owned();
+    }
     let mut word = String::with_capacity(written.len());
     written.chars().for_each(|c| letter(c, &mut word));
     if let Some((_, usual)) = IRREGULAR.iter().find(|(one, _)| *one == word) {

@@ -84,6 +84,7 @@ fn a_sentence_reads_as_hindi_writes_it() {
         ("میں کل آؤں گا", "मैं कल आऊँगा"),
         ("order نمبر ۱۰۴۲", "order नंबर 1042"),
         ("૧૦ કિલો", "10 किलो"),
+        ("ઓર્ડર ક્યાં છે", "ऑर्डर क्या है"),
         ("", ""),
         ("  ہاں  ", "  हाँ  "),
         ("haan, मेरा order", "haan, मेरा order"),
@@ -93,6 +94,11 @@ fn a_sentence_reads_as_hindi_writes_it() {
         assert_eq!(heard.text, expected, "{written}");
         assert_eq!(heard.raw, (written != expected).then_some(written), "{written}");
     }
+}
+
+#[test]
+fn the_word_for_is_in_gujarati_is_no_number() {
+    assert_eq!(meant(&heard("મારો ઓર્ડર ક્યાં છે").text).2, [""; 0]);
 }
 
 #[test]

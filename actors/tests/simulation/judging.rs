@@ -7,6 +7,9 @@ use super::ledger::{self, Truth, WORD_MS};
 use super::support::*;
 use super::{HEARD_SLACK_MS, SECOND, Script, memory};
 
+/// How coarse the clock of timers is.
+const TICK: CallTime = CallTime::from_millis(2);
+
 impl Script {
     pub(super) async fn judge_after(&self) -> Vec<String> {
         if let Err(problem) = self.wait().await {
@@ -194,18 +197,30 @@ impl Script {
     }
 }
 
-/// An entry in words that another call with the same seed would have.
-pub(super) fn told(entry: &JournalEntry) -> String {
+/// An entry in words that another call with the same seed would have, and its times.
+#[derive(Debug)]
+pub(super) struct Told(String, Vec<CallTime>);
+
+pub(super) fn told(entry: &JournalEntry) -> Told {
     match entry {
         JournalEntry::Turn { turn, .. } => {
             let Turn { speaker, text, unheard, started, ended, .. } = turn;
-            format!("{speaker:?} {text:?} {unheard:?} from {started:?} to {ended:?}")
+            Told(format!("{speaker:?} {text:?} {unheard:?}"), vec![*started, *ended])
         }
-        JournalEntry::Event { kind, at, .. } => format!("{kind} at {at:?}"),
-        JournalEntry::Action { action, .. } => format!("{} {:?} at {:?}", action.name, action.state, action.changed),
-        JournalEntry::Ended { reason, at, .. } => format!("ended {reason:?} at {at:?}"),
-        JournalEntry::Decided { after, .. } => format!("decided {after:?}"),
-        other => format!("{:?}", std::mem::discriminant(other)),
+        JournalEntry::Event { kind, at, .. } => Told((*kind).to_owned(), vec![*at]),
+        JournalEntry::Action { action, .. } => {
+            Told(format!("{} {:?}", action.name, action.state), vec![action.changed])
+        }
+        JournalEntry::Ended { reason, at, .. } => Told(format!("ended {reason:?}"), vec![*at]),
+        JournalEntry::Decided { after, .. } => Told(format!("decided {after:?}"), vec![]),
+        other => Told(format!("{:?}", std::mem::discriminant(other)), vec![]),
+    }
+}
+
+impl Told {
+    /// Whether nobody could tell them apart: other wakers wake within other milliseconds.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.0 == other.0 && self.1.iter().zip(&other.1).all(|(one, other)| one.abs_diff(*other) <= TICK)
     }
 }
 
