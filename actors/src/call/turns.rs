@@ -220,6 +220,8 @@ impl Turns {
         let speaking = |draft: &&mut Draft| draft.speaker == Speaker::Agent && draft.started.is_some();
         for draft in self.open.iter_mut().filter(speaking).filter(|draft| draft.ended.is_none()) {
             (draft.ended, draft.lost) = (Some(since), true);
+            // Where marks came late, some of it waited for them.
+            draft.held += AHEAD_MAX;
         }
     }
 
