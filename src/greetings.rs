@@ -246,7 +246,8 @@ async fn make(engine: &dyn Engine, agent: &Arc<Agent>, audio: EngineAudio) -> Re
     let words = agent.greeting.as_deref().unwrap_or_default();
     let (_caller, caller) = lane(1);
     let (sound, heard) = lane(PIECES);
-    let (call, agent) = (CallId::new(), Arc::clone(agent));
+    // Who the agent is may keep an engine from saying just this.
+    let (call, agent) = (CallId::new(), Arc::new(Agent { instructions: "".into(), ..(**agent).clone() }));
     let spec = EngineSpec { call, agent, tools: Arc::from([]), context: Vec::new(), audio, language: None };
     let lanes = EngineLanes { caller: CallerSound::new(caller), agent: sound };
     let mut session = engine.open(spec, lanes).await.map_err(|error| NotMade::Failed(error.to_string()))?;

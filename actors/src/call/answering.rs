@@ -1,6 +1,7 @@
 //! What becomes of an answer: one that fails is asked for again after a while, one that comes to nothing once more at once,
 //! and a chain of tool calls ends in words.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -11,7 +12,7 @@ use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::trouble::ENGINE_WAIT_MAX;
 use crate::domain::{CallTime, Phrase};
-use crate::ports::{EngineError, EngineEvent, ResponseOutcome};
+use crate::ports::{EngineCommand, EngineError, EngineEvent, ResponseOutcome};
 
 /// Tool calls in a row without a word to the caller. Then words are asked for, and nothing else.
 const TOOL_CHAIN_MAX: u32 = 5;
@@ -19,12 +20,14 @@ const TOOL_CHAIN_MAX: u32 = 5;
 const BACK_OFF: Duration = Duration::from_millis(250);
 /// How often the engine's time is doubled for failures in a row.
 const PATIENCE_DOUBLED_MAX: u32 = 2;
+/// From one look whether an answer in words is heard to the next.
+pub(super) const SOUND_AT_LEAST: Duration = Duration::from_millis(250);
 /// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
 const SPEAKING: Duration = Duration::from_millis(250);
 
 /// For the rest of an answer whose beginning was heard.
-const GO_ON: &str =
-    "Your last answer broke off in the middle. Say only what is missing of it, shortly; do not repeat what you said.";
+const GO_ON: &str = "Your last answer broke off. Say only what is missing of it, shortly, and do what it announced; do not repeat \
+    what you said. If nothing is missing, ask in a few words whether there is anything else.";
 
 /// How the answer being made stands, and what was before it.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -32,6 +35,10 @@ pub(super) struct Answering {
     /// It calls a tool, or is heard.
     acts: bool,
     sounds: bool,
+    /// Some of it has begun to be heard.
+    heard: bool,
+    /// The answer that is owed was begun in a session that is gone, and some of it was heard.
+    go_on: bool,
     /// Words of it are coming.
     in_words: bool,
     /// When an answer was asked for last.
@@ -49,11 +56,27 @@ pub(super) struct Answering {
 impl Answering {
     /// It is heard.
     pub(super) fn is_heard(&mut self) {
-        self.sounds = true;
+        (self.sounds, self.heard) = (true, true);
+    }
+
+    /// Words of it are coming, and no sound is heard.
+    pub(super) fn is_only_words(&self) -> bool {
+        self.in_words && !self.heard
+    }
+
+    /// The session is gone in the middle of it; `owed`: it is to be asked for again.
+    pub(super) fn breaks_off(&mut self, owed: bool) {
+        self.go_on = owed && self.sounds;
+    }
+
+    /// What the next session is asked for instead of what it is owed.
+    pub(super) fn rest(&mut self) -> Option<Arc<str>> {
+        std::mem::take(&mut self.go_on).then(|| GO_ON.into())
     }
 
     /// Somebody speaks: tools may be called again.
     pub(super) fn somebody_speaks(&mut self) {
+        self.go_on = false;
         (self.chain, self.words_asked) = (0, false);
     }
 
@@ -89,16 +112,19 @@ enum Fate {
     Failed(EngineError),
 }
 
+impl Wanted {
+    /// What is asked for when some of it was said.
+    fn rest(self) -> Self {
+        Self { instructions: self.instructions.or_else(|| Some(GO_ON.into())), ..self }
+    }
+}
+
 impl CallState {
-    pub(super) fn on_response_created(
-        &mut self,
-        response: std::sync::Arc<str>,
-        wish: Option<u64>,
-        out: &mut Vec<Effect>,
-    ) {
+    pub(super) fn on_response_created(&mut self, response: Arc<str>, wish: Option<u64>, out: &mut Vec<Effect>) {
         self.answer_has_words = false;
         self.parting.begins();
         (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
+        self.answering.heard = false;
         self.answer_owed = self.answering.again.is_some();
         self.ledger.answer_made();
         if let Some(cancel) = self.responses.created(&response, wish) {
@@ -125,6 +151,20 @@ impl CallState {
         }
     }
 
+    /// The answer has words, and nobody will ever hear them: it is none.
+    pub(super) fn on_answer_silent(&mut self, items: Vec<Arc<str>>, now: CallTime, out: &mut Vec<Effect>) {
+        self.note("answer_silent", &json!({}), now, out);
+        self.answer_has_words = false;
+        self.answering.sounds = false;
+        self.unheard_words = self.playing;
+        for item in items {
+            self.turns.never_sounds(&item);
+            self.session_items.retain(|known| *known != item);
+            out.push(Effect::Engine(EngineCommand::DeleteItem { item }));
+        }
+        self.ledger.read_back_unheard();
+    }
+
     pub(super) fn on_response_done(
         &mut self,
         response: &str,
@@ -146,8 +186,9 @@ impl CallState {
             }
             Fate::Vain { broken } => self.on_answer_in_vain(broken, now, out),
             Fate::Failed(error) => {
+                let begun = self.answer_has_words || self.answering.sounds;
                 let wanted = if self.responses.is_wanted(response) {
-                    self.responses.came_to_nothing()
+                    self.responses.came_to_nothing().map(|wanted| if begun { wanted.rest() } else { wanted })
                 } else {
                     self.answer_next(response, now, out);
                     None
@@ -191,8 +232,12 @@ impl CallState {
         let patient = |limit: Duration| limit * (1 << doubled);
         let at = if self.responses.active().is_none() {
             now + patient(limits.engine_progress)
-        } else if self.answering.in_words {
+        } else if self.answering.in_words && self.answering.heard {
             now + patient(limits.answer_gap)
+        } else if self.answering.is_only_words() {
+            // Words alone are nothing that anybody hears.
+            let sound_at = self.answering.asked + patient(first_audio) + patient(limits.answer_gap);
+            (now + patient(limits.answer_gap)).min(sound_at)
         } else if self.answering.acts || self.answering.sounds {
             now + patient(first_audio)
         } else {
@@ -237,10 +282,8 @@ impl CallState {
         if std::mem::replace(&mut self.answering.in_vain, true) {
             let error = EngineError::Protocol("an answer came to nothing twice".to_owned());
             self.on_answer_failed(&error, Some(wanted), now, out);
-        } else if broken && wanted.instructions.is_none() {
-            self.ask_again(Wanted { instructions: Some(GO_ON.into()), ..wanted }, Duration::ZERO, now, out);
         } else {
-            self.ask_again(wanted, Duration::ZERO, now, out);
+            self.ask_again(if broken { wanted.rest() } else { wanted }, Duration::ZERO, now, out);
         }
     }
 

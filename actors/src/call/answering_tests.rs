@@ -81,6 +81,52 @@ fn rows_of_failed_answers() -> Vec<Row> {
     ]
 }
 
+fn silent() -> CallEvent {
+    engine(EngineEvent::AnswerSilent(vec!["a1".into()]))
+}
+
+#[test]
+fn words_alone_keep_no_engine_alive() {
+    let limits = agent(true).limits;
+    let due = at(4) + limits.first_audio.max(limits.engine_progress) + limits.answer_gap;
+    let heard = |sounds: bool| {
+        let mut state = settled();
+        let _ = hear(&mut state, [(4, committed()), (4, created("r1", 2))]);
+        if sounds {
+            let _ = hear(&mut state, [(4, began("a1")), (5, CallEvent::PlayoutDrained)]);
+        }
+        let mut done = Vec::new();
+        for second in (5..60).map(at).take_while(|now| *now <= due) {
+            let _ = state.on(agent_words(), second);
+            done.extend(words(&state.on(CallEvent::TimePassed, second)));
+        }
+        done
+    };
+    assert!(heard(false).contains(&"close engine".to_owned()), "{:?}", heard(false));
+    assert!(!heard(true).contains(&"close engine".to_owned()), "{:?}", heard(true));
+}
+
+#[test]
+fn what_was_said_of_an_answer_is_not_said_again_by_the_next_session() {
+    let instructed = |before: Vec<CallEvent>| {
+        let mut state = asking(true);
+        let _ = hear(&mut state, before.into_iter().map(|event| (5, event)));
+        let _ =
+            hear(&mut state, [(6, engine(EngineEvent::Lost(EngineError::Expired))), (7, CallEvent::PlayoutDrained)]);
+        let effects = hear(&mut state, [(7, engine(EngineEvent::Ready))]);
+        effects.iter().find_map(|effect| match effect {
+            Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => Some(instructions.is_some()),
+            _ => None,
+        })
+    };
+    let whole = || engine(EngineEvent::AgentTranscript { item: "a1".into(), text: "hello there".into() });
+    let made = |more: Vec<CallEvent>| [vec![created("r1", 2), agent_words()], more].concat();
+    assert_eq!(instructed(vec![]), Some(false), "nothing was said");
+    assert_eq!(instructed(made(vec![])), Some(false), "nothing was heard");
+    assert_eq!(instructed(made(vec![began("a1")])), Some(true), "some of it was");
+    assert_eq!(instructed(made(vec![began("a1"), whole()])), Some(true), "all of it may have been");
+}
+
 fn rows_of_answers_in_vain() -> Vec<Row> {
     let asked = || vec![committed(), created("r1", 2)];
     let then = |more: Vec<CallEvent>| asked().into_iter().chain(more).collect::<Vec<_>>();
@@ -96,6 +142,15 @@ fn rows_of_answers_in_vain() -> Vec<Row> {
             &["ask"],
             "live",
         ),
+        (
+            "an answer in words that nobody says is none",
+            quiet(true),
+            then(vec![agent_words(), silent()]),
+            completed("r1"),
+            &["ask"],
+            "live",
+        ),
+        ("… and the session forgets it", quiet(true), then(vec![agent_words()]), silent(), &["delete"], "live"),
         ("an incomplete answer, too", quiet(true), asked(), incomplete(), &["ask"], "live"),
         ("and one that the service cancelled by itself", quiet(true), asked(), cancelled(), &["ask"], "live"),
         (

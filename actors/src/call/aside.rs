@@ -4,6 +4,9 @@ use super::draft::Draft;
 use super::turns::Turns;
 use crate::domain::{CallTime, Speaker, Turn};
 
+/// From the end of the caller's speech until its words are taken for lost.
+const WORDS_LOST: CallTime = CallTime::from_secs(10);
+
 impl Turns {
     /// When turns of the caller began whose words the session has taken with it.
     pub fn caller_lost(&self) -> impl Iterator<Item = CallTime> + '_ {
@@ -51,5 +54,12 @@ impl Turns {
         let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none();
         let began = self.open.iter().rev().find(speaking)?.started?;
         self.quiets.last().filter(|quiet| *quiet > began)
+    }
+
+    /// Words of the caller's are still expected: a recogniser that takes longer has lost them.
+    #[must_use]
+    pub fn expects_words(&self, now: CallTime) -> bool {
+        let late = |draft: &Draft| draft.ended.or(draft.started).is_some_and(|at| now >= at + WORDS_LOST);
+        self.open.iter().any(|draft| draft.speaker == Speaker::Caller && !late(draft))
     }
 }

@@ -74,7 +74,7 @@ struct Answer<'a> {
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Reply {
     pub(super) turn: TurnId,
-    started: CallTime,
+    pub(super) started: CallTime,
     /// Only what a listener says, in the middle of what the agent said.
     listening: bool,
 }
@@ -340,7 +340,7 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
-        let (yes, said) = (understanding.yes, Said::from(&understanding));
+        let (yes, said, intent) = (understanding.yes, Said::from(&understanding), understanding.intent);
         self.remember_named(&understanding.entities);
         let named = understanding.entities.clone();
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
@@ -353,6 +353,7 @@ impl CallState {
         if !reply.listening {
             self.steer_by(said, now, out);
         }
+        self.reconsider((reply.started, reply.listening, intent), now, out);
     }
 
     /// Keys answer as words do: 1 is yes, 2 is no.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::answering::SOUND_AT_LEAST;
 use super::ending::LastWords;
 use super::event::{Effect, EngineChoice};
 use super::responses::Wanted;
@@ -55,12 +56,14 @@ impl CallState {
             EngineEvent::TurnCommitted { item } => {
                 self.caller_speaking = false;
                 self.turns.caller_committed(now, &item);
-                if !self.committed_while_contested() && matches!(self.phase, Phase::Live | Phase::Waiting) {
+                let decided = !self.committed_while_contested() && !self.committed_after_all(&item);
+                if decided && matches!(self.phase, Phase::Live | Phase::Waiting) {
                     self.want_answer(None, now, out);
                 }
             }
             EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
             EngineEvent::CallerTranscriptFailed { item } => self.on_caller_words(&item, None, now, out),
+            EngineEvent::AnswerSilent(items) => self.on_answer_silent(items, now, out),
             EngineEvent::ResponseCreated { response, wish } => self.on_response_created(response, wish, out),
             EngineEvent::AgentWords { response, item, delta } => {
                 self.answer_has_words = true;
@@ -135,7 +138,8 @@ impl CallState {
             // It was the greeting that was lost.
             self.ask_for_greeting(typed, now, out);
         } else if std::mem::take(&mut self.answer_owed) || anything_new {
-            self.want_answer(None, now, out);
+            let rest = self.answering.rest().filter(|_| !anything_new);
+            self.want_answer(rest, now, out);
         }
     }
 
@@ -166,6 +170,7 @@ impl CallState {
 
     fn on_caller_began(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) {
         self.window.caller_began(item, at_ms, now);
+        self.hear_out(now);
         self.caller_speaking = true;
         self.begins_over_agent(item);
         self.reprompts = 0;
@@ -202,7 +207,7 @@ impl CallState {
         }
         self.record_turn(turn, out);
         if self.contested.is_none() {
-            self.words_came_late(item, text.unwrap_or_default().trim(), now, out);
+            self.words_came_late(item, text, now, out);
         } else if over {
             self.words_decide(text, now, out);
         }
@@ -235,6 +240,12 @@ impl CallState {
 
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
     pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        // What is being heard may stand before the answer that has words.
+        let worded = self.responses.active().is_some() && self.answering.is_only_words();
+        if self.playing && worded {
+            self.timers.set(Timer::EngineProgress, now + SOUND_AT_LEAST);
+            return;
+        }
         if (self.playing && !self.playing_phrase) || self.ledger.waiting() > 0 {
             self.await_engine(now);
             return;
@@ -261,7 +272,9 @@ impl CallState {
         }
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
         let was_ready = self.engine == EngineStage::Ready;
+        let active = self.responses.active().is_some();
         let owed = self.responses.lost();
+        self.answering.breaks_off(active && owed);
         let unheard = was_ready && self.adopt_unheard(now);
         let speaking = std::mem::take(&mut self.caller_speaking) || unheard;
         self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || speaking;

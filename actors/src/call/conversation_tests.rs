@@ -109,7 +109,7 @@ fn rows_of_goodbyes() -> Vec<Row> {
             saying_goodbye(),
             vec![created("r1", 2), agent_words(), began("a1"), completed()],
             CallEvent::PlayoutDrained,
-            &["turn", "interrupt", "close 1000"],
+            &["turn", "decide HangUp", "interrupt", "close 1000"],
             "tearing",
         ),
         (

@@ -84,6 +84,11 @@ impl CallState {
         let closing = matches!(self.phase, Phase::Closing(_));
         if self.outputs_owed && self.ledger.waiting() == 0 && !closing {
             self.outputs_owed = false;
+            if self.caller_speaking {
+                // What they say is answered as well: once, when they have said it.
+                self.answer_owed = true;
+                return;
+            }
             let wanted = self.answering.after_tools();
             self.want(wanted, now, out);
         }
@@ -156,7 +161,7 @@ impl CallState {
             CallChange::End if self.steering.owes_person() => self.steer_away(now, out),
             CallChange::End => {
                 let words = LastWords::Engine("Say a short, warm goodbye now. Do not ask anything.", Phrase::Goodbye);
-                self.close(EndReason::AgentEnded, AfterStream::HangUp, "", words, now, out);
+                self.take_leave(EndReason::AgentEnded, words, now, out);
             }
             CallChange::Transfer { summary } => {
                 let words = LastWords::Engine(

@@ -25,7 +25,17 @@ fn rows_of_chains() -> Vec<Row> {
 }
 
 fn rows_of_given_up_children() -> Vec<Row> {
+    let (looking, look) = acting("look");
     vec![
+        (
+            "what a tool answers while the caller speaks is told, and nothing is asked into their words",
+            looking.clone(),
+            vec![spoke()],
+            finished(look, None),
+            &["tool output"],
+            "live",
+        ),
+        ("… until they have spoken", looking, vec![spoke(), finished(look, None)], committed(), &["ask"], "live"),
         (
             "without the action child a running action has no answer",
             acting("book").0,
@@ -81,7 +91,7 @@ fn a_tool_that_ends_after_the_goodbye_was_asked_for_wants_no_answer() {
     let (mut state, look) = acting("look");
     let book = run(&state.on(called("book", "t2"), at(4)));
     let effects = state.on(finished(look, Some(CallChange::End)), at(5));
-    assert_eq!(words(&effects), ["tool output", "decide HangUp", "ask"]);
+    assert_eq!(words(&effects), ["tool output", "ask"]);
     assert_eq!(words(&state.on(finished(book, None), at(6))), ["tool output"]);
     assert_eq!(state.phase(), &Phase::Closing(EndReason::AgentEnded));
 }

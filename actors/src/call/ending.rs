@@ -114,7 +114,10 @@ impl CallState {
         if matches!(self.phase, Phase::Closing(_)) {
             return;
         }
-        self.decide(after, summary, out);
+        // Of a leave it is not yet decided that the call ends.
+        if self.leaves_since.is_none() {
+            self.decide(after, summary, out);
+        }
         self.phase = Phase::Closing(reason);
         self.timers.clear(Timer::IdleSpeech);
         self.timers.clear(Timer::EngineProgress);
@@ -148,7 +151,7 @@ impl CallState {
             }
         }
         if !self.playing && !self.unheard_words && self.responses.is_idle() {
-            self.end(reason, now, out);
+            self.part(reason, now, out);
         }
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::event::{Effect, MediaWish};
+use super::passed::PassedOver;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::silence_window;
@@ -47,6 +48,8 @@ pub(super) struct Contested {
     pub(super) since: CallTime,
     /// … and the end of it.
     pub(super) stopped: Option<CallTime>,
+    /// … as the line has it: an engine that judges by meaning tells of the end long after it, or never.
+    pub(super) quiet: Option<CallTime>,
     /// What the agent had left to say when it fell silent, as far as it was made.
     pub(super) left: Option<CallTime>,
     /// The engine took what was said for a turn.
@@ -72,17 +75,7 @@ pub(super) struct Near {
     mistaken: u32,
     /// Not before this time.
     believed_from: CallTime,
-    /// The agent went on over words that were not written down in time, and the engine took them for a turn.
-    passed_over: Option<(PassedOver, Vec<Arc<str>>)>,
-}
-
-/// What the agent was at when it went on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum PassedOver {
-    /// In the middle: a listener's word is none for it.
-    InTheMiddle,
-    /// At the end of what it said: any word is an answer.
-    AtTheEnd,
+    pub(super) passed_over: Option<PassedOver>,
 }
 
 impl Near {
@@ -95,21 +88,29 @@ impl Near {
 impl Contested {
     fn new(since: CallTime) -> Self {
         let spoken = CallTime::ZERO;
-        let (stopped, left) = (None, None);
+        let (stopped, quiet, left) = (None, None, None);
         let (committed, echo, near, firm, lasted, asks) = (false, false, false, false, false, false);
-        Self { since, stopped, left, committed, spoken, echo, near, firm, lasted, asks }
+        Self { since, stopped, quiet, left, committed, spoken, echo, near, firm, lasted, asks }
     }
 
     /// How long the caller spoke, of the silence after it only what the engine did not wait for.
     fn speech(&self, silence: CallTime) -> CallTime {
-        let last = self.stopped.map(|stopped| stopped.saturating_sub(self.since).saturating_sub(silence));
+        let last = self.stop(silence).map(|stopped| stopped.saturating_sub(self.since).saturating_sub(silence));
         self.spoken + last.unwrap_or_default()
+    }
+
+    /// When the engine told that they had stopped, or should have.
+    fn stop(&self, silence: CallTime) -> Option<CallTime> {
+        self.stopped.or(self.quiet.map(|quiet| quiet + silence))
     }
 }
 
 impl CallState {
     /// Somebody seems to speak on the line: the agent falls silent until the engine has heard them too.
     pub(super) fn on_caller_heard(&mut self, since: CallTime, now: CallTime, out: &mut Vec<Effect>) {
+        if let Some(contested) = &mut self.contested {
+            contested.quiet = None;
+        }
         let wanted = self.facts.agent.local_detection && self.facts.agent.barge_in.speech().is_some();
         let told = self.caller_speaking || self.contested.is_some();
         let up = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.playing;
@@ -145,7 +146,7 @@ impl CallState {
         } else if let Some(contested) = &mut self.contested {
             // Another sound before the first was judged: both together count.
             contested.spoken = contested.speech(silence);
-            (contested.since, contested.stopped) = (now, None);
+            (contested.since, contested.stopped, contested.quiet) = (now, None, None);
             if contested.firm {
                 self.timers.clear(Timer::Floor);
             } else {
@@ -181,7 +182,7 @@ impl CallState {
     }
 
     /// What is being heard is read back before it is done.
-    fn reads_back(&self) -> bool {
+    pub(super) fn reads_back(&self) -> bool {
         self.playing && self.ledger.reading_back().any(|item| self.turns.is_being_heard(item))
     }
 
@@ -246,7 +247,15 @@ impl CallState {
         }
     }
 
-    /// The line fell quiet then, and there is no engine that could tell so.
+    /// The line fell quiet then.
+    pub(super) fn line_fell_quiet(&mut self, since: CallTime) {
+        // The engine told of its beginning late, so the end may lie before that.
+        if let Some(contested) = self.contested.as_mut().filter(|contested| since + NOISE > contested.since) {
+            contested.quiet = Some(since);
+        }
+    }
+
+    /// … and there is no engine that could tell so.
     pub(super) fn fell_silent_unheard(&mut self, since: CallTime, now: CallTime) {
         let silence = self.silence();
         if let Some(contested) = self.contested.as_mut().filter(|contested| contested.stopped.is_none()) {
@@ -264,7 +273,7 @@ impl CallState {
         let over = contested.stopped.is_some();
         match words {
             _ if contested.echo && over => self.agent_goes_on("echo", now, out),
-            None if over => self.on_floor_undecided(now, out),
+            None if over => self.judge_by_length(true, now, out),
             // Whoever listened for words found none in it, and it did not last.
             Some("") if over => self.agent_goes_on("noise", now, out),
             Some(words) if is_backchannel(words) && !self.is_tail(contested) => {
@@ -288,35 +297,29 @@ impl CallState {
         }
     }
 
-    /// The agent has gone on since. "Stop" is obeyed late rather than never.
-    pub(super) fn words_came_late(&mut self, item: &Arc<str>, words: &str, now: CallTime, out: &mut Vec<Effect>) {
-        let Some((place, items)) = &mut self.near.passed_over else { return };
-        let Some(at) = items.iter().position(|passed| passed == item) else { return };
-        items.remove(at);
-        if words.is_empty() || (*place == PassedOver::InTheMiddle && is_backchannel(words)) {
-            return;
+    /// No words in time.
+    pub(super) fn on_floor_undecided(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.contested.is_none() {
+            return self.answer_passed_over(now, out);
         }
-        self.near.passed_over = None;
-        let free = !self.must_be_heard() && (!self.reads_back() || objects(words));
-        if self.playing && self.phase == Phase::Live && free {
-            self.answer_after_cut = true;
-            self.caller_goes_on(now, out);
-        } else if self.phase == Phase::Live {
-            self.want_answer(None, now, out);
-        }
+        self.judge_by_length(false, now, out);
     }
 
-    /// No words in time: how long it lasted decides.
-    pub(super) fn on_floor_undecided(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    /// How long it lasted decides. What was short is a listener's more often than not, and a "stop" that is written down later is
+    /// obeyed then; what never will be (`lost`) is taken for one.
+    fn judge_by_length(&mut self, lost: bool, now: CallTime, out: &mut Vec<Effect>) {
         let Some(contested) = &self.contested else { return };
-        let short = contested.speech(self.silence()) < NOISE;
-        match contested.stopped {
+        let lost = lost || self.engine != EngineStage::Ready;
+        let (silence, long) = (self.silence(), self.facts.agent.barge_in.speech());
+        let (stopped, spoken) = (contested.stop(silence), contested.speech(silence));
+        match stopped {
             _ if contested.near => self.agent_goes_on("unconfirmed", now, out),
             _ if contested.echo => self.agent_goes_on("echo", now, out),
             // Nobody can tell whether they still speak.
             None if self.engine != EngineStage::Ready => self.agent_goes_on("engine lost", now, out),
-            Some(_) if short => self.agent_goes_on("noise", now, out),
+            Some(_) if spoken < NOISE => self.agent_goes_on("noise", now, out),
             _ if contested.firm => self.agent_goes_on("reads back", now, out),
+            Some(_) if !lost && long.is_some_and(|long| spoken < long) => self.agent_goes_on("unwritten", now, out),
             _ => self.caller_goes_on(now, out),
         }
     }
@@ -386,12 +389,13 @@ impl CallState {
             } else {
                 let tail = self.is_tail(&contested);
                 // Of two sounds the later may be written down first.
-                let waits = ["noise", "backchannel", "reads back"].contains(&why);
+                let waits = ["noise", "backchannel", "reads back", "unwritten"].contains(&why);
                 let unwritten = if waits { self.spoken_over.clone() } else { vec![] };
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
-                let place = if tail || contested.lasted { PassedOver::AtTheEnd } else { PassedOver::InTheMiddle };
-                self.near.passed_over = (contested.committed && !unwritten.is_empty()).then_some((place, unwritten));
+                let (at_the_end, committed) = (tail || contested.lasted, contested.committed);
+                let passed = PassedOver { at_the_end, items: unwritten, committed };
+                self.near.passed_over = (!passed.items.is_empty()).then_some(passed);
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
@@ -408,7 +412,7 @@ impl CallState {
         }
     }
 
-    fn caller_goes_on(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn caller_goes_on(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         // Asked for once the engine has been told what was heard: it answers by what it believes to have said.
         if let Some(contested) = self.contested.take() {
             self.judge_tail(&contested);

@@ -57,6 +57,7 @@ impl CallState {
         self.turns.heard_all(now);
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
+        self.await_words_passed_over(now);
         if self.reading_is_over(now) && self.responses.is_idle() {
             self.ledger.read_back_unheard();
             self.ledger.read_back_heard(now);

@@ -16,11 +16,13 @@ mod greeting;
 mod heard;
 mod hearing;
 mod history;
+mod leave;
 pub mod ledger;
 #[cfg(test)]
 #[path = "long_tests.rs"]
 mod long;
 mod parting;
+mod passed;
 pub mod past;
 mod planned;
 mod recogniser;

@@ -67,7 +67,7 @@ fn rows_of_failures() -> Vec<Row> {
 
 fn rows_of_what_was_said() -> Vec<Row> {
     let spoken = || vec![created("r1", 2), agent_words(), began("a1")];
-    let ended: &[&str] = &["turn", "interrupt", "close 1000"];
+    let ended: &[&str] = &["turn", "decide HangUp", "interrupt", "close 1000"];
     vec![
         (
             "all of it made and heard: nothing is added",
@@ -162,7 +162,10 @@ fn the_time_of_last_words_is_not_over_before_a_word_was_heard() {
     let effects = state.on(CallEvent::TimePassed, at(12));
     assert_eq!(words(&effects), ["discard", "cancel", "say goodbye"]);
     assert_eq!(state.next_deadline(), Some(at(13) + ON_THE_WAY), "as long as the sentence takes");
-    assert_eq!(words(&hear(&mut state, [(14, CallEvent::TimePassed)])), ["interrupt", "close 1000", "cancel"]);
+    assert_eq!(
+        words(&hear(&mut state, [(14, CallEvent::TimePassed)])),
+        ["decide HangUp", "interrupt", "close 1000", "cancel"]
+    );
 }
 
 #[test]
@@ -214,7 +217,10 @@ fn a_goodbye_at_the_end_of_the_time_is_heard_and_a_long_one_for_three_seconds_mo
     let _ = state.on(finished(id, Some(CallChange::End)), at(57));
     let _ = hear(&mut state, [(58, created("r1", 2)), (58, agent_words()), (59, began("a1"))]);
     assert_eq!(words(&hear(&mut state, [(60, CallEvent::TimePassed)])), [""; 0]);
-    assert_eq!(words(&hear(&mut state, [(63, CallEvent::TimePassed)])), ["interrupt", "close 1000", "cancel"]);
+    assert_eq!(
+        words(&hear(&mut state, [(63, CallEvent::TimePassed)])),
+        ["decide HangUp", "interrupt", "close 1000", "cancel"]
+    );
 }
 
 #[test]
@@ -227,7 +233,7 @@ fn the_end_of_what_was_heard_before_is_not_the_end_of_the_stored_sentence() {
     assert_eq!(words(&state.on(CallEvent::PlayoutDrained, at(12))), [""; 0]);
     let _ = state.on(began("phrase:goodbye"), at(12));
     let effects = words(&state.on(CallEvent::PlayoutDrained, at(13)));
-    assert_eq!(effects, ["turn", "interrupt", "close 1000", "cancel"]);
+    assert_eq!(effects, ["turn", "decide HangUp", "interrupt", "close 1000", "cancel"]);
 }
 
 #[test]

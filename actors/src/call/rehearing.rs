@@ -138,6 +138,7 @@ impl CallState {
     /// The line fell quiet: somebody said something, and perhaps there is no session that could tell so.
     pub(super) fn on_line_quiet(&mut self, since: CallTime, now: CallTime) {
         self.turns.line_quiet(since);
+        self.line_fell_quiet(since);
         if self.engine == EngineStage::Opening {
             self.fell_silent_unheard(since, now);
         }

@@ -33,7 +33,7 @@ impl CallState {
         if self.engine != EngineStage::Ready || self.phase != Phase::Live {
             return;
         }
-        if !self.is_silent() || self.turns.owes_transcript() {
+        if !self.is_silent() || self.turns.expects_words(now) {
             self.timers.set(Timer::SessionAge, now + LOOK_AGAIN);
             return;
         }

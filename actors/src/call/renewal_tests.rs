@@ -54,6 +54,14 @@ fn a_session_is_not_replaced_in_a_conversation() {
 }
 
 #[test]
+fn words_that_never_come_keep_no_session_for_ever() {
+    let mut state = aged();
+    let _ = hear(&mut state, [(2_980, spoke()), (2_992, stopped())]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(3_001))), [""; 0]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(3_002))), ["renew"]);
+}
+
+#[test]
 fn what_happens_while_the_next_session_opens_keeps_the_old_one() {
     let happens: [(&str, CallEvent, &[&str]); 4] = [
         ("the caller speaks", spoke(), &["keep"]),

@@ -76,6 +76,11 @@ impl Turns {
         response.into_iter().for_each(|response| self.silence(response));
     }
 
+    /// An item has words and no sound: nobody says them.
+    pub(super) fn never_sounds(&mut self, item: &str) {
+        self.open.retain(|draft| *draft.item != *item || draft.speaker != Speaker::Agent || draft.started.is_some());
+    }
+
     /// Nothing of an answer will be heard, or nothing of an item.
     pub fn silence(&mut self, id: &Arc<str>) {
         self.silenced.add(id);

@@ -115,6 +115,10 @@ pub struct CallState {
     pub(super) degraded: Vec<&'static str>,
     pub(super) after: Option<AfterStream>,
     pub(super) parting: Parting,
+    /// Since when a goodbye is said that the caller may have something to say to.
+    pub(super) leaves_since: Option<CallTime>,
+    /// … and it waits for that.
+    pub(super) heard_out: bool,
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
     /// What the present session is given that one before it had heard.
@@ -222,6 +226,8 @@ impl CallState {
             degraded: Vec::new(),
             after: None,
             parting: Parting::default(),
+            leaves_since: None,
+            heard_out: false,
             greeted: false,
             caller_speaking: false,
             again: None,
@@ -369,6 +375,7 @@ impl CallState {
             CallEvent::DrainExpired => self.on_drain_expired(now, out),
             CallEvent::TimePassed => self.on_time(now, out),
         }
+        self.mind_leave(now, out);
         self.mind_notices(now, out);
         self.mind_renewal(now, out);
         self.steer(now, out);

@@ -357,7 +357,7 @@ impl CallState {
             && self.is_silent()
             && self.unsettled_since(now).is_none()
             && self.replies.is_empty()
-            && self.turns.caller_pending().next().is_none()
+            && !self.turns.expects_words(now)
     }
 
     /// No answer is made of what the session holds now, and none of its tool calls is open.

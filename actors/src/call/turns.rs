@@ -371,7 +371,13 @@ impl Turns {
             let started = draft.started?;
             let item = match (draft.speaker, draft.text.trim()) {
                 (Speaker::Agent, "") => return None,
-                (Speaker::Agent, text) => ContextItem::Agent(text.into()),
+                (Speaker::Agent, text) => {
+                    let heard = split_heard(text, draft.cut.as_ref()).0;
+                    if heard.is_empty() {
+                        return None;
+                    }
+                    ContextItem::Agent(heard.into())
+                }
                 (Speaker::Caller, "") => {
                     ContextItem::Note("The caller said something here that was not understood.".into())
                 }

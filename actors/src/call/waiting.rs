@@ -122,7 +122,7 @@ impl CallState {
             self.restart_speech_timer(now);
         } else if self.reprompts >= limits.reprompts {
             let words = LastWords::Stored(Phrase::Goodbye);
-            self.close(EndReason::NoSpeech, AfterStream::HangUp, "", words, now, out);
+            self.take_leave(EndReason::NoSpeech, words, now, out);
         } else {
             self.reprompts += 1;
             self.note("caller_reprompted", &json!({ "times": self.reprompts }), now, out);

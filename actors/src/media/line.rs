@@ -47,7 +47,8 @@ impl Media {
             self.noticed = false;
             return;
         };
-        if !self.noticed && agent {
+        // Held, it is silent because of the caller, who may go on.
+        if !self.noticed && self.playout.as_ref().is_some_and(Playout::is_active) {
             self.noticed = true;
             self.tell(CallEvent::CallerHeard { since });
         }

@@ -63,6 +63,9 @@ impl Repeated {
     }
 }
 
+/// Items of one answer looked after; more is a confused engine's.
+const WORDED_MAX: usize = 16;
+
 /// The listening half of one session.
 pub(super) struct Hearing {
     agent: LaneSender<AgentAudio>,
@@ -70,6 +73,9 @@ pub(super) struct Hearing {
     half_sample: Option<u8>,
     response: Repeated,
     item: Repeated,
+    /// The response whose sound came last, and items with words of the one being made.
+    sounding: Option<Arc<str>>,
+    worded: Vec<Arc<str>>,
     tools: ToolCalls,
     asides: Asides,
     price: Option<&'static Price>,
@@ -92,6 +98,8 @@ impl Hearing {
             half_sample: None,
             response: Repeated("".into()),
             item: Repeated("".into()),
+            sounding: None,
+            worded: Vec::new(),
             tools: ToolCalls::default(),
             asides: Asides::default(),
             price: price_of(model),
@@ -122,11 +130,9 @@ impl Hearing {
             "response.output_audio.delta" => self.audio_delta(event),
             "response.output_audio_transcript.delta" | "response.output_text.delta" => {
                 let Some(delta) = &event.delta else { return ignored("malformed") };
-                events.push_back(EngineEvent::AgentWords {
-                    response: self.response.get(text(&event.response_id)),
-                    item: self.item.get(text(&event.item_id)),
-                    delta: delta.as_str().into(),
-                });
+                let item = self.has_words(event);
+                let response = self.response.get(text(&event.response_id));
+                events.push_back(EngineEvent::AgentWords { response, item, delta: delta.as_str().into() });
             }
             "response.output_audio_transcript.done" => self.agent_transcript(event, text(&event.transcript), events),
             "response.output_text.done" => self.agent_transcript(event, text(&event.text), events),
@@ -146,8 +152,16 @@ impl Hearing {
     }
 
     fn agent_transcript(&mut self, event: &ServerEvent<'_>, words: &str, events: &mut VecDeque<EngineEvent>) {
-        events
-            .push_back(EngineEvent::AgentTranscript { item: self.item.get(text(&event.item_id)), text: words.into() });
+        let item = self.has_words(event);
+        events.push_back(EngineEvent::AgentTranscript { item, text: words.into() });
+    }
+
+    fn has_words(&mut self, event: &ServerEvent<'_>) -> Arc<str> {
+        let item = self.item.get(text(&event.item_id));
+        if self.worded.last() != Some(&item) && self.worded.len() < WORDED_MAX {
+            self.worded.push(Arc::clone(&item));
+        }
+        item
     }
 
     /// The hot path: one allocation, for the audio itself.
@@ -170,6 +184,9 @@ impl Hearing {
             item: self.item.get(text(&event.item_id)),
             bytes: Bytes::from(audio),
         };
+        if self.sounding.as_ref() != Some(&piece.response) {
+            self.sounding = Some(Arc::clone(&piece.response));
+        }
         if self.agent.push(piece) != Pushed::Queued {
             self.dropped.increment(1);
         }
@@ -185,6 +202,7 @@ impl Hearing {
                 let id = self.response.get(response.id.as_deref().unwrap_or(""));
                 let wish = response.metadata.and_then(|metadata| metadata.wish());
                 self.half_sample = None;
+                self.worded.clear();
                 events.push_back(EngineEvent::ResponseCreated { response: id, wish });
             }
             "response.function_call_arguments.done" => {
@@ -213,6 +231,10 @@ impl Hearing {
         self.tools.response_done(&id, status == "completed", response.output.as_deref().unwrap_or(&[]), events);
         let outcome = outcome(status, &response);
         let usage = self.usage(response.usage.as_ref());
+        let worded = std::mem::take(&mut self.worded);
+        if !worded.is_empty() && self.sounding.as_ref() != Some(&id) {
+            events.push_back(EngineEvent::AnswerSilent(worded));
+        }
         events.push_back(EngineEvent::ResponseDone { response: id, outcome, usage });
     }
 

@@ -46,7 +46,8 @@ pub(super) async fn open(shared: &Shared, spec: EngineSpec, lanes: EngineLanes) 
     let (events, stream) = inbox();
     events.push(EngineEvent::Ready);
     let (commands, commands_out) = lane(COMMANDS);
-    let ends = Ends { commands: commands_out, caller: lanes.caller, events };
+    let instructions = say::instructions(&spec.agent);
+    let ends = Ends { commands: commands_out, caller: lanes.caller, events, instructions };
     let append = AppendWriter::new(spec.audio);
     let pump = Pump::new(socket, assembler, ends, (hearing, append, transcription), shared.pace);
     // The task ends by itself within a second of the stream being dropped: the stream tells it.

@@ -82,6 +82,8 @@ pub(super) struct Ends {
     pub(super) commands: LaneReceiver<EngineCommand>,
     pub(super) caller: CallerSound,
     pub(super) events: EventSender,
+    /// What the session was told to be.
+    pub(super) instructions: String,
 }
 
 /// The state of the task.
@@ -296,7 +298,7 @@ impl<S: Socket> Pump<S> {
         while !self.commands_gone {
             match self.ends.commands.poll_recv(cx) {
                 Poll::Ready(Some(command)) => {
-                    if let Some(text) = say::command(&command, &mut self.transcription) {
+                    if let Some(text) = say::command(&command, &self.ends.instructions, &mut self.transcription) {
                         return self.text(text.into()).map(Some);
                     }
                 }

@@ -109,7 +109,7 @@ pub(super) fn session_update(spec: &EngineSpec, options: &OpenAiOptions, transcr
 }
 
 /// What the client wrote, then what holds for every agent: the beginning of all its sessions is the same.
-fn instructions(agent: &Agent) -> String {
+pub(super) fn instructions(agent: &Agent) -> String {
     format!("{}\n\n{}", agent.instructions.trim_end(), agent.language_rule()).trim_start().to_owned()
 }
 
@@ -189,13 +189,14 @@ fn named(id: &str, mut item: Value) -> Value {
     item
 }
 
-/// One command as the client event it stands for; `None`: it says nothing to this service.
-pub(super) fn command(command: &EngineCommand, transcription: &mut Transcription) -> Option<String> {
+/// One command as the client event it stands for; `None`: it says nothing to this service. `session`: what the session was told to
+/// be, which the instructions of an answer would replace.
+pub(super) fn command(command: &EngineCommand, session: &str, transcription: &mut Transcription) -> Option<String> {
     Some(match command {
         EngineCommand::CreateResponse { wish, instructions, words_only } => {
             let mut response = json!({ "metadata": { "caly_wish": wish.to_string() } });
             if let Some(instructions) = instructions {
-                response["instructions"] = json!(&**instructions);
+                response["instructions"] = json!(format!("{session}\n\n{instructions}"));
             }
             if *words_only {
                 response["tool_choice"] = json!("none");

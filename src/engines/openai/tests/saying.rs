@@ -156,7 +156,7 @@ fn each_command_is_one_documented_event() {
         (
             ask(u64::MAX, Some("Say \"namaste\""), false),
             json!({"type": "response.create",
-                   "response": {"metadata": {"caly_wish": "18446744073709551615"}, "instructions": "Say \"namaste\""}}),
+                   "response": {"metadata": {"caly_wish": "18446744073709551615"}, "instructions": "You answer for a shop.\n\nSay \"namaste\""}}),
         ),
         (EngineCommand::CancelResponse, json!({"type": "response.cancel"})),
         (
@@ -196,7 +196,7 @@ fn each_command_is_one_documented_event() {
     ];
     let mut told = Transcription::new(&options("https://a.example"), &spec().agent, &Arc::default());
     for (asked, expected) in table {
-        let text = command(&asked, &mut told).unwrap_or_else(|| panic!("{asked:?}"));
+        let text = command(&asked, "You answer for a shop.", &mut told).unwrap_or_else(|| panic!("{asked:?}"));
         assert_eq!(parsed(&text), expected, "{asked:?}");
     }
 }
@@ -209,7 +209,7 @@ fn words_that_were_heard_take_the_place_of_others() {
         let expected = json!({"type": "conversation.item.create", "previous_item_id": previous,
             "item": {"id": "as_heard_7", "type": "message", "role": "assistant",
                 "content": [{"type": "output_text", "text": "Namaste,"}]}});
-        assert_eq!(command(&said, &mut told).map(|text| parsed(&text)), Some(expected));
+        assert_eq!(command(&said, "", &mut told).map(|text| parsed(&text)), Some(expected));
     }
 }
 

@@ -1,0 +1,82 @@
+//! A goodbye is said, and the caller goes on: "wait, one more question". What is said into it, or right after it, is heard out, and
+//! the call goes on if it is more than a goodbye. Only of a leave that nobody insists on: a caller who said nothing for long, or
+//! whose wish was done.
+
+use serde_json::json;
+
+use super::ending::LastWords;
+use super::event::Effect;
+use super::parting::Parting;
+use super::state::{CallState, EngineStage, Phase};
+use super::timers::Timer;
+use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
+
+impl CallState {
+    /// Ends the call once goodbye is said, unless the caller has something to say to that.
+    pub(super) fn take_leave(&mut self, reason: EndReason, words: LastWords, now: CallTime, out: &mut Vec<Effect>) {
+        if !matches!(self.phase, Phase::Closing(_)) {
+            // Who speaks already is heard out as well.
+            let speaks = self.caller_speaking.then(|| self.turns.caller_pending().max()).flatten();
+            self.leaves_since = Some(speaks.unwrap_or(now));
+            self.close(reason, AfterStream::HangUp, "", words, now, out);
+        }
+    }
+
+    /// The caller speaks into it.
+    pub(super) fn hear_out(&mut self, now: CallTime) {
+        if self.is_leave() {
+            self.timers.set(Timer::LastWords, now + self.facts.agent.limits.last_words);
+        }
+    }
+
+    fn is_leave(&self) -> bool {
+        matches!(self.phase, Phase::Closing(_)) && self.leaves_since.is_some()
+    }
+
+    /// They speak, or have spoken since, and it is not known yet what that comes to.
+    pub(super) fn awaits_caller(&self, now: CallTime) -> bool {
+        let Some(since) = self.leaves_since.filter(|_| self.is_leave() && self.engine == EngineStage::Ready) else {
+            return false;
+        };
+        let pending = self.turns.expects_words(now) && self.turns.caller_pending().any(|began| began >= since);
+        self.caller_speaking || pending || self.replies.iter().any(|reply| reply.started >= since)
+    }
+
+    /// What they said in a turn that began then is understood. `listening`: it was no more than "haan".
+    pub(super) fn reconsider(
+        &mut self,
+        (began, listening, intent): (CallTime, bool, IntentKind),
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let Phase::Closing(reason) = self.phase else { return };
+        if self.leaves_since.is_none_or(|since| began < since) || self.engine != EngineStage::Ready {
+            return;
+        }
+        let taken = matches!(intent, IntentKind::Affirm | IntentKind::Deny) || listening;
+        // Who was believed to be gone is there, whatever they say.
+        if intent == IntentKind::Goodbye || (taken && reason != EndReason::NoSpeech) {
+            return;
+        }
+        (self.phase, self.leaves_since, self.parting) = (Phase::Live, None, Parting::default());
+        self.timers.clear(Timer::LastWords);
+        self.reprompts = 0;
+        self.restart_speech_timer(now);
+        self.note("caller_went_on", &json!({}), now, out);
+        out.extend(self.responses.cancel().map(Effect::Engine));
+        self.want_answer(None, now, out);
+    }
+
+    /// Looked at after every event: what the caller said into it was heard out, and came to nothing more.
+    pub(super) fn mind_leave(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Phase::Closing(reason) = self.phase else { return };
+        let said = !self.playing && !self.unheard_words && self.responses.is_idle();
+        if self.is_leave() && said && self.heard_out && !self.awaits_caller(now) {
+            self.part(reason, now, out);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "leave_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! A caller who speaks into a goodbye: heard out, and what becomes of the call.
+
+use super::super::event::CallEvent;
+use super::super::table::*;
+use super::*;
+use crate::domain::{Speaker, Understanding, Yes};
+use crate::ports::JournalEntry;
+
+fn meant(intent: IntentKind) -> Understanding {
+    let (own, wish, abusive, entities) = (None, None, false, vec![]);
+    Understanding { intent, own, confidence: 1.0, yes: Yes::Neither, wish, abusive, entities }
+}
+
+/// Nobody has said anything for a minute: goodbye is being said since 64 s.
+fn nobody_spoke() -> CallState {
+    let mut state = settled();
+    let silence = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (64, CallEvent::TimePassed)];
+    assert_eq!(words(&hear(&mut state, silence)), ["say goodbye"], "it is not decided that it ends");
+    let _ = state.on(began("phrase:goodbye"), at(64));
+    state
+}
+
+/// The engine has ended the call at 64 s, and says so.
+fn served() -> CallState {
+    let (mut state, id) = acting("look");
+    let _ = state.on(CallEvent::MediaResumed, at(60));
+    let _ = hear(&mut state, [(64, finished(id, Some(crate::ports::CallChange::End)))]);
+    let _ = hear(&mut state, [(64, created("r9", 2)), (64, agent_words()), (64, began("a1"))]);
+    let _ = state.on(done("r9", crate::ports::ResponseOutcome::Completed), at(65));
+    assert!(matches!(state.phase, Phase::Closing(EndReason::AgentEnded)));
+    state
+}
+
+/// What follows when it is said into it, written down and understood.
+fn answered(mut state: CallState, text: &str, intent: IntentKind) -> Vec<String> {
+    let _ = hear(&mut state, [(65, spoke())]);
+    let heard = words(&hear(&mut state, [(66, CallEvent::PlayoutDrained)]));
+    assert!(!heard.contains(&"decide HangUp".to_owned()), "they are heard out: {heard:?}");
+    let _ = hear(&mut state, [(67, stopped()), (67, committed())]);
+    let said = state.on(written_down(text), at(68));
+    let turn = said.iter().find_map(|effect| match effect {
+        super::Effect::Record(JournalEntry::Turn { turn, .. }) if turn.speaker == Speaker::Caller => Some(turn.id),
+        _ => None,
+    });
+    let turn = turn.expect("it is on record");
+    words(&state.on(CallEvent::TurnUnderstood { turn, understanding: meant(intent) }, at(68)))
+}
+
+const OVER: [&str; 3] = ["decide HangUp", "interrupt", "close 1000"];
+
+#[test]
+fn who_has_something_to_say_to_a_goodbye_is_answered_and_who_has_not_is_let_go() {
+    type Row = (&'static str, fn() -> CallState, &'static str, IntentKind, &'static [&'static str]);
+    let table: [Row; 8] = [
+        ("somebody is there after all", nobody_spoke, "hello yes I am here", IntentKind::OutOfScope, &["ask"]),
+        ("… whatever they say", nobody_spoke, "haan ji", IntentKind::Affirm, &["ask"]),
+        ("… but goodbye", nobody_spoke, "okay bye", IntentKind::Goodbye, &OVER),
+        ("one more question", served, "wait one more question", IntentKind::OutOfScope, &["ask"]),
+        ("a question", served, "kitne baje khulta hai", IntentKind::StoreInfo, &["ask"]),
+        ("goodbye", served, "bye bye", IntentKind::Goodbye, &OVER),
+        ("nothing more", served, "nahi bas", IntentKind::Deny, &OVER),
+        ("thanks", served, "theek hai", IntentKind::Affirm, &OVER),
+    ];
+    for (name, state, text, intent, expected) in table {
+        assert_eq!(answered(state(), text, intent), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_goodbye_that_nobody_speaks_into_ends_the_call_with_its_last_word() {
+    for state in [nobody_spoke, served] {
+        let ended = words(&hear(&mut state(), [(66, CallEvent::PlayoutDrained)]));
+        assert!(ended.ends_with(&OVER.map(String::from)), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_noise_is_heard_out_and_ends_nothing_but_the_call() {
+    let mut state = nobody_spoke();
+    let _ = hear(&mut state, [(65, spoke()), (66, CallEvent::PlayoutDrained), (67, stopped()), (67, committed())]);
+    let ended = words(&state.on(written_down(""), at(68)));
+    assert!(OVER.iter().all(|word| ended.contains(&(*word).to_owned())), "{ended:?}");
+}
+
+#[test]
+fn nobody_is_heard_out_for_ever() {
+    let mut state = nobody_spoke();
+    let _ = hear(&mut state, [(65, spoke()), (66, CallEvent::PlayoutDrained)]);
+    let ended = words(&hear(&mut state, [(65 + 8, CallEvent::TimePassed)]));
+    assert!(ended.contains(&"decide HangUp".to_owned()), "{ended:?}");
+    // Nor where no engine can hear them.
+    let mut state = nobody_spoke();
+    let _ = hear(&mut state, [(65, spoke()), (65, lost())]);
+    assert!(words(&hear(&mut state, [(66, CallEvent::PlayoutDrained)])).contains(&"decide HangUp".to_owned()));
+}
+
+#[test]
+fn what_went_on_may_end_again() {
+    let mut state = nobody_spoke();
+    let _ = hear(&mut state, [(65, spoke()), (66, CallEvent::PlayoutDrained), (67, stopped()), (67, committed())]);
+    let said = turns(&state.on(written_down("hello I am here"), at(68))).remove(0);
+    let understood = CallEvent::TurnUnderstood { turn: said.id, understanding: meant(IntentKind::Greeting) };
+    let _ = state.on(understood, at(68));
+    assert_eq!(state.phase, Phase::Live);
+    let transferred = words(&hear(&mut state, [(70, CallEvent::DrainExpired)]));
+    assert_eq!(transferred[0], "decide HangUp", "{transferred:?}");
+}
