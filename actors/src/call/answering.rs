@@ -126,11 +126,13 @@ impl CallState {
         (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
         self.answering.heard = false;
         self.answer_owed = self.answering.again.is_some();
-        self.ledger.answer_made();
         if let Some(cancel) = self.responses.created(&response, wish) {
             self.turns.silence(&response);
             out.push(Effect::Media(MediaWish::Discard { response }));
             out.push(Effect::Engine(cancel));
+        } else {
+            // What nobody wants any more reads nothing back, though its first sound may be on its way.
+            self.ledger.answer_made();
         }
     }
 

@@ -69,7 +69,9 @@ impl CallState {
                 self.answer_has_words = true;
                 self.unheard_words = true;
                 self.knows_item(&item);
-                self.ledger.words_made(&item, self.turns.heard_since(&item));
+                if !self.turns.is_silenced(&response) {
+                    self.ledger.words_made(&item, self.turns.heard_since(&item));
+                }
                 self.turns.agent_words(&response, &item, &delta);
             }
             EngineEvent::AgentTranscript { item, text } => {

@@ -159,3 +159,21 @@ fn an_objection_is_a_no_or_an_order_to_wait_in_either_script() {
         assert!(!crate::understand::objects(text), "{text}");
     }
 }
+
+#[test]
+fn a_read_back_that_nobody_wants_any_more_is_none_though_its_first_sound_was_on_its_way() {
+    let mut scene = Scene::new(BargeIn::Normal);
+    scene.play("call t1; planned");
+    // Its answer is asked for when the caller interrupts a sentence that bridges the wait.
+    scene.hear(began("phrase:checking"));
+    scene.play("says suniye ek baat");
+    scene.hear(CallEvent::PlayoutCut(vec![]));
+    scene.answers += 1;
+    let (response, item) = scene.answer();
+    scene.hear(created(&response, scene.answers + 1));
+    let delta = "Shall I cancel order 1042? ".into();
+    scene.hear(engine(EngineEvent::AgentWords { response: response.into(), item: Arc::clone(&item), delta }));
+    scene.hear(began(&item));
+    scene.play("says haan kar do; call t2");
+    assert_eq!(scene.runs(), 0);
+}

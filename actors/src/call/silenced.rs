@@ -76,6 +76,11 @@ impl Turns {
         response.into_iter().for_each(|response| self.silence(response));
     }
 
+    /// Whether nobody is to hear more of an answer.
+    pub(super) fn is_silenced(&self, response: &str) -> bool {
+        self.silenced.contains(response)
+    }
+
     /// An item has words and no sound: nobody says them.
     pub(super) fn never_sounds(&mut self, item: &str) {
         self.open.retain(|draft| *draft.item != *item || draft.speaker != Speaker::Agent || draft.started.is_some());

@@ -73,8 +73,8 @@ pub(super) struct Hearing {
     half_sample: Option<u8>,
     response: Repeated,
     item: Repeated,
-    /// The response whose sound came last, and items with words of the one being made.
-    sounding: Option<Arc<str>>,
+    /// Whether the response being made has sound, and its items with words.
+    sounds: bool,
     worded: Vec<Arc<str>>,
     tools: ToolCalls,
     asides: Asides,
@@ -98,7 +98,7 @@ impl Hearing {
             half_sample: None,
             response: Repeated("".into()),
             item: Repeated("".into()),
-            sounding: None,
+            sounds: false,
             worded: Vec::new(),
             tools: ToolCalls::default(),
             asides: Asides::default(),
@@ -184,9 +184,7 @@ impl Hearing {
             item: self.item.get(text(&event.item_id)),
             bytes: Bytes::from(audio),
         };
-        if self.sounding.as_ref() != Some(&piece.response) {
-            self.sounding = Some(Arc::clone(&piece.response));
-        }
+        self.sounds = true;
         if self.agent.push(piece) != Pushed::Queued {
             self.dropped.increment(1);
         }
@@ -202,7 +200,7 @@ impl Hearing {
                 let id = self.response.get(response.id.as_deref().unwrap_or(""));
                 let wish = response.metadata.and_then(|metadata| metadata.wish());
                 self.half_sample = None;
-                self.worded.clear();
+                (self.sounds, self.worded) = (false, Vec::new());
                 events.push_back(EngineEvent::ResponseCreated { response: id, wish });
             }
             "response.function_call_arguments.done" => {
@@ -231,8 +229,8 @@ impl Hearing {
         self.tools.response_done(&id, status == "completed", response.output.as_deref().unwrap_or(&[]), events);
         let outcome = outcome(status, &response);
         let usage = self.usage(response.usage.as_ref());
-        let worded = std::mem::take(&mut self.worded);
-        if !worded.is_empty() && self.sounding.as_ref() != Some(&id) {
+        let (worded, sounds) = (std::mem::take(&mut self.worded), std::mem::take(&mut self.sounds));
+        if !worded.is_empty() && !sounds {
             events.push_back(EngineEvent::AnswerSilent(worded));
         }
         events.push_back(EngineEvent::ResponseDone { response: id, outcome, usage });

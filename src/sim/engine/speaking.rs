@@ -63,9 +63,13 @@ impl Session {
             wire_audio[key] = value.clone();
         }
         let spoken = *own("output_modalities") != json!(["text"]);
+        // They replace the session's, which who wants to keep them repeats.
+        let session = self.config["instructions"].as_str().unwrap_or_default();
+        let instructions = request["instructions"].as_str();
+        let instructions = instructions.map(|all| all.strip_prefix(session).unwrap_or(all).trim_start());
         let ask = Ask {
             items,
-            instructions: request["instructions"].as_str(),
+            instructions,
             tools: own("tools"),
             tool_choice: own("tool_choice"),
             language: self.config["audio"]["input"]["transcription"]["language"].as_str(),

@@ -94,6 +94,22 @@ fn each_event_about_the_agents_words_is_told() {
 }
 
 #[test]
+fn an_answer_in_words_alone_is_told_as_one_that_nobody_hears() {
+    for (sound, silent) in [(None, true), (Some(fixture!("response.output_audio.delta")), false)] {
+        let ear = Ear::new(EngineAudio::Pcm24);
+        ear.hear(fixture!("response.created"));
+        ear.hear(fixture!("response.output_text.delta"));
+        sound.into_iter().for_each(|frame| drop(ear.hear(frame)));
+        let frame = r#"{"type":"response.done","response":{"id":"resp_R1","status":"completed"}}"#;
+        let told = ear.hear(frame);
+        assert_eq!(told.contains(&EngineEvent::AnswerSilent(vec!["item_A1".into()])), silent, "{told:?}");
+        assert!(matches!(told.last(), Some(EngineEvent::ResponseDone { .. })), "{told:?}");
+        // Nothing of it is left for the next.
+        assert_eq!(ear.hear(frame).len(), 1);
+    }
+}
+
+#[test]
 fn a_wish_of_somebody_else_is_not_taken_for_ours() {
     for (metadata, wish) in
         [(r#"{"caly_wish":"x"}"#, None), (r#"{"other":"7"}"#, None), (r#"{"caly_wish":9}"#, Some(9)), ("[]", None)]
