@@ -74,7 +74,7 @@ impl Size {
 }
 
 /// What there is to run, for the usage text.
-const CAMPAIGNS: &str = "kill, drain, endings, actions [own|shop], crashes [engine|media|realtime|intent|action|call], ears [engine|line], leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
+const CAMPAIGNS: &str = "kill, drain, endings, actions [own|shop], crashes [engine|media|realtime|intent|action|call], ears [engine|line|late], leak, database [away|slow|full], idle [tcp|head|kept|again|stream]";
 
 /// One arm for each campaign.
 async fn campaign(words: &[&str], size: Size) -> Result<Vec<Table>> {

@@ -24,16 +24,31 @@ const AFTER_DETECTION: Duration = Duration::from_millis(60);
 const NEAR: Duration = Duration::from_millis(200);
 /// … to an engine this far away.
 const FAR: Duration = Duration::from_millis(250);
+/// A recogniser that takes its time, in milliseconds; the others of this set take half a second at most.
+const LATE: std::ops::Range<u64> = 500..2_000;
 /// Calls that are up at once.
 const AT_ONCE: usize = 24;
 const CONNECT: Duration = Duration::from_secs(10);
 /// From saving an agent to its use.
 const READ: Duration = Duration::from_secs(30);
 
-async fn engine(cases: &[Case], distance: Duration) -> Result<EngineServer> {
+/// By whom the caller is heard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// An engine beside the server.
+    Engine,
+    /// The line, with an engine far away.
+    Line,
+    /// An engine beside the server whose recogniser is slow.
+    SlowWords,
+}
+
+async fn engine(cases: &[Case], by: By) -> Result<EngineServer> {
     let options = EngineOptions::sandbox().map_err(|problem| anyhow!(problem))?;
     let ear = Some(ears::ear(cases));
-    serve(EngineOptions { ear, distance, ..options }).await.map_err(|error| anyhow!("engine: {error}"))
+    let distance = if by == By::Line { FAR } else { Duration::ZERO };
+    let transcription = if by == By::SlowWords { LATE } else { options.transcription.clone() };
+    serve(EngineOptions { ear, distance, transcription, ..options }).await.map_err(|error| anyhow!("engine: {error}"))
 }
 
 async fn server(engine: &EngineServer, near: bool) -> Result<Server> {
@@ -84,22 +99,22 @@ async fn all(server: Rc<Server>, cases: &[Case], at_once: usize) -> Result<Vec<(
     }
 }
 
-/// With an engine beside the server, and with one far away while Caly listens itself.
+/// With an engine beside the server, with one far away while Caly listens itself, and with one that is slow to write.
 pub async fn run(which: &[&str], size: Size) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
-    for (name, distance, near) in [("engine", Duration::ZERO, false), ("line", FAR, true)] {
+    for (name, by) in [("engine", By::Engine), ("line", By::Line), ("late", By::SlowWords)] {
         if which.is_empty() || which.contains(&name) {
-            tables.push(listened(distance, near, size).await?);
+            tables.push(listened(by, size).await?);
         }
     }
-    ensure!(!tables.is_empty(), "ears {which:?}: engine and line are known");
+    ensure!(!tables.is_empty(), "ears {which:?}: engine, line and late are known");
     Ok(tables)
 }
 
-async fn listened(distance: Duration, near: bool, size: Size) -> Result<Table> {
+async fn listened(by: By, size: Size) -> Result<Table> {
     let cases = ears::cases()?;
-    let engine = engine(&cases, distance).await?;
-    let server = Rc::new(server(&engine, near).await?);
+    let engine = engine(&cases, by).await?;
+    let server = Rc::new(server(&engine, by == By::Line).await?);
     let done = all(Rc::clone(&server), &cases, size.calls(AT_ONCE)).await?;
     server.nothing_left(READ).await?;
     let rows = server.all("/calls").await?;
@@ -113,7 +128,7 @@ async fn listened(distance: Duration, near: bool, size: Size) -> Result<Table> {
     }
     let violations = engine.violations();
     engine.stop().await;
-    let mut table = table(&Figures::of(&outcomes), &violations, near);
+    let mut table = table(&Figures::of(&outcomes), &violations, by);
     let interruptions = outcomes.iter().filter(|outcome| outcome.kind == Kind::Interruption);
     let mut slow: Vec<_> = interruptions.filter_map(|outcome| Some((outcome.seen.to_clear?, &outcome.name))).collect();
     slow.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
@@ -123,8 +138,13 @@ async fn listened(distance: Duration, near: bool, size: Size) -> Result<Table> {
     Ok(table)
 }
 
-fn table(figures: &Figures, violations: &[String], near: bool) -> Table {
-    let heard_by = if near { format!("the line, engine {} ms away", FAR.as_millis()) } else { "the engine".to_owned() };
+fn table(figures: &Figures, violations: &[String], by: By) -> Table {
+    let heard_by = match by {
+        By::Line => format!("the line, engine {} ms away", FAR.as_millis()),
+        By::Engine => "the engine".to_owned(),
+        By::SlowWords => format!("an engine that writes after {} to {} ms", LATE.start, LATE.end),
+    };
+    let near = by == By::Line;
     let mut table = Table::new(format!("ears: what is heard while the agent speaks, by {heard_by} (synthetic voices)"));
     let counted = |kind: Kind| format!("{} of {}", figures.wrong(kind), figures.calls(kind));
     let mut judge = |name: &str, kind: Kind, goal: &str, limit: f64| {

@@ -208,10 +208,10 @@ impl CallState {
             self.await_meaning(turn.id, turn.started, listening);
         }
         self.record_turn(turn, out);
-        if self.contested.is_none() {
-            self.words_came_late(item, text, now, out);
-        } else if over {
+        if over && self.contested.is_some() {
             self.words_decide(text, now, out);
+        } else {
+            self.words_came_late(item, text, now, out);
         }
         self.settle_held(false, now, out);
     }

@@ -90,3 +90,11 @@ fn an_engine_that_tells_the_end_late_does_not_make_a_short_word_long() {
     let _ = play(&mut state, [(5_600, CallEvent::CallerHeard { since: ms(5_500) })]);
     assert_eq!(play(&mut state, [(6_600, CallEvent::TimePassed)]), ["interrupt"]);
 }
+
+#[test]
+fn a_question_is_answered_although_another_sound_is_made_before_it_is_written_down() {
+    let mut state = passed_over();
+    let again = |event: fn(Arc<str>) -> EngineEvent| engine(event("u2".into()));
+    assert_eq!(play(&mut state, [(7_000, again(|item| EngineEvent::SpeechStarted { item, at_ms: 0 }))]), ["hold"]);
+    assert!(play(&mut state, [(7_200, written_down("kitna paisa katega"))]).contains(&"interrupt".to_owned()));
+}

@@ -8,7 +8,7 @@ use super::support::*;
 use super::{HEARD_SLACK_MS, SECOND, Script, memory};
 
 /// How coarse the clock of timers is.
-const TICK: CallTime = CallTime::from_millis(2);
+const TICK: CallTime = CallTime::from_millis(5);
 
 impl Script {
     pub(super) async fn judge_after(&self) -> Vec<String> {

@@ -244,7 +244,9 @@ impl Session {
 
     /// The transcription model is another one: its events arrive whenever it is done.
     fn transcribe(&mut self, item_id: &str, words: &str, audio_ms: u64, now: Duration) {
-        let mut at = now + Duration::from_millis(self.dice.below(450));
+        let after = &self.options.transcription;
+        let (least, more) = (after.start, after.end.saturating_sub(after.start).max(1));
+        let mut at = now + Duration::from_millis(least + self.dice.below(more));
         let kind = "conversation.item.input_audio_transcription";
         for word in words.split_inclusive(' ') {
             let delta = json!({"type": format!("{kind}.delta"), "item_id": item_id, "content_index": 0, "delta": word});

@@ -100,6 +100,8 @@ pub struct EngineOptions {
     pub burst_gap: Duration,
     /// How far away it is: what it is sent arrives so much later.
     pub distance: Duration,
+    /// From the end of a turn to the first of its words, in milliseconds.
+    pub transcription: std::ops::Range<u64>,
     /// Tokens a session can hold; more is complained about. `None`: as many as its model's.
     pub window: Option<u64>,
     /// Same seed, same ids and same event orders.
@@ -127,6 +129,7 @@ impl EngineOptions {
             think: Duration::from_millis(120),
             burst_gap: Duration::from_millis(40),
             distance: Duration::ZERO,
+            transcription: 0..450,
             window: None,
             seed: 1,
             surprises: true,
