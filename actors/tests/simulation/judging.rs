@@ -115,9 +115,12 @@ impl Script {
     }
 
     /// Every question was followed by the wish for an answer, or by an answer asked for before. Behind a flood of sound nobody
-    /// waits for one, and in a flood of turns they are not told apart.
+    /// waits for one, and in a flood of turns they are not told apart. What the line has for the agent's own voice is nobody's:
+    /// the engine here hears words where there is next to no sound.
     fn judge_answers(&self, truth: &mut Truth) {
         let drowned = ["flood of sound", "flood of turns"].iter().any(|flood| truth.faults.contains(flood));
+        let echo = |entry: &JournalEntry| matches!(entry, JournalEntry::Event { kind: "agent_went_on", detail, .. } if detail.contains("echo"));
+        let drowned = drowned || self.world.entries().iter().any(echo);
         let questions = truth.questions.iter().filter(|said| said.words == "mera order kahan hai" && !drowned);
         let ended = self.ended.get().unwrap_or_default();
         let unanswered = questions.filter(|said| {
