@@ -22,7 +22,7 @@ use crate::audio::convert::{FromEngine, ToEngine};
 use crate::audio::echo::EchoWatch;
 use crate::audio::lane::{LaneReceiver, LaneSender};
 use crate::audio::level::LineLevel;
-use crate::audio::playout::{Playout, Step};
+use crate::audio::playout::{Cut, Playout, Step};
 use crate::call::clock::CallClock;
 use crate::call::event::{CallEvent, MediaWish};
 use crate::call::state::phrase_item;
@@ -325,10 +325,7 @@ impl Media {
         // What waits in the lane belongs to the answer that was cut.
         self.spec.from_engine.clear();
         let playing = self.playout.as_ref().is_some_and(Playout::is_active);
-        for (item, sound) in self.playout.iter().flat_map(Playout::sounded) {
-            self.tell(CallEvent::SpeechSounded { item, sound });
-        }
-        let cuts = self.playout.as_mut().map(|playout| playout.interrupt(now)).unwrap_or_default();
+        let cuts = self.cut_all(now);
         if let (true, Some(link)) = (playing, &self.link) {
             link.commands.push(CarrierCommand::Clear);
         }
@@ -337,6 +334,14 @@ impl Media {
         }
         self.tell(CallEvent::PlayoutCut(cuts));
         self.interrupts = number;
+    }
+
+    /// Forgets all that was to be heard; tells how much sound there was, and gives what was not heard of it.
+    fn cut_all(&mut self, now: CallTime) -> Vec<Cut> {
+        for (item, sound) in self.playout.iter().flat_map(Playout::sounded) {
+            self.tell(CallEvent::SpeechSounded { item, sound });
+        }
+        self.playout.as_mut().map(|playout| playout.interrupt(now)).unwrap_or_default()
     }
 
     fn close(&mut self, code: u16, ctx: &mut Context<Self>) {
@@ -450,6 +455,11 @@ impl Handler<Stop> for Media {
 
 impl Drop for Media {
     fn drop(&mut self) {
+        // Given up in mid-call, it is the last that knows what was heard.
+        if self.playout.as_ref().is_some_and(Playout::is_active) {
+            let cuts = self.cut_all(self.spec.clock.now());
+            self.tell(CallEvent::PlayoutCut(cuts));
+        }
         if let Some(link) = &self.link {
             link.commands.push(CarrierCommand::Close(1001));
             link.commands.close();

@@ -32,6 +32,8 @@ const KEPT_IN_QUIET: Duration = UNHEARD_MAX.saturating_add(Duration::from_secs(1
 const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1));
 /// Speech of the caller that a session may have heard and not told of yet.
 const UNNOTICED: Duration = Duration::from_millis(700);
+/// … and one that is lost has taken with it, if nothing else is heard again: less than the silence after a turn that is done.
+const CAUGHT: Duration = Duration::from_millis(300);
 /// Turns of the caller told apart that are not written down; more are one.
 const UNWRITTEN_MAX: usize = 16;
 
@@ -274,7 +276,7 @@ impl Handler<OpenSession> for Realtime {
 
     fn handle(&mut self, OpenSession { by, context, language, wait, again }: OpenSession, ctx: &mut Self::Context) {
         self.close(ctx);
-        self.spec.lanes.caller.rewind(bytes(self.spec.audio, again));
+        self.spec.lanes.caller.rewind(bytes(self.spec.audio, again.max(CAUGHT)));
         self.unwritten.clear();
         let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
         let (engine, other) = self.engines(by);

@@ -137,6 +137,16 @@ async fn a_question_to_a_frozen_session_is_heard_and_answered_by_the_next() {
 }
 
 #[actix::test]
+async fn a_first_syllable_that_a_lost_session_had_not_noticed_is_heard_by_the_next() {
+    let engine = Arc::new(Planned::default());
+    let (world, session, line) = greeted(&engine).await;
+    frames(&session, &line, 1_000, 0).await;
+    session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
+    let heard = world.session(1).await.lanes.caller.depth() * 20;
+    assert!((300..600).contains(&heard), "{heard} ms");
+}
+
+#[actix::test]
 async fn an_engine_that_is_away_for_eight_tenths_of_a_second_ends_no_call() {
     let engine = Arc::new(Planned::default());
     let (world, session, line) = greeted(&engine).await;

@@ -257,6 +257,21 @@ fn quantile(times: &[Duration], fraction: f64) -> Duration {
     crate::ears::quantile(&sorted, fraction)
 }
 
+/// What the record tells of a call: its events and turns, with their seconds.
+async fn on_record(server: &Server, how: &str) -> Result<String> {
+    let rows = server.all("/calls").await?;
+    let row = rows.iter().find(|row| row["carrier_call_id"].as_str().is_some_and(|sid| how.starts_with(sid)));
+    let Some(id) = row.and_then(|row| row["id"].as_str()) else { return Ok("not on record".to_owned()) };
+    let call = server.api(&format!("/calls/{id}")).await?;
+    let told = |row: &Value, at: &str, what: &str| {
+        format!("{:.1} {}", row[at].as_f64().unwrap_or_default() / 1000.0, row[what].as_str().unwrap_or("?"))
+    };
+    let (events, turns) = (call["events"].as_array(), call["turns"].as_array());
+    let events = events.into_iter().flatten().map(|event| told(event, "at_ms", "kind"));
+    let turns = turns.into_iter().flatten().map(|turn| told(turn, "started_ms", "text"));
+    Ok(events.chain(turns).collect::<Vec<_>>().join("; "))
+}
+
 /// Calls whose last wish was noted with what they had told at the beginning.
 async fn remembered(server: &Server, calls: &[Harmed]) -> Result<usize> {
     let ids: HashMap<String, String> = server
@@ -306,7 +321,10 @@ async fn judge(server: &Server, engine: &EngineServer, what: &str, calls: &[Harm
     table.none("violations of the engine's protocol", engine.violations().len());
     let left = server.nothing_left(SOON).await;
     table.judge("nothing of the calls is left", left.is_ok(), "true", left.is_ok());
-    waits.unanswered.iter().take(5).for_each(|how| table.note(how));
+    for how in waits.unanswered.iter().take(5) {
+        table.note(how);
+        table.note(on_record(server, how).await?);
+    }
     why.into_iter().chain(engine.violations().into_iter().take(5)).for_each(|note| table.note(note));
     Ok(table)
 }

@@ -232,7 +232,7 @@ impl CallState {
         let closing = matches!(self.phase, Phase::Closing(_));
         let doubled = if closing { 0 } else { self.trouble.failures.min(PATIENCE_DOUBLED_MAX) };
         let patient = |limit: Duration| limit * (1 << doubled);
-        let at = if self.responses.active().is_none() {
+        let at = if self.responses.active().is_none() || self.responses.is_cancelled() {
             now + patient(limits.engine_progress)
         } else if self.answering.in_words && self.answering.heard {
             now + patient(limits.answer_gap)

@@ -107,6 +107,17 @@ fn words_alone_keep_no_engine_alive() {
 }
 
 #[test]
+fn the_end_of_a_cancelled_answer_is_waited_for_no_longer_than_a_beginning() {
+    let mut state = asking(true);
+    let _ = hear(&mut state, [(5, created("r1", 2)), (5, agent_words()), (5, began("a1"))]);
+    assert_eq!(words(&hear(&mut state, [(6, spoke())])), ["interrupt", "cancel"]);
+    let _ = hear(&mut state, [(6, cut("a1", 100)), (7, stopped()), (7, committed())]);
+    let due = at(7) + agent(true).limits.engine_progress;
+    assert_eq!(words(&state.on(CallEvent::TimePassed, due - ms(1))), [""; 0]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, due))[0], "close engine");
+}
+
+#[test]
 fn what_was_said_of_an_answer_is_not_said_again_by_the_next_session() {
     let instructed = |before: Vec<CallEvent>| {
         let mut state = asking(true);

@@ -394,7 +394,7 @@ impl CallState {
                 self.judge_tail(&contested);
                 self.turns.no_answer_owed();
                 let (at_the_end, committed) = (tail || contested.lasted, contested.committed);
-                let passed = PassedOver { at_the_end, items: unwritten, committed };
+                let passed = PassedOver { at_the_end, items: unwritten, committed, lasted: why != "noise" };
                 self.near.passed_over = (!passed.items.is_empty()).then_some(passed);
             }
             self.turns.agent_goes_on(now);
@@ -423,6 +423,9 @@ impl CallState {
         self.cut(out);
         self.turns.agent_silenced(self.responses.active());
         out.extend(self.responses.cancel().map(Effect::Engine));
+        if self.timers.is_set(Timer::EngineProgress) {
+            self.await_engine(now);
+        }
         self.note("caller_interrupted", &json!({}), now, out);
     }
 

@@ -21,6 +21,8 @@ pub(super) struct PassedOver {
     pub(super) items: Vec<Arc<str>>,
     /// The engine took it for a turn.
     pub(super) committed: bool,
+    /// It was more than a noise: if nobody ever tells what it was, it is answered.
+    pub(super) lasted: bool,
 }
 
 impl CallState {
@@ -73,7 +75,7 @@ impl CallState {
     /// Nobody can tell what it was that the agent went on over. Whoever said it waits by now.
     pub(super) fn answer_passed_over(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let free = !self.playing && !self.caller_speaking && self.responses.is_idle() && self.phase == Phase::Live;
-        if free && self.near.passed_over.take().is_some_and(|passed| passed.committed) {
+        if free && self.near.passed_over.take().is_some_and(|passed| passed.committed && passed.lasted) {
             self.want_answer(None, now, out);
         }
     }

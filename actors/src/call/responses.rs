@@ -126,6 +126,12 @@ impl Responses {
         self.active.as_deref() == Some(response) && !self.unwanted
     }
 
+    /// Whether the answer being made was cancelled: nothing of it is waited for but its end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.active.is_some() && self.unwanted
+    }
+
     /// Whether the answer being made may call no tool.
     #[must_use]
     pub fn is_words_only(&self) -> bool {

@@ -382,7 +382,7 @@ fn told_words(instructions: &str) -> Option<Told> {
     let quotes = [('"', '"'), ('“', '”'), ('«', '»')].into_iter().find(|(open, _)| instructions.contains(*open));
     if let Some((open, close)) = quotes.filter(|_| literally) {
         let (quoted, after) = instructions.split_once(open)?.1.split_once(close)?;
-        let goes_on = plain(after).split_whitespace().next() == Some("then");
+        let goes_on = plain(after).starts_with("then");
         let words = quoted.trim();
         return (words.chars().count() >= 3).then(|| Told { words: plain_words(words.to_owned()), goes_on });
     }

@@ -106,7 +106,7 @@ fn instructions_that_quote_a_greeting_are_followed() {
 fn words_that_are_to_be_said_first_are_followed_by_the_answer() {
     let script = Script::built_in().unwrap();
     let ask = Ask {
-        items: &[user("kuch aur")],
+        items: &[user("Say hello")],
         instructions: Some(
             "First say exactly these sentences: \"This call is recorded.\" Then go on with the conversation.",
         ),
@@ -115,5 +115,5 @@ fn words_that_are_to_be_said_first_are_followed_by_the_answer() {
         language: None,
         text: false,
     };
-    assert_eq!(said(&decide(&script, &ask)), ["This call is recorded.", "You said: kuch aur"]);
+    assert_eq!(said(&decide(&script, &ask)), ["This call is recorded.", "You said: Say hello"]);
 }
