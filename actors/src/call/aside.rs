@@ -56,6 +56,13 @@ impl Turns {
         self.quiets.last().filter(|quiet| *quiet > began)
     }
 
+    /// From the engine's word that the caller began a turn to its word that they stopped.
+    #[must_use]
+    pub fn spoken_for(&self, item: &str) -> Option<CallTime> {
+        let draft = self.open.iter().find(|draft| draft.speaker == Speaker::Caller && *draft.item == *item)?;
+        Some(draft.ended?.saturating_sub(draft.started?))
+    }
+
     /// Words of the caller's are still expected: a recogniser that takes longer has lost them.
     #[must_use]
     pub fn expects_words(&self, now: CallTime) -> bool {

@@ -27,7 +27,7 @@ const ECHO_WORDS: CallTime = CallTime::from_secs(3);
 /// How long an engine waits that judges by meaning: it does not tell, but it is rarely less.
 const SILENCE_BY_MEANING: CallTime = CallTime::from_millis(600);
 /// A sound shorter than this is a noise, unless words say otherwise.
-const NOISE: CallTime = CallTime::from_millis(300);
+pub(super) const NOISE: CallTime = CallTime::from_millis(300);
 /// With no more than this left to hear, what the caller says is an answer.
 const TAIL: CallTime = CallTime::from_millis(700);
 
@@ -209,7 +209,7 @@ impl CallState {
     }
 
     /// From the caller's last sound to the engine's word that they stopped.
-    fn silence(&self) -> CallTime {
+    pub(super) fn silence(&self) -> CallTime {
         silence_window(self.facts.agent.turn_detection).unwrap_or(SILENCE_BY_MEANING)
     }
 

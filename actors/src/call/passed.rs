@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::event::Effect;
+use super::floor::NOISE;
 use super::state::{CallState, Phase};
 use super::timers::Timer;
 use crate::domain::CallTime;
@@ -36,9 +37,14 @@ impl CallState {
     ) {
         let Some(passed) = self.near.passed_over.as_mut() else { return };
         let Some(at) = passed.items.iter().position(|passed| passed == item) else { return };
-        // Where nobody can tell what they were, they want an answer; but nothing is stopped for them.
-        let Some(words) = words.map(str::trim) else { return self.answer_passed_over(now, out) };
         passed.items.remove(at);
+        let Some(words) = words.map(str::trim) else {
+            // Nobody can tell what it was: if that was all, it wants an answer, but nothing is stopped for it.
+            if passed.items.is_empty() {
+                self.answer_passed_over(now, out);
+            }
+            return;
+        };
         if words.is_empty() || (!passed.at_the_end && is_backchannel(words)) {
             self.near.passed_over.take_if(|passed| passed.items.is_empty());
             return;
@@ -54,8 +60,12 @@ impl CallState {
 
     /// The engine takes for a turn what the agent went on over: its words decide.
     pub(super) fn committed_after_all(&mut self, item: &Arc<str>) -> bool {
+        let long = self.turns.spoken_for(item).is_some_and(|spoken| spoken >= NOISE + self.silence());
         match &mut self.near.passed_over {
-            Some(passed) if passed.items.contains(item) => passed.committed = true,
+            Some(passed) if passed.items.contains(item) => {
+                // It may have lasted longer than when the agent went on.
+                (passed.committed, passed.lasted) = (true, passed.lasted || long);
+            }
             passed => {
                 // This turn is answered, and the others with it.
                 *passed = None;
@@ -75,7 +85,7 @@ impl CallState {
     /// Nobody can tell what it was that the agent went on over. Whoever said it waits by now.
     pub(super) fn answer_passed_over(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let free = !self.playing && !self.caller_speaking && self.responses.is_idle() && self.phase == Phase::Live;
-        if free && self.near.passed_over.take().is_some_and(|passed| passed.committed && passed.lasted) {
+        if free && self.near.passed_over.take_if(|passed| passed.committed && passed.lasted).is_some() {
             self.want_answer(None, now, out);
         }
     }

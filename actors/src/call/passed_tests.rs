@@ -98,3 +98,18 @@ fn a_question_is_answered_although_another_sound_is_made_before_it_is_written_do
     assert_eq!(play(&mut state, [(7_000, again(|item| EngineEvent::SpeechStarted { item, at_ms: 0 }))]), ["hold"]);
     assert!(play(&mut state, [(7_200, written_down("kitna paisa katega"))]).contains(&"interrupt".to_owned()));
 }
+
+#[test]
+fn a_noise_that_nobody_makes_out_costs_no_question_its_answer() {
+    let mut state = over_the_agent(TurnDetection::default());
+    let of_u2 = |event: fn(Arc<str>) -> EngineEvent| engine(event("u2".into()));
+    // Somebody coughs while somebody else asks something.
+    let _ = play(&mut state, [(5_100, of_u2(|item| EngineEvent::SpeechStarted { item, at_ms: 0 }))]);
+    let cough = of_u2(|item| EngineEvent::SpeechStopped { item, at_ms: 0, behind: Duration::ZERO });
+    let _ = play(&mut state, [(5_700, cough), (5_700, of_u2(|item| EngineEvent::TurnCommitted { item }))]);
+    assert_eq!(play(&mut state, [(6_400, CallEvent::TimePassed)]), ["resume"]);
+    let _ = play(&mut state, [(6_401, began("a1")), (6_900, CallEvent::PlayoutDrained)]);
+    assert_eq!(play(&mut state, [(7_000, stopped()), (7_000, committed())]), [""; 0]);
+    let _ = play(&mut state, [(7_200, of_u2(|item| EngineEvent::CallerTranscriptFailed { item }))]);
+    assert!(play(&mut state, [(7_500, written_down("kitna paisa katega"))]).contains(&"ask".to_owned()));
+}
