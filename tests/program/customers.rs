@@ -96,7 +96,7 @@ async fn known_in_the_next_call(database: Database) {
     let mut remembering = plain.clone();
     remembering["customers"] = json!({"remember_days": 30});
     remembering["greeting"] =
-        json!("Namaste {% if customer.known %}{{ customer.name }}, call {{ customer.calls }}{% else %}ji{% endif %}");
+        json!("“Namaste {% if customer.known %}{{ customer.name }}, call {{ customer.calls }}{% else %}ji{% endif %}”");
 
     // Not asked to remember anybody, nothing is kept and nothing is offered.
     let before = call(&server, &["shop_hours"]).await;

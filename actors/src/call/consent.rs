@@ -30,8 +30,6 @@ use crate::understand;
 const YES_HOLDS: CallTime = CallTime::from_secs(120);
 /// Longest wait for the words of an answer that the engine has acted on already.
 const WORDS_WAIT: CallTime = CallTime::from_secs(4);
-/// Answers of the caller whose meaning is awaited; more are not looked at.
-const REPLIES_MAX: usize = 8;
 
 /// How far the caller's yes to an action has come.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -70,15 +68,6 @@ struct Answer<'a> {
     named: &'a [Entity],
 }
 
-/// A turn of the caller whose meaning is awaited.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Reply {
-    pub(super) turn: TurnId,
-    pub(super) started: CallTime,
-    /// Only what a listener says, in the middle of what the agent said.
-    listening: bool,
-}
-
 impl Consent {
     /// Whether there is a yes that still holds.
     #[must_use]
@@ -115,14 +104,14 @@ impl Consent {
 
 impl Entry {
     /// What would be done, as it is to be read back.
-    fn plan(&self) -> Value {
+    pub(super) fn plan(&self) -> Value {
         let output: Value = serde_json::from_str(self.action.output.as_deref().unwrap_or_default()).unwrap_or_default();
         output["read_back"].clone()
     }
 }
 
 impl Ledger {
-    fn proposed(&mut self) -> impl Iterator<Item = &mut Entry> {
+    pub(super) fn proposed(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.entries_mut().filter(|entry| entry.action.state == ActionState::Proposed)
     }
 
@@ -325,14 +314,6 @@ impl Ledger {
 }
 
 impl CallState {
-    /// The words of a caller's turn are there; what they mean will follow.
-    pub(super) fn await_meaning(&mut self, turn: TurnId, started: CallTime, listening: bool) {
-        if self.replies.len() >= REPLIES_MAX {
-            self.replies.remove(0);
-        }
-        self.replies.push(Reply { turn, started, listening });
-    }
-
     pub(super) fn on_turn_understood(
         &mut self,
         turn: TurnId,
@@ -350,10 +331,10 @@ impl CallState {
             self.caller_answered(&Answer { started: reply.started, said: yes, named: &named }, now, out);
         }
         self.settle_held(false, now, out);
+        self.reconsider(&reply, intent, now, out);
         if !reply.listening {
             self.steer_by(said, now, out);
         }
-        self.reconsider((reply.started, reply.listening, intent), now, out);
     }
 
     /// Keys answer as words do: 1 is yes, 2 is no.
@@ -388,7 +369,7 @@ impl CallState {
     }
 
     /// What the caller's clock shows.
-    fn local_time(&self, now: CallTime) -> Option<NaiveDateTime> {
+    pub(super) fn local_time(&self, now: CallTime) -> Option<NaiveDateTime> {
         let since = self.facts.admitted_at.checked_add(now)?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let seconds = i64::try_from(since.as_secs()).ok()? + i64::from(self.facts.agent.utc_offset);
         Some(DateTime::from_timestamp(seconds, 0)?.naive_utc())
@@ -401,6 +382,11 @@ impl CallState {
 
     /// Tool calls wait for the caller's answer: it is known, or, at the end of patience, will not be.
     pub(super) fn settle_held(&mut self, patience_over: bool, now: CallTime, out: &mut Vec<Effect>) {
+        if self.reads_what_was_agreed() && !self.ledger.held().is_empty() {
+            // They may yet hear what they do not agree to.
+            self.timers.set(Timer::Consent, now + WORDS_WAIT);
+            return;
+        }
         for (id, consent) in self.ledger.held() {
             let pending = self.answer_pending().filter(|started| consent.bears(*started));
             if pending.is_some() && !patience_over {

@@ -15,6 +15,7 @@ use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
 use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
+use crate::understand::objects;
 use crate::understand::script::heard;
 
 /// Items of the session that can still be cut: more than can be in play.
@@ -166,7 +167,7 @@ impl CallState {
         let greeting = self.facts.agent.greeting.as_ref();
         greeting.map_or_else(
             || "Greet the caller now in one short sentence.".into(),
-            |greeting| format!("Greet the caller now. Say exactly: \"{greeting}\"").into(),
+            |greeting| format!("Greet the caller now. Say exactly: {greeting}").into(),
         )
     }
 
@@ -205,7 +206,11 @@ impl CallState {
         let listening = self.only_listens(item, text.unwrap_or_default());
         let turn = self.turns.caller_said(now, item, written.unwrap_or_default());
         if !turn.text.is_empty() {
-            self.await_meaning(turn.id, turn.started, listening);
+            self.await_meaning(turn.id, (turn.started, &turn.text), listening);
+        }
+        if !listening && objects(&turn.text) {
+            // Second thoughts, whatever else they are.
+            self.ledger.doubt_yes(turn.started);
         }
         self.record_turn(turn, out);
         if over && self.contested.is_some() {
@@ -392,7 +397,7 @@ impl CallState {
             EngineEvent::CallerTranscript { item, text } => {
                 let turn = self.turns.caller_said(now, &item, &text);
                 if !turn.text.is_empty() {
-                    self.await_meaning(turn.id, turn.started, false);
+                    self.await_meaning(turn.id, (turn.started, &turn.text), false);
                 }
                 self.record_turn(turn, out);
             }

@@ -27,7 +27,8 @@ impl CallState {
             self.answer_tool(tool_call, &output.to_string().into(), !self.answering.words_were_asked(), now, out);
             return;
         }
-        let pending = self.answer_pending();
+        // Who agreed in the middle of a read-back is believed at its end.
+        let pending = if self.reads_what_was_agreed() { Some(CallTime::MAX) } else { self.answer_pending() };
         match self.ledger.ask(now, self.facts.call, &self.catalogue, tool_call, name, arguments, pending) {
             Asked::Run(action) => {
                 self.run_action(action, out);

@@ -170,6 +170,10 @@ impl CallState {
         let Some(item) = self.turns.caller_speaks().filter(|_| self.caller_speaking && free).cloned() else {
             return true;
         };
+        if self.near.passed_over.as_ref().is_some_and(|passed| passed.items.contains(&item)) {
+            // It was decided that the agent goes on over it.
+            return true;
+        }
         self.begins_over_agent(&item);
         if speech.is_zero() {
             self.caller_goes_on(now, out);

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::event::{Effect, MediaWish};
 use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
-use crate::domain::{CallTime, Pcm, Speaker, Turn};
+use crate::domain::{CallTime, Pcm, Phrase, Speaker, Turn};
 use crate::ports::ContextItem;
 use crate::understand::has_words;
 
@@ -101,6 +101,10 @@ impl CallState {
             return;
         }
         self.hear_notices(&turn.text);
+        // A stored sentence is nothing that the engine was asked for.
+        if Phrase::ALL.iter().any(|phrase| *self.phrases.words(*phrase, self.language) == *turn.text) {
+            return;
+        }
         let told = std::mem::take(&mut self.notices.asked) && !turn.interrupted;
         self.notices.left_out += u32::from(told);
         if self.unheard_notices().is_empty() || self.notices.left_out > LEFT_OUT_MAX {

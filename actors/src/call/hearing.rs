@@ -62,6 +62,7 @@ impl CallState {
             self.ledger.read_back_unheard();
             self.ledger.read_back_heard(now);
         }
+        self.settle_held(false, now, out);
         // All that came is heard and the answer is not complete: an engine that says no more has stalled in it.
         let awaited = self.engine == EngineStage::Ready && !self.responses.is_idle();
         if awaited && !(self.playing_phrase && self.timers.is_set(Timer::EngineProgress)) {
@@ -114,6 +115,8 @@ impl CallState {
             }
         }
         self.record_finished_turns(now, false, out);
+        self.recheck_agreed(cuts, now);
+        self.settle_held(false, now, out);
         self.answer_what_was_cut(now, out);
     }
 

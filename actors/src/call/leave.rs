@@ -7,8 +7,10 @@ use serde_json::json;
 use super::ending::LastWords;
 use super::event::Effect;
 use super::parting::Parting;
+use super::reply::Reply;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
+use super::waiting::warn_at;
 use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
 
 impl CallState {
@@ -18,6 +20,8 @@ impl CallState {
             // Who speaks already is heard out as well.
             let speaks = self.caller_speaking.then(|| self.turns.caller_pending().max()).flatten();
             self.leaves_since = Some(speaks.unwrap_or(now));
+            // What its tool answered is told by the goodbye.
+            self.outputs_owed = false;
             self.close(reason, AfterStream::HangUp, "", words, now, out);
         }
     }
@@ -42,29 +46,39 @@ impl CallState {
         self.caller_speaking || pending || self.replies.iter().any(|reply| reply.started >= since)
     }
 
-    /// What they said in a turn that began then is understood. `listening`: it was no more than "haan".
-    pub(super) fn reconsider(
-        &mut self,
-        (began, listening, intent): (CallTime, bool, IntentKind),
-        now: CallTime,
-        out: &mut Vec<Effect>,
-    ) {
+    /// What they said in a turn is understood.
+    pub(super) fn reconsider(&mut self, reply: &Reply, intent: IntentKind, now: CallTime, out: &mut Vec<Effect>) {
         let Phase::Closing(reason) = self.phase else { return };
-        if self.leaves_since.is_none_or(|since| began < since) || self.engine != EngineStage::Ready {
+        if self.leaves_since.is_none_or(|since| reply.started < since) {
             return;
         }
-        let taken = matches!(intent, IntentKind::Affirm | IntentKind::Deny) || listening;
+        let taken = reply.listening || (reply.parting && matches!(intent, IntentKind::Affirm | IntentKind::Deny));
         // Who was believed to be gone is there, whatever they say.
         if intent == IntentKind::Goodbye || (taken && reason != EndReason::NoSpeech) {
             return;
         }
+        if self.go_on_after_all(now, out) {
+            self.want_answer(None, now, out);
+        }
+    }
+
+    /// The call does not end yet. Whether it could be helped.
+    pub(super) fn go_on_after_all(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        if !self.is_leave() || self.engine != EngineStage::Ready {
+            return false;
+        }
         (self.phase, self.leaves_since, self.parting) = (Phase::Live, None, Parting::default());
         self.timers.clear(Timer::LastWords);
+        self.timers.set(Timer::MaxDuration, self.time_up_at());
+        if let Some(at) = warn_at(&self.facts.agent.limits).filter(|at| *at > now) {
+            self.timers.set(Timer::TimeWarning, at);
+        }
+        self.ledger.forget_end();
         self.reprompts = 0;
         self.restart_speech_timer(now);
         self.note("caller_went_on", &json!({}), now, out);
         out.extend(self.responses.cancel().map(Effect::Engine));
-        self.want_answer(None, now, out);
+        true
     }
 
     /// Looked at after every event: what the caller said into it was heard out, and came to nothing more.

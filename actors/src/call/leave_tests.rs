@@ -51,7 +51,7 @@ const OVER: [&str; 3] = ["decide HangUp", "interrupt", "close 1000"];
 #[test]
 fn who_has_something_to_say_to_a_goodbye_is_answered_and_who_has_not_is_let_go() {
     type Row = (&'static str, fn() -> CallState, &'static str, IntentKind, &'static [&'static str]);
-    let table: [Row; 8] = [
+    let table: [Row; 11] = [
         ("somebody is there after all", nobody_spoke, "hello yes I am here", IntentKind::OutOfScope, &["ask"]),
         ("… whatever they say", nobody_spoke, "haan ji", IntentKind::Affirm, &["ask"]),
         ("… but goodbye", nobody_spoke, "okay bye", IntentKind::Goodbye, &OVER),
@@ -59,6 +59,9 @@ fn who_has_something_to_say_to_a_goodbye_is_answered_and_who_has_not_is_let_go()
         ("a question", served, "kitne baje khulta hai", IntentKind::StoreInfo, &["ask"]),
         ("goodbye", served, "bye bye", IntentKind::Goodbye, &OVER),
         ("nothing more", served, "nahi bas", IntentKind::Deny, &OVER),
+        ("to wait", served, "no no wait", IntentKind::Deny, &["ask"]),
+        ("a yes and more", served, "haan ek aur baat", IntentKind::Affirm, &["ask"]),
+        ("a no and more", served, "no, I have another question", IntentKind::Deny, &["ask"]),
         ("thanks", served, "theek hai", IntentKind::Affirm, &OVER),
     ];
     for (name, state, text, intent, expected) in table {
@@ -92,6 +95,31 @@ fn nobody_is_heard_out_for_ever() {
     let mut state = nobody_spoke();
     let _ = hear(&mut state, [(65, spoke()), (65, lost())]);
     assert!(words(&hear(&mut state, [(66, CallEvent::PlayoutDrained)])).contains(&"decide HangUp".to_owned()));
+}
+
+#[test]
+fn a_key_pressed_into_it_is_obeyed() {
+    let mut state = nobody_spoke();
+    let _ = hear(&mut state, [(65, CallEvent::DtmfPressed('7'))]);
+    assert_eq!(state.phase, Phase::Live);
+    assert_eq!(words(&hear(&mut state, [(67, CallEvent::TimePassed)])), ["keys", "ask"]);
+}
+
+#[test]
+fn a_call_that_went_on_is_as_long_as_any_and_owes_nothing_of_before() {
+    let mut state = served();
+    let _ = hear(&mut state, [(65, spoke()), (66, CallEvent::PlayoutDrained), (67, stopped()), (67, committed())]);
+    let said = turns(&state.on(written_down("wait one more question"), at(68))).remove(0);
+    let understood = CallEvent::TurnUnderstood { turn: said.id, understanding: meant(IntentKind::OutOfScope) };
+    let _ = state.on(understood, at(68));
+    assert!(state.timers.is_set(Timer::MaxDuration) && !state.outputs_owed);
+    // The engine may end it again.
+    assert!(
+        state
+            .ledger
+            .entries()
+            .all(|entry| entry.action.state != crate::domain::ActionState::Done || &*entry.action.name != "end_call")
+    );
 }
 
 #[test]

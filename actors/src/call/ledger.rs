@@ -52,6 +52,12 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// What ends a call was done, and the call goes on all the same: it may be done again.
+    pub(super) fn forget_end(&mut self) {
+        let over = |entry: &Entry| entry.action.state == ActionState::Done && entry.spec.same == SameAction::PerCall;
+        self.entries.retain(|entry| !over(entry));
+    }
+
     /// The engine called a tool. `answer_pending`: a turn of the caller that began then is not understood yet.
     #[allow(clippy::too_many_arguments, reason = "each is one fact of one event")]
     pub fn ask(

@@ -1,6 +1,7 @@
 //! One call: what it hears and wants ([`event`]), how it decides ([`state`]) and the actor that carries it out ([`actor`]).
 
 pub mod actor;
+mod agreed;
 mod answering;
 mod aside;
 pub mod clock;
@@ -30,6 +31,7 @@ mod recognition;
 mod recollection;
 pub(crate) mod rehearing;
 mod renewal;
+mod reply;
 pub mod responses;
 mod silenced;
 pub mod state;

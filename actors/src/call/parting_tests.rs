@@ -237,8 +237,9 @@ fn the_end_of_what_was_heard_before_is_not_the_end_of_the_stored_sentence() {
 }
 
 #[test]
-fn keys_pressed_into_the_last_words_change_nothing() {
-    let mut state = saying_goodbye();
+fn keys_pressed_into_last_words_that_are_decided_change_nothing() {
+    let mut state = quiet(true);
+    let _ = state.on(CallEvent::DrainExpired, at(4));
     let _ = state.on(CallEvent::DtmfPressed('5'), at(5));
     assert_eq!(words(&state.on(CallEvent::DtmfPressed('#'), at(5))), [""; 0]);
 }

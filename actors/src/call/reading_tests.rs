@@ -69,6 +69,25 @@ fn a_question_is_answered_although_a_listeners_word_follows_it() {
 }
 
 #[test]
+fn a_yes_in_the_middle_of_a_read_back_waits_for_its_end_and_counts_for_what_was_heard() {
+    let done = |script: &str| played(BargeIn::Normal, script).0;
+    let before = "call t1; planned; read; key 1; call t2";
+    assert_eq!(done(before), 0, "it is not heard to its end");
+    assert_eq!(done(&format!("{before}; heard")), 1);
+    assert_eq!(done(&format!("{before}; says nahi nahi; cut 100; made")), 0);
+}
+
+#[test]
+fn second_thoughts_take_a_yes_back() {
+    let done = |script: &str| played(BargeIn::Normal, script).0;
+    let agreed = "call t1; planned; read; heard; says haan kar do";
+    assert_eq!(done(&format!("{agreed}; call t2")), 1);
+    for doubt in ["ruko ek minute", "wait wait, hold on, let me think"] {
+        assert_eq!(done(&format!("{agreed}; says {doubt}; call t2")), 0, "{doubt}");
+    }
+}
+
+#[test]
 fn anything_else_is_given_up_at_the_first_sound() {
     assert_eq!(floor("read You are welcome.; caller").0, ["hold"]);
     assert_eq!(floor("call t1; planned; read; heard; says kitna; read Ten rupees.; caller").0, ["hold"]);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::answering::Answering;
-use super::consent::Reply;
 use super::deaf::Unheard;
 use super::event::{CallEvent, Effect, EngineChoice, MediaWish};
 use super::floor::{Contested, Near};
@@ -18,6 +17,7 @@ use super::parting::Parting;
 use super::recogniser::Recogniser;
 use super::rehearing::Again;
 use super::renewal::Renewal;
+use super::reply::Reply;
 use super::responses::Responses;
 use super::steering::Steering;
 use super::summary::Summary;

@@ -254,7 +254,7 @@ fn an_engine_that_does_nothing_is_overruled_after_a_moment() {
     let mut state = quiet(true);
     let _ = state.on(lost(), at(4));
     let heard = state.turns.caller_said(at(5), &"u7".into(), "insaan do");
-    state.await_meaning(heard.id, at(5), false);
+    state.await_meaning(heard.id, (at(5), ""), false);
     let _ = state.on(CallEvent::TurnUnderstood { turn: heard.id, understanding: meant(PERSON) }, at(5));
     let _ = state.on(CallEvent::PlayoutDrained, at(6));
     assert_eq!(state.next_deadline(), Some(at(5) + GRACE), "no engine, no answer to wait for");

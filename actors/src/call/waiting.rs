@@ -218,8 +218,10 @@ impl CallState {
 
     pub(super) fn on_key(&mut self, key: char, now: CallTime, out: &mut Vec<Effect>) {
         if let Phase::Closing(_) = self.phase {
-            // It is decided what becomes of the call.
-            return;
+            // It is decided what becomes of the call, unless it only takes its leave.
+            if !self.go_on_after_all(now, out) {
+                return;
+            }
         }
         self.key_sounds(now);
         let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);

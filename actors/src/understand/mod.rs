@@ -120,6 +120,20 @@ pub fn objects(text: &str) -> bool {
         || OBJECTION_PHRASES.iter().any(|phrase| said.windows(phrase.len()).any(|some| some == *phrase))
 }
 
+/// Words for something more: a wait, an addition, a question.
+#[rustfmt::skip]
+const MORE: [&str; 35] = [
+    "ek", "lekin", "magar", "sawal", "sawaal", "ruko", "rukiye", "rukie", "ruk", "suno", "suniye", "thehro", "kya", "kaise", "kab",
+    "wait", "hold", "more", "another", "question", "but", "also", "what", "how", "when", "listen",
+    "एक", "लेकिन", "मगर", "सवाल", "रुको", "रुकिए", "सुनो", "सुनिए", "क्या",
+];
+
+/// Whether a short answer to a goodbye asks for more: "haan, ek aur baat", "no no wait".
+#[must_use]
+pub fn asks_for_more(text: &str) -> bool {
+    text.contains('?') || fold::tokens(text).iter().any(|token| MORE.contains(&&*token.raw))
+}
+
 /// Whether one text has the words of another in a row, however either is spelled, punctuated or written: a recogniser may
 /// write in Devanagari what was written in Latin letters.
 #[must_use]
