@@ -133,6 +133,8 @@ impl CallState {
         } else {
             // What nobody wants any more reads nothing back, though its first sound may be on its way.
             self.ledger.answer_made();
+            // It answers all that was committed before it, whatever that turns out to have been.
+            self.near.passed_over.take_if(|passed| passed.committed);
         }
     }
 

@@ -118,3 +118,11 @@ fn a_noise_that_nobody_makes_out_costs_no_question_its_answer() {
     let _ = play(&mut state, [(7_200, of_u2(|item| EngineEvent::CallerTranscriptFailed { item }))]);
     assert!(play(&mut state, [(7_500, written_down("kitna paisa katega"))]).contains(&"ask".to_owned()));
 }
+
+#[test]
+fn what_another_answer_was_made_after_is_not_answered_once_more() {
+    let mut state = passed_over();
+    let _ = play(&mut state, [(7_000, created("r2", 3))]);
+    let _ = play(&mut state, [(9_000, CallEvent::PlayoutDrained)]);
+    assert_eq!(play(&mut state, [(10_500, CallEvent::TimePassed)]), [""; 0]);
+}
