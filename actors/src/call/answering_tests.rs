@@ -85,6 +85,21 @@ fn silent() -> CallEvent {
     engine(EngineEvent::AnswerSilent(vec!["a1".into()]))
 }
 
+fn rows_of_silent_answers() -> Vec<Row> {
+    let then = |more: Vec<CallEvent>| [vec![committed(), created("r1", 2), agent_words()], more].concat();
+    vec![
+        (
+            "an answer in words that nobody says is none",
+            quiet(true),
+            then(vec![silent()]),
+            completed("r1"),
+            &["ask"],
+            "live",
+        ),
+        ("… and the session forgets it", quiet(true), then(vec![]), silent(), &["delete"], "live"),
+    ]
+}
+
 #[test]
 fn words_alone_keep_no_engine_alive() {
     let limits = agent(true).limits;
@@ -153,15 +168,6 @@ fn rows_of_answers_in_vain() -> Vec<Row> {
             &["ask"],
             "live",
         ),
-        (
-            "an answer in words that nobody says is none",
-            quiet(true),
-            then(vec![agent_words(), silent()]),
-            completed("r1"),
-            &["ask"],
-            "live",
-        ),
-        ("… and the session forgets it", quiet(true), then(vec![agent_words()]), silent(), &["delete"], "live"),
         ("an incomplete answer, too", quiet(true), asked(), incomplete(), &["ask"], "live"),
         ("and one that the service cancelled by itself", quiet(true), asked(), cancelled(), &["ask"], "live"),
         (
@@ -246,6 +252,7 @@ fn chain(state: &mut CallState, words_too: bool) -> (usize, Vec<String>) {
 fn every_row_of_the_table_holds() {
     hold(rows_of_failed_answers());
     hold(rows_of_answers_in_vain());
+    hold(rows_of_silent_answers());
 }
 
 #[test]

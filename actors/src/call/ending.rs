@@ -115,7 +115,7 @@ impl CallState {
             return;
         }
         // Of a leave it is not yet decided that the call ends.
-        if self.leaves_since.is_none() {
+        if self.leave.since.is_none() {
             self.decide(after, summary, out);
         }
         self.phase = Phase::Closing(reason);

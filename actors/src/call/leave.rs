@@ -13,13 +13,22 @@ use super::timers::Timer;
 use super::waiting::warn_at;
 use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
 
+/// A goodbye that the caller may have something to say to.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(super) struct Leave {
+    /// Since when it is being said.
+    pub(super) since: Option<CallTime>,
+    /// It was said, and waits for what the caller says.
+    pub(super) waits: bool,
+}
+
 impl CallState {
     /// Ends the call once goodbye is said, unless the caller has something to say to that.
     pub(super) fn take_leave(&mut self, reason: EndReason, words: LastWords, now: CallTime, out: &mut Vec<Effect>) {
         if !matches!(self.phase, Phase::Closing(_)) {
             // Who speaks already is heard out as well.
             let speaks = self.caller_speaking.then(|| self.turns.caller_pending().max()).flatten();
-            self.leaves_since = Some(speaks.unwrap_or(now));
+            self.leave.since = Some(speaks.unwrap_or(now));
             // What its tool answered is told by the goodbye.
             self.outputs_owed = false;
             self.close(reason, AfterStream::HangUp, "", words, now, out);
@@ -34,12 +43,12 @@ impl CallState {
     }
 
     fn is_leave(&self) -> bool {
-        matches!(self.phase, Phase::Closing(_)) && self.leaves_since.is_some()
+        matches!(self.phase, Phase::Closing(_)) && self.leave.since.is_some()
     }
 
     /// They speak, or have spoken since, and it is not known yet what that comes to.
     pub(super) fn awaits_caller(&self, now: CallTime) -> bool {
-        let Some(since) = self.leaves_since.filter(|_| self.is_leave() && self.engine == EngineStage::Ready) else {
+        let Some(since) = self.leave.since.filter(|_| self.is_leave() && self.engine == EngineStage::Ready) else {
             return false;
         };
         let pending = self.turns.expects_words(now) && self.turns.caller_pending().any(|began| began >= since);
@@ -49,7 +58,7 @@ impl CallState {
     /// What they said in a turn is understood.
     pub(super) fn reconsider(&mut self, reply: &Reply, intent: IntentKind, now: CallTime, out: &mut Vec<Effect>) {
         let Phase::Closing(reason) = self.phase else { return };
-        if self.leaves_since.is_none_or(|since| reply.started < since) {
+        if self.leave.since.is_none_or(|since| reply.started < since) {
             return;
         }
         let taken = reply.listening || (reply.parting && matches!(intent, IntentKind::Affirm | IntentKind::Deny));
@@ -67,7 +76,7 @@ impl CallState {
         if !self.is_leave() || self.engine != EngineStage::Ready {
             return false;
         }
-        (self.phase, self.leaves_since, self.parting) = (Phase::Live, None, Parting::default());
+        (self.phase, self.leave.since, self.parting) = (Phase::Live, None, Parting::default());
         self.timers.clear(Timer::LastWords);
         self.timers.set(Timer::MaxDuration, self.time_up_at());
         if let Some(at) = warn_at(&self.facts.agent.limits).filter(|at| *at > now) {
@@ -85,7 +94,7 @@ impl CallState {
     pub(super) fn mind_leave(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let Phase::Closing(reason) = self.phase else { return };
         let said = !self.playing && !self.unheard_words && self.responses.is_idle();
-        if self.is_leave() && said && self.heard_out && !self.awaits_caller(now) {
+        if self.is_leave() && said && self.leave.waits && !self.awaits_caller(now) {
             self.part(reason, now, out);
         }
     }

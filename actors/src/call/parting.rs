@@ -64,8 +64,8 @@ impl Parting {
 impl CallState {
     /// Nothing more of the last words comes from where they were to come from: the call ends, once the caller was told so.
     pub(super) fn part(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
-        self.heard_out = self.awaits_caller(now);
-        if self.heard_out {
+        self.leave.waits = self.awaits_caller(now);
+        if self.leave.waits {
             return;
         }
         let heard = self.parting.made && !self.unheard_words;
@@ -83,7 +83,7 @@ impl CallState {
 
     /// The last words have had their time. Words that are being heard are cut; if there were none, the stored ones are said.
     pub(super) fn on_last_words_due(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
-        self.leaves_since = None;
+        self.leave.since = None;
         if self.playing { self.end(reason, now, out) } else { self.part(reason, now, out) }
     }
 

@@ -12,6 +12,7 @@ use super::deaf::Unheard;
 use super::event::{CallEvent, Effect, EngineChoice, MediaWish};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
+use super::leave::Leave;
 use super::ledger::Ledger;
 use super::parting::Parting;
 use super::recogniser::Recogniser;
@@ -115,10 +116,7 @@ pub struct CallState {
     pub(super) degraded: Vec<&'static str>,
     pub(super) after: Option<AfterStream>,
     pub(super) parting: Parting,
-    /// Since when a goodbye is said that the caller may have something to say to.
-    pub(super) leaves_since: Option<CallTime>,
-    /// … and it waits for that.
-    pub(super) heard_out: bool,
+    pub(super) leave: Leave,
     pub(super) greeted: bool,
     pub(super) caller_speaking: bool,
     /// What the present session is given that one before it had heard.
@@ -226,8 +224,7 @@ impl CallState {
             degraded: Vec::new(),
             after: None,
             parting: Parting::default(),
-            leaves_since: None,
-            heard_out: false,
+            leave: Leave::default(),
             greeted: false,
             caller_speaking: false,
             again: None,
