@@ -327,6 +327,9 @@ impl CallState {
         out.push(Effect::Record(JournalEntry::Intent { call: self.facts.call, turn, understanding, at: now }));
         let Some(at) = self.replies.iter().position(|reply| reply.turn == turn) else { return };
         let reply = self.replies.remove(at);
+        if !reply.listening && reply.objects && yes == Yes::Neither {
+            self.ledger.doubt_yes(reply.started);
+        }
         if !reply.listening {
             self.caller_answered(&Answer { started: reply.started, said: yes, named: &named }, now, out);
         }

@@ -15,7 +15,6 @@ use super::timers::Timer;
 use super::waited::{Stopped, silence_window};
 use crate::domain::{AfterStream, CallTime, EndReason, Phrase, Usage};
 use crate::ports::{EngineCommand, EngineError, EngineEvent, ItemKind};
-use crate::understand::objects;
 use crate::understand::script::heard;
 
 /// Items of the session that can still be cut: more than can be in play.
@@ -207,10 +206,6 @@ impl CallState {
         let turn = self.turns.caller_said(now, item, written.unwrap_or_default());
         if !turn.text.is_empty() {
             self.await_meaning(turn.id, (turn.started, &turn.text), listening);
-        }
-        if !listening && objects(&turn.text) {
-            // Second thoughts, whatever else they are.
-            self.ledger.doubt_yes(turn.started);
         }
         self.record_turn(turn, out);
         if over && self.contested.is_some() {

@@ -39,7 +39,7 @@ pub enum CallEvent {
     MediaSilent(Duration),
     /// Media frames came again after a silence.
     MediaResumed,
-    /// Somebody seems to speak on the line while the agent is heard; told once for each sound.
+    /// Somebody seems to speak on the line while the agent is heard, or is held because of them; told once for each sound.
     CallerHeard {
         /// The beginning.
         since: CallTime,

@@ -20,7 +20,7 @@ use super::waited::silence_window;
 use crate::domain::CallTime;
 use crate::understand::{is_backchannel, objects};
 
-/// From the end of a short sound to its words; a recogniser that takes longer does not decide.
+/// From the end of a short sound to its words; where a recogniser takes longer the agent goes on meanwhile: see `passed.rs`.
 const WORDS: CallTime = CallTime::from_millis(700);
 /// The same for an echo, for which nobody waits.
 const ECHO_WORDS: CallTime = CallTime::from_secs(3);

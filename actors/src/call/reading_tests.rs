@@ -85,6 +85,9 @@ fn second_thoughts_take_a_yes_back() {
     for doubt in ["ruko ek minute", "wait wait, hold on, let me think"] {
         assert_eq!(done(&format!("{agreed}; says {doubt}; call t2")), 0, "{doubt}");
     }
+    // A no is more than that.
+    let refused = played(BargeIn::Normal, &format!("{agreed}; says nahi nahi; call t2")).1;
+    assert_eq!(refused[..2], ["proposed", "withdrawn"]);
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) struct Reply {
     pub(super) listening: bool,
     /// So few words, none of which asks for more, that a yes or a no in them is the last.
     pub(super) parting: bool,
+    /// It has words against going on: where it is no no, it is second thoughts.
+    pub(super) objects: bool,
 }
 
 impl CallState {
@@ -27,6 +29,7 @@ impl CallState {
             self.replies.remove(0);
         }
         let parting = text.split_whitespace().count() <= PARTING_WORDS && !understand::asks_for_more(text);
-        self.replies.push(Reply { turn, started, listening, parting });
+        let objects = understand::objects(text);
+        self.replies.push(Reply { turn, started, listening, parting, objects });
     }
 }

@@ -226,8 +226,6 @@ pub enum ResponseOutcome {
 /// What a session tells the inside. Audio does not come this way.
 #[derive(Clone, PartialEq, Debug)]
 pub enum EngineEvent {
-    /// The answer being made has words and is over, and none of them was spoken: its items.
-    AnswerSilent(Vec<Arc<str>>),
     /// Configured, context replayed; it listens.
     Ready,
     /// The caller began to speak; `item` will be the turn's.
@@ -315,6 +313,8 @@ pub enum EngineEvent {
         /// JSON text as the engine wrote it.
         arguments: Arc<str>,
     },
+    /// The answer that is over now has words, and none of them was spoken: its items.
+    AnswerSilent(Vec<Arc<str>>),
     /// An answer is over.
     ResponseDone {
         /// Its id.
