@@ -65,7 +65,7 @@ fn make(agent: &Agent, words: &str, sentences: &VoicedSentences) -> bool {
 
 /// An agent that greets with these words.
 fn saying(agent: &Agent, words: &str) -> Arc<Agent> {
-    Arc::new(Agent { greeting: Some(words.into()), instructions: "".into(), ..agent.clone() })
+    Arc::new(Agent { greeting: Some(words.into()), ..agent.clone() })
 }
 
 /// Stored phrases in the agents' voices, as far as they were made; else as they are shipped.
