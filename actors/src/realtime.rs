@@ -67,6 +67,8 @@ pub struct OpenSession {
     pub language: Option<Language>,
     /// How long to wait first.
     pub wait: Duration,
+    /// … and how long for the session then.
+    pub within: Duration,
     /// How much of the caller's last sound it hears again.
     pub again: Duration,
 }
@@ -274,13 +276,14 @@ impl Supervised for Realtime {
 impl Handler<OpenSession> for Realtime {
     type Result = ();
 
-    fn handle(&mut self, OpenSession { by, context, language, wait, again }: OpenSession, ctx: &mut Self::Context) {
+    fn handle(&mut self, open: OpenSession, ctx: &mut Self::Context) {
+        let OpenSession { by, context, language, wait, within, again } = open;
         self.close(ctx);
         self.spec.lanes.caller.rewind(bytes(self.spec.audio, again.max(CAUGHT)));
         self.unwritten.clear();
         let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
         let (engine, other) = self.engines(by);
-        let open = race::open(engine, other, spec, lanes, wait);
+        let open = race::open(engine, other, spec, lanes, (wait, within));
         let opened = open.into_actor(self).map(|opened, this, ctx| this.opened(opened, ctx));
         self.running = Some(ctx.spawn(opened));
     }
@@ -294,7 +297,7 @@ impl Handler<RenewSession> for Realtime {
         let generation = self.another_generation();
         let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
         // Nobody waits for it: the present session serves on.
-        let open = race::open(self.engines(by).0, None, spec, lanes, Duration::ZERO);
+        let open = race::open(self.engines(by).0, None, spec, lanes, (Duration::ZERO, race::OPEN_DEADLINE));
         let opened =
             open.into_actor(self).map(move |opened, this, ctx| this.next_opened(generation, opened.result, ctx));
         self.next = Some(Next { generation, running: ctx.spawn(opened), commands: None });

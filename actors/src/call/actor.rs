@@ -259,8 +259,8 @@ impl CallActor {
     fn apply(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         let Some(children) = &self.children else { return };
         match effect {
-            Effect::OpenEngine { by, context, language, wait, again } => {
-                children.realtime.do_send(OpenSession { by, context, language, wait, again });
+            Effect::OpenEngine { by, context, language, wait, within, again } => {
+                children.realtime.do_send(OpenSession { by, context, language, wait, within, again });
             }
             Effect::RenewEngine { by, context, language } => {
                 children.realtime.do_send(RenewSession { by, context, language });

@@ -25,6 +25,9 @@ pub(super) const SOUND_AT_LEAST: Duration = Duration::from_millis(250);
 /// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
 const SPEAKING: Duration = Duration::from_millis(250);
 
+/// Utterances that are heard again: there is no room for more in so short a time.
+const REHEARD_MAX: usize = 16;
+
 /// For the rest of an answer whose beginning was heard.
 const GO_ON: &str = "Your last answer broke off. Say only what is missing of it, shortly, and do what it announced; do not repeat \
     what you said. If nothing is missing, ask in a few words whether there is anything else.";
@@ -39,6 +42,8 @@ pub(super) struct Answering {
     heard: bool,
     /// The answer that is owed was begun in a session that is gone, and some of it was heard.
     go_on: bool,
+    /// What it answers, as far as the next session has heard it again.
+    reheard: Vec<Arc<str>>,
     /// Words of it are coming.
     in_words: bool,
     /// When an answer was asked for last.
@@ -64,9 +69,23 @@ impl Answering {
         self.in_words && !self.heard
     }
 
-    /// The session is gone in the middle of it; `owed`: it is to be asked for again.
-    pub(super) fn breaks_off(&mut self, owed: bool) {
-        self.go_on = owed && self.sounds;
+    /// The session is gone. `broken`: in the middle of an answer that is to be asked for again; `new`: the caller said more since
+    /// it began.
+    pub(super) fn breaks_off(&mut self, broken: bool, new: bool) {
+        self.go_on = !new && if broken { self.sounds } else { self.go_on };
+        self.reheard.clear();
+    }
+
+    /// The next session hears what it answers.
+    pub(super) fn hears_again(&mut self, item: &Arc<str>) {
+        if self.go_on && self.reheard.len() < REHEARD_MAX {
+            self.reheard.push(Arc::clone(item));
+        }
+    }
+
+    /// The rest of the answer to it is asked for already.
+    pub(super) fn is_asked_again(&self, item: &Arc<str>) -> bool {
+        !self.go_on && self.reheard.contains(item)
     }
 
     /// What the next session is asked for instead of what it is owed.
@@ -145,7 +164,10 @@ impl CallState {
                 self.answering.somebody_speaks();
                 self.answering.in_words = true;
             }
-            EngineEvent::TurnCommitted { .. } => self.answering.somebody_speaks(),
+            EngineEvent::TurnCommitted { item } if !self.answering.reheard.contains(item) => {
+                self.answering.somebody_speaks();
+                self.answering.reheard.clear();
+            }
             EngineEvent::ToolCalled { .. } => (self.answering.acts, self.answering.in_words) = (true, false),
             EngineEvent::AgentTranscript { text, .. } => {
                 self.answering.sounds |= !text.is_empty();

@@ -26,6 +26,15 @@ impl Turns {
         self.open.iter().filter(|draft| draft.aside).filter_map(|draft| draft.started).min()
     }
 
+    /// Something was said after the answer being heard began, and is not written down yet.
+    #[must_use]
+    pub fn are_spoken_into(&self) -> bool {
+        let began =
+            |speaker| move |draft: &&Draft| draft.speaker == speaker && !draft.phrase && draft.started.is_some();
+        let last = |speaker| self.open.iter().filter(began(speaker)).filter_map(|draft| draft.started).max();
+        last(Speaker::Agent).is_some_and(|agent| last(Speaker::Caller).is_some_and(|caller| caller > agent))
+    }
+
     /// They are heard again, as turns of another session.
     pub fn heard_again(&mut self) {
         self.open.retain(|draft| !draft.aside);

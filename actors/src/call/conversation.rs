@@ -57,8 +57,12 @@ impl CallState {
                 self.caller_speaking = false;
                 self.turns.caller_committed(now, &item);
                 let decided = !self.committed_while_contested() && !self.committed_after_all(&item);
-                if decided && matches!(self.phase, Phase::Live | Phase::Waiting) {
-                    self.want_answer(None, now, out);
+                if decided
+                    && matches!(self.phase, Phase::Live | Phase::Waiting)
+                    && !self.answering.is_asked_again(&item)
+                {
+                    let rest = self.answering.rest();
+                    self.want_answer(rest, now, out);
                 }
             }
             EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
@@ -135,7 +139,7 @@ impl CallState {
         if !std::mem::replace(&mut self.greeted, true) {
             self.ask_for_greeting(typed, now, out);
         } else if self.answers_what_is_heard_again(now) {
-            self.answer_owed = !self.is_only_suspected();
+            self.answer_owed = anything_new || !self.is_only_suspected();
         } else if self.answer_owed && self.nobody_spoke() {
             // It was the greeting that was lost.
             self.ask_for_greeting(typed, now, out);
@@ -274,12 +278,14 @@ impl CallState {
         }
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
         let was_ready = self.engine == EngineStage::Ready;
-        let active = self.responses.active().is_some();
+        let last = self.responses.is_last();
         let owed = self.responses.lost();
-        self.answering.breaks_off(active && owed);
         let unheard = was_ready && self.adopt_unheard(now);
         let speaking = std::mem::take(&mut self.caller_speaking) || unheard;
-        self.answer_owed |= owed || self.ledger.waiting() > 0 || self.outputs_owed || speaking;
+        self.answering.breaks_off(last && owed, speaking || self.turns.are_spoken_into());
+        // Who only may have been deaf told of nothing that is missing: what runs is told of when it is done.
+        let missing = (self.ledger.waiting() > 0 || speaking) && !self.is_suspected();
+        self.answer_owed |= owed || self.outputs_owed || missing;
         self.outputs_owed = false;
         self.count_lost_session(&error, was_ready, speaking, now);
         let given_up = self.is_given_up(&error, now);

@@ -96,7 +96,8 @@ impl CallState {
 
     /// Something was clearly said, and the session has not noticed it.
     pub(super) fn on_perhaps_deaf(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.playing && self.playing_phrase {
+        // Who is making an answer is heard in a moment, and then it is clear what it noticed.
+        if (self.playing && self.playing_phrase) || !self.responses.is_idle() {
             self.timers.set(Timer::Deaf, now + NOTICED);
             return;
         }
@@ -129,6 +130,11 @@ impl CallState {
             self.answer_owed |= !self.unheard.suspected;
         }
         sounding.is_some()
+    }
+
+    /// It was replaced for what the line tells, and none listens in its place yet.
+    pub(super) fn is_suspected(&self) -> bool {
+        self.unheard.suspected
     }
 
     /// Nobody but the line tells that the caller has said anything, and nothing else is wrong.

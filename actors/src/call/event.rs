@@ -161,6 +161,8 @@ pub enum Effect {
         language: Option<Language>,
         /// How long to wait first.
         wait: Duration,
+        /// How long to wait for it then: there is no patience for more.
+        within: Duration,
         /// How much of the caller's last sound it hears again.
         again: Duration,
     },

@@ -281,6 +281,11 @@ impl Ledger {
         self.entries.iter().map(|entry| entry.waiting.len()).sum()
     }
 
+    /// Something is being done, though the session that asked for it may be gone.
+    pub(super) fn acts(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.action.state, ActionState::Planning | ActionState::Running))
+    }
+
     /// The session is gone: its tool calls cannot be answered any more, the actions go on.
     pub fn session_lost(&mut self) {
         for entry in &mut self.entries {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::event::Effect;
 use super::state::{CallState, EngineStage};
+use super::trouble::WAITED_MAX;
 use crate::domain::{CallTime, Language};
 use crate::ports::{ContextItem, EngineCommand};
 use crate::understand::language::language;
@@ -37,7 +38,7 @@ impl CallState {
     /// Before anybody was heard.
     pub(super) fn first_session(&self, context: Vec<ContextItem>) -> Effect {
         let (wait, again) = (Duration::ZERO, Duration::ZERO);
-        Effect::OpenEngine { by: self.engine_by, context, language: None, wait, again }
+        Effect::OpenEngine { by: self.engine_by, context, language: None, wait, within: WAITED_MAX, again }
     }
 
     /// A session in place of one that is gone knows from its beginning what that one knew.
@@ -45,7 +46,8 @@ impl CallState {
         let language = self.recogniser.expects();
         self.recogniser.told = language;
         self.trouble.session_at(now + wait);
-        Effect::OpenEngine { by: self.engine_by, context, language, wait, again: self.again_for(now) }
+        let (within, again) = (self.trouble.is_borne_for(now + wait), self.again_for(now));
+        Effect::OpenEngine { by: self.engine_by, context, language, wait, within, again }
     }
 
     /// … and a session that is to take the place of one that goes on meanwhile.

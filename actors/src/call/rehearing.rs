@@ -88,6 +88,7 @@ impl CallState {
         let began = began.max(again.from + BEFORE);
         self.window.caller_began(item, at_ms, began);
         self.turns.caller_began(began, item);
+        self.answering.hears_again(item);
         self.restart_speech_timer(now);
         if self.is_only_suspected() {
             // It is true, so they wait.
@@ -100,17 +101,18 @@ impl CallState {
     /// What the session hears from now on is new. If it noticed nothing before, an answer is asked for all the same.
     pub(super) fn on_heard_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.again = None;
-        let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_only_suspected());
+        let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_suspected());
         self.line_was_right(unnoticed.is_empty(), now);
-        if unnoticed.is_empty() {
+        if unnoticed.is_empty() || suspected {
             return self.answer_what_is_owed(now, out);
-        } else if suspected {
-            return;
         }
         unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));
-        out.push(Effect::Engine(EngineCommand::Note("The caller said something that was not understood.".into())));
+        let rest = self.answering.rest();
+        if rest.is_none() {
+            out.push(Effect::Engine(EngineCommand::Note("The caller said something that was not understood.".into())));
+        }
         if std::mem::take(&mut self.answer_owed) {
-            self.want_answer(None, now, out);
+            self.want_answer(rest, now, out);
         }
     }
 

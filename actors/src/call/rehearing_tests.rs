@@ -6,7 +6,7 @@ use super::super::event::{CallEvent, Effect};
 use super::super::state::CallState;
 use super::super::table::*;
 use crate::domain::{Agent, BargeIn, CallTime};
-use crate::ports::{ActionError, ContextItem, EngineError, EngineEvent, ResponseOutcome};
+use crate::ports::{ActionError, ContextItem, EngineCommand, EngineError, EngineEvent, ResponseOutcome};
 
 fn ready() -> CallEvent {
     engine(EngineEvent::Ready)
@@ -125,6 +125,66 @@ fn the_next_session_is_asked_once_it_has_heard_the_question() {
     let said = of_u9(|item| EngineEvent::CallerTranscript { item, text: "when are you open".into() });
     let turn = turns(&state.on(said, at(12))).remove(0);
     assert_eq!((turn.started, &*turn.text), (at(4), "when are you open"), "said when it was said");
+}
+
+/// What is asked for: `true`, the rest of an answer only.
+fn asks(effects: &[Effect]) -> Vec<bool> {
+    let asked = |effect: &Effect| match effect {
+        Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => Some(instructions.is_some()),
+        _ => None,
+    };
+    effects.iter().filter_map(asked).collect()
+}
+
+#[test]
+fn of_an_answer_that_was_heard_in_part_the_rest_is_asked_for_once_its_question_is_heard_again() {
+    let said = |item: &'static str, at_ms| engine(EngineEvent::SpeechStarted { item: item.into(), at_ms });
+    let ended = |item: &'static str| {
+        let behind = Duration::from_secs(2);
+        let stopped = engine(EngineEvent::SpeechStopped { item: item.into(), at_ms: 1_500, behind });
+        [stopped, engine(EngineEvent::TurnCommitted { item: item.into() })]
+    };
+    let answering = || {
+        let mut state = asked();
+        let _ = hear(&mut state, [(7, created("r1", 2)), (7, agent_words()), (7, began("a1"))]);
+        state
+    };
+    let replay =
+        |state: &mut CallState, events: Vec<CallEvent>| asks(&hear(state, events.into_iter().map(|event| (8, event))));
+    let [stopped, committed] = ended("u9");
+    let question = || vec![lost(), ready(), noticed(800), stopped.clone(), committed.clone()];
+    assert_eq!(replay(&mut answering(), question()), [true]);
+    assert_eq!(replay(&mut asked(), question()), [false], "none of it was heard");
+    let mut twice = vec![lost(), failed_session()];
+    twice.extend(question().split_off(1));
+    assert_eq!(replay(&mut answering(), twice), [true], "and one session failed in between");
+
+    // A question in two breaths.
+    let mut state = answering();
+    assert_eq!(replay(&mut state, question()), [true]);
+    let mut rest = vec![said("u10", 2_000)];
+    rest.extend(ended("u10"));
+    assert_eq!(replay(&mut state, rest), [false; 0], "the rest is asked for already");
+    // Something new is answered.
+    let done = done("r9", ResponseOutcome::Completed);
+    let rest = engine(EngineEvent::AgentTranscript { item: "b1".into(), text: "and until nine".into() });
+    let mut new = vec![CallEvent::PlayoutDrained, created("r9", 3), rest, done, said("u11", 9_000)];
+    new.extend(ended("u11"));
+    assert_eq!(replay(&mut state, new), [false]);
+
+    // Who has said something into the answer wants more than the rest of it.
+    let mut state = answering();
+    let _ = hear(&mut state, [(7, CallEvent::TimePassed)]);
+    let [stopped, committed] = ended("u2");
+    let into = [engine(EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 }), stopped, committed];
+    let _ = hear(&mut state, into.into_iter().map(|event| (8, event)));
+    assert_eq!(replay(&mut state, question()), [false]);
+
+    // Nothing is noticed of it.
+    let mut state = answering();
+    let _ = hear(&mut state, [(8, lost()), (8, ready())]);
+    let effects = state.on(CallEvent::TimePassed, at(10));
+    assert_eq!((asks(&effects), words(&effects).contains(&"note".to_owned())), (vec![true], false));
 }
 
 #[test]

@@ -218,6 +218,12 @@ impl Responses {
         self.active.as_ref()
     }
 
+    /// An answer is being made, and no other is asked for.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.active.is_some() && self.pending.is_none() && self.wanted.is_none()
+    }
+
     /// Nothing is being made, asked for or wanted.
     #[must_use]
     pub fn is_idle(&self) -> bool {

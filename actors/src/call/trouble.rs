@@ -8,11 +8,13 @@ use crate::domain::{CallId, CallTime};
 use crate::ports::EngineError;
 
 /// Somebody waits no longer than about this for a session that can be had.
-const WAITED_MAX: Duration = Duration::from_secs(10);
+pub(super) const WAITED_MAX: Duration = Duration::from_secs(10);
 /// … and in a silence, in which nobody notices, it is tried so long.
 const UNNOTICED_MAX: Duration = Duration::from_secs(30);
 /// The time may have passed in a single attempt; one more shows whether that was all.
 const ATTEMPTS_MIN: u32 = 2;
+/// A session that can be had is there by then, so the last attempt gets so long.
+const LAST_ATTEMPT: Duration = Duration::from_secs(2);
 /// With another engine to go to nobody is kept waiting for this one to come back.
 const ATTEMPTS_BEFORE_FALLBACK: u32 = 3;
 /// Answers that failed in a row, of any sessions.
@@ -96,6 +98,11 @@ impl Trouble {
     fn left(&self, now: CallTime) -> Duration {
         let since = self.waits_since.or(self.since).unwrap_or(now);
         WAITED_MAX.saturating_sub(now.saturating_sub(since))
+    }
+
+    /// How long a session that is asked for then may take.
+    pub(super) fn is_borne_for(&self, then: CallTime) -> Duration {
+        if self.waits_since.is_some() { self.left(then).max(LAST_ATTEMPT) } else { WAITED_MAX }
     }
 
     /// How long to wait before the next session.

@@ -18,22 +18,26 @@ fn ready() -> CallEvent {
     engine(EngineEvent::Ready)
 }
 
-fn wait(effects: &[Effect]) -> Option<Duration> {
+fn session(effects: &[Effect]) -> Option<(Duration, Duration)> {
     effects.iter().find_map(|effect| match effect {
-        Effect::OpenEngine { wait, .. } => Some(*wait),
+        Effect::OpenEngine { wait, within, .. } => Some((*wait, *within)),
         _ => None,
     })
 }
 
-/// Loses the session at 4 s, and no other can be had, each attempt taking so long: the waits between them, and when it is
+fn wait(effects: &[Effect]) -> Option<Duration> {
+    session(effects).map(|(wait, _)| wait)
+}
+
+/// Loses the session at 4 s, and no other can be had, each attempt taking so long, or as long as it may: the waits between them, and when it is
 /// given up.
 fn until_given_up(state: &mut CallState, attempt: Duration) -> (Vec<u64>, Duration) {
     let mut now = at(4);
     let mut effects = state.on(lost(), now);
     let mut waits = Vec::new();
-    while let Some(wait) = wait(&effects) {
+    while let Some((wait, within)) = session(&effects) {
         waits.push(wait.as_millis() as u64);
-        now += wait + attempt;
+        now += wait + attempt.min(within);
         effects = state.on(not_opened(), now);
         assert!(waits.len() < 50, "{waits:?}");
     }
@@ -52,8 +56,13 @@ fn a_caller_who_waits_is_waited_with_for_ten_seconds_and_a_silence_longer() {
     // Attempts that hang take the time themselves, the first that fails is not the last.
     let (waits, gave_up) = until_given_up(&mut asking(true), at(5));
     assert_eq!((waits.len(), gave_up.as_secs()), (2, 10));
-    let (waits, gave_up) = until_given_up(&mut asking(true), at(15));
-    assert_eq!((waits.len(), gave_up.as_secs()), (1, 15));
+    // No attempt takes longer than there is patience for.
+    for (attempt, lasts) in [(at(6), 10), (ms(7_500), 10), (at(9), 11), (at(15), 10)] {
+        let (waits, gave_up) = until_given_up(&mut asking(true), attempt);
+        assert_eq!(gave_up.as_secs(), lasts, "{waits:?}");
+    }
+    let (_, gave_up) = until_given_up(&mut quiet(true), ms(7_500));
+    assert!(gave_up <= at(38), "nobody waits: {gave_up:?}");
 }
 
 #[test]

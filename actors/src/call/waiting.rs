@@ -59,7 +59,8 @@ pub(super) const NEVER_STOPPED: CallTime = CallTime::from_secs(5);
 impl CallState {
     /// Something is awaited: an answer, or the result of an action.
     pub(super) fn awaits(&self) -> bool {
-        self.answer_owed || self.outputs_owed || self.ledger.waiting() > 0 || !self.responses.is_idle()
+        let acts = self.ledger.waiting() > 0 || self.ledger.acts();
+        self.answer_owed || self.outputs_owed || acts || !self.responses.is_idle()
     }
 
     /// If something is awaited and nobody speaks, the caller is told after a while. After a longer one before the engine was ever

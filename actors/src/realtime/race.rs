@@ -9,7 +9,8 @@ use futures_util::future::{Either, select};
 use crate::ports::{ENGINE_HANGS, Engine, EngineError, EngineLanes, EngineSession, EngineSpec};
 
 /// Longest wait for a session to open, whatever the engine's own deadlines are.
-const OPEN_DEADLINE: Duration = Duration::from_secs(6);
+pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(6);
+const NOT_OPENED: &str = "the session did not open";
 
 /// What came of it.
 pub(super) struct Opened {
@@ -26,15 +27,29 @@ impl Opened {
     }
 }
 
-/// Opens a session after a wait. Dropping the future gives up whatever is being opened.
+/// Opens a session after a wait, or none within the time there is for it. Dropping the future gives up whatever is being opened.
 pub(super) async fn open(
     engine: Arc<dyn Engine>,
     other: Option<Arc<dyn Engine>>,
     spec: EngineSpec,
     lanes: EngineLanes,
-    wait: Duration,
+    (wait, within): (Duration, Duration),
 ) -> Opened {
     tokio::time::sleep(wait).await;
+    let neither = other.is_some();
+    match tokio::time::timeout(within, sooner(engine, other, spec, lanes)).await {
+        Ok(opened) => opened,
+        Err(_) => Opened { instead: false, neither, result: Err(EngineError::Stalled(NOT_OPENED)) },
+    }
+}
+
+/// One of the two.
+async fn sooner(
+    engine: Arc<dyn Engine>,
+    other: Option<Arc<dyn Engine>>,
+    spec: EngineSpec,
+    lanes: EngineLanes,
+) -> Opened {
     let Some(other) = other else {
         return Opened::of(false, one(engine, spec, lanes).await);
     };
@@ -66,6 +81,6 @@ pub(super) async fn open(
 async fn one(engine: Arc<dyn Engine>, spec: EngineSpec, lanes: EngineLanes) -> Result<EngineSession, EngineError> {
     match tokio::time::timeout(OPEN_DEADLINE, engine.open(spec, lanes)).await {
         Ok(result) => result,
-        Err(_) => Err(EngineError::Stalled("the session did not open")),
+        Err(_) => Err(EngineError::Stalled(NOT_OPENED)),
     }
 }
