@@ -39,7 +39,7 @@ const DISBELIEF: CallTime = CallTime::from_secs(4);
 const DISBELIEF_DOUBLED_MAX: u32 = 4;
 
 /// Sounds of the caller that wait for their words; more are not kept apart.
-const SPOKEN_OVER_MAX: usize = 8;
+pub(super) const SPOKEN_OVER_MAX: usize = 8;
 
 /// Both wanted to speak.
 #[derive(Clone, PartialEq, Debug)]
@@ -399,7 +399,7 @@ impl CallState {
                 self.turns.no_answer_owed();
                 let (at_the_end, committed) = (tail || contested.lasted, contested.committed);
                 let passed = PassedOver { at_the_end, items: unwritten, committed, lasted: why != "noise" };
-                self.near.passed_over = (!passed.items.is_empty()).then_some(passed);
+                self.near.passed_over = passed.after(self.near.passed_over.take());
             }
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::event::Effect;
-use super::floor::NOISE;
+use super::floor::{NOISE, SPOKEN_OVER_MAX};
 use super::state::{CallState, Phase};
 use super::timers::Timer;
 use crate::domain::CallTime;
@@ -24,6 +24,21 @@ pub(super) struct PassedOver {
     pub(super) committed: bool,
     /// It was more than a noise: if nobody ever tells what it was, it is answered.
     pub(super) lasted: bool,
+}
+
+impl PassedOver {
+    /// What was said before may not be written down either.
+    pub(super) fn after(mut self, before: Option<Self>) -> Option<Self> {
+        if let Some(before) = before {
+            self.at_the_end |= before.at_the_end;
+            self.committed |= before.committed;
+            self.lasted |= before.lasted;
+            self.items.retain(|item| !before.items.contains(item));
+            self.items.splice(..0, before.items);
+            self.items.drain(..self.items.len().saturating_sub(SPOKEN_OVER_MAX));
+        }
+        (!self.items.is_empty()).then_some(self)
+    }
 }
 
 impl CallState {

@@ -120,6 +120,22 @@ fn a_noise_that_nobody_makes_out_costs_no_question_its_answer() {
 }
 
 #[test]
+fn a_question_is_answered_although_a_noise_is_passed_over_after_it() {
+    let mut state = over_the_agent(TurnDetection::default());
+    // Nearly all was said.
+    let _ = play(&mut state, [(5_002, CallEvent::PlayoutHeld(ms(200)))]);
+    let _ = play(&mut state, [(5_950, stopped()), (5_950, committed())]);
+    assert_eq!(play(&mut state, [(6_650, CallEvent::TimePassed)]), ["resume"]);
+    let of_u2 = |event: fn(Arc<str>) -> EngineEvent| engine(event("u2".into()));
+    let noise = of_u2(|item| EngineEvent::SpeechStarted { item, at_ms: 0 });
+    assert_eq!(play(&mut state, [(6_651, began("a1")), (6_660, noise)]), ["hold"]);
+    let over = of_u2(|item| EngineEvent::SpeechStopped { item, at_ms: 0, behind: Duration::ZERO });
+    assert_eq!(play(&mut state, [(7_200, over), (7_900, CallEvent::TimePassed)]), ["resume"]);
+    let _ = play(&mut state, [(8_100, CallEvent::PlayoutDrained)]);
+    assert!(play(&mut state, [(8_300, written_down("kitna paisa katega"))]).contains(&"ask".to_owned()));
+}
+
+#[test]
 fn what_another_answer_was_made_after_is_not_answered_once_more() {
     let mut state = passed_over();
     let _ = play(&mut state, [(7_000, created("r2", 3))]);
