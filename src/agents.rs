@@ -191,6 +191,7 @@ struct Limits {
     max_duration_s: Option<f64>,
     last_words_s: Option<f64>,
     reprompts: Option<u32>,
+    hello_s: Option<f64>,
     filler_after_s: Option<f64>,
     filler_again_s: Option<f64>,
     time_warning_s: Option<f64>,
@@ -453,6 +454,7 @@ fn limits(given: &Limits, defaults: &CallLimits) -> Result<CallLimits, SettingsE
     }
     Ok(CallLimits {
         reprompts,
+        hello: or_never("hello_s", given.hello_s, defaults.hello)?,
         filler_after: or_never("filler_after_s", given.filler_after_s, defaults.filler_after)?,
         filler_again: or_never("filler_again_s", given.filler_again_s, defaults.filler_again)?,
         time_warning: or_never("time_warning_s", given.time_warning_s, defaults.time_warning)?,

@@ -44,7 +44,7 @@ use caly_actors::ports::*;
 use database::Keeper;
 use dice::Dice;
 use engine::{Current, Engine, LONG_AFTER};
-use judging::{CONFIRMED, RENEWED, SHORTENED, STEERED};
+use judging::{CONFIRMED, HELLOS, RENEWED, SHORTENED, STEERED};
 use ledger::{Shared, Truth};
 use support::*;
 
@@ -449,6 +449,7 @@ fn whatever_happens_a_call_ends_once_says_nothing_twice_and_stores_what_was_hear
     }
     assert!(shortened > count / 20, "older turns made way {shortened} times: nothing was shown");
     assert!(steered > count / 50, "only {steered} calls were steered: nothing was shown");
+    assert!(of(&HELLOS) > count / 20, "only {} hellos were waited for: nothing was shown", of(&HELLOS));
     assert!(renewed > count / 10, "only {renewed} sessions were renewed: nothing was shown");
     assert!(confirmed > count / 100, "only {confirmed} actions were agreed to: nothing was shown");
     assert!(rare.is_empty(), "hardly a call had one of these: {rare:?}");

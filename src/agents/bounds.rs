@@ -11,7 +11,7 @@ const VOICE_MAX: usize = 64;
 const GREETING_MAX: usize = 600;
 
 /// The least and the most of each limit in seconds; 0 switches those off that say so.
-const LIMITS: [(&str, f64, f64, bool); 11] = [
+const LIMITS: [(&str, f64, f64, bool); 12] = [
     ("answer_s", 5.0, 600.0, false),
     ("idle_media_s", 2.0, 3_600.0, false),
     ("idle_speech_s", 5.0, 3_600.0, false),
@@ -20,6 +20,7 @@ const LIMITS: [(&str, f64, f64, bool); 11] = [
     ("answer_gap_s", 0.5, 60.0, false),
     ("max_duration_s", 30.0, 86_400.0, false),
     ("last_words_s", 2.0, 60.0, false),
+    ("hello_s", 0.5, 15.0, true),
     ("filler_after_s", 0.5, 60.0, true),
     ("filler_again_s", 2.0, 600.0, true),
     ("time_warning_s", 10.0, 3_600.0, true),

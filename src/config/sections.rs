@@ -169,6 +169,7 @@ fn calls(r: &mut Reader<'_>) -> Calls {
             teardown: r.duration("calls.teardown", short.clone()),
             last_words: r.duration("calls.last_words", short),
             reprompts: r.count("calls.reprompts", 0..=10),
+            hello: r.duration("calls.hello", Duration::ZERO..=Duration::from_secs(15)),
             filler_after: r.duration("calls.filler_after", Duration::ZERO..=HOUR),
             filler_again: r.duration("calls.filler_again", Duration::ZERO..=HOUR),
             time_warning: r.duration("calls.time_warning", Duration::ZERO..=HOUR),

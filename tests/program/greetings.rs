@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::line::{Line, sid};
 use crate::server::{SOON, Server, Settings};
-use crate::web::{open, until};
+use crate::web::{get, open, until};
 
 const NOTICE: &str = "Aap ek machine se baat kar rahe hain.";
 
@@ -74,5 +74,35 @@ async fn a_greeting_is_made_once_and_then_heard_at_once_with_what_every_caller_m
     assert_eq!(kept(&server), before, "made once");
     // What is said without an engine was made in the agent's voice as well.
     until("phrases are kept", SOON, || async { (kept_in(&server, "phrases") >= 12).then_some(()) }).await;
+    server.nothing_left(SOON).await;
+}
+
+#[actix_rt::test]
+async fn who_is_rung_up_is_greeted_once_they_have_said_hello() {
+    let server = Server::start(Settings::default().with("CALY__ENGINE__STORE_GREETINGS", "true")).await;
+    let agent = json!({"instructions": "Be brief.", "greeting": "Namaste ji.", "language": "hi-Latn",
+        "limits": {"hello_s": 15}});
+    let file = server.directory.path().join("rings.json");
+    std::fs::write(&file, agent.to_string()).unwrap();
+    server.cli_json(&["client", "agent", "demo", file.to_str().unwrap(), "--json"]).await;
+    server.signal("HUP");
+    until("both greetings are kept", SOON, || async { (kept(&server) == 2).then_some(()) }).await;
+    let sid = sid("rung-up");
+    let start = server.start_url(&sid).replace("Direction=incoming", "Direction=outbound-dial");
+    let answer = get(&start).await;
+    let socket = open(answer.json()["url"].as_str().unwrap(), &[]).await.unwrap();
+    let line = Line::on(socket, &sid).await;
+    line.ask("yes").await;
+    line.ask("shop_hours").await;
+    line.hang_up();
+    let detail = server.ended_call(&sid).await;
+    assert_eq!(detail["direction"], "outbound");
+    let turns: Vec<&str> =
+        detail["turns"].as_array().unwrap().iter().filter_map(|turn| turn["speaker"].as_str()).collect();
+    assert_eq!(turns[..4], ["caller", "agent", "caller", "agent"], "{detail}");
+    let of = |n: usize, key: &str| detail["turns"][n][key].clone();
+    assert_eq!(of(1, "text"), "Namaste ji.");
+    assert!(of(1, "started_ms").as_u64() > of(0, "ended_ms").as_u64(), "not over the hello: {detail}");
+    assert!(kinds(&detail).contains(&"hello"), "{:?}", kinds(&detail));
     server.nothing_left(SOON).await;
 }

@@ -43,6 +43,7 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
+                self.hears_hello(&item);
                 if !self.began_before(&item, at_ms, now, out) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
@@ -53,18 +54,7 @@ impl CallState {
                 self.window.caller_stopped(at_ms);
                 self.on_caller_stopped(&item, behind, now, out);
             }
-            EngineEvent::TurnCommitted { item } => {
-                self.caller_speaking = false;
-                self.turns.caller_committed(now, &item);
-                let decided = !self.committed_while_contested() && !self.committed_after_all(&item);
-                if decided
-                    && matches!(self.phase, Phase::Live | Phase::Waiting)
-                    && !self.answering.is_asked_again(&item)
-                {
-                    let rest = self.answering.rest();
-                    self.want_answer(rest, now, out);
-                }
-            }
+            EngineEvent::TurnCommitted { item } => self.on_turn_committed(&item, now, out),
             EngineEvent::CallerTranscript { item, text } => self.on_caller_words(&item, Some(&text), now, out),
             EngineEvent::CallerTranscriptFailed { item } => self.on_caller_words(&item, None, now, out),
             EngineEvent::AnswerSilent(items) => self.on_answer_silent(items, now, out),
@@ -114,6 +104,19 @@ impl CallState {
         }
     }
 
+    fn on_turn_committed(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
+        self.caller_speaking = false;
+        self.turns.caller_committed(now, item);
+        let dealt_with = self.is_hello(item, now, out)
+            || self.committed_while_contested()
+            || self.committed_after_all(item)
+            || self.answering.is_asked_again(item);
+        if !dealt_with && matches!(self.phase, Phase::Live | Phase::Waiting) {
+            let rest = self.answering.rest();
+            self.want_answer(rest, now, out);
+        }
+    }
+
     pub(super) fn on_engine_ready(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let opening = std::mem::replace(&mut self.engine, EngineStage::Ready) == EngineStage::Opening;
         self.trouble.session_at(now);
@@ -136,7 +139,8 @@ impl CallState {
         self.bridge_when_quiet = false;
         // What the session before made and nobody began to hear is gone.
         self.unheard_words &= self.playing;
-        if !std::mem::replace(&mut self.greeted, true) {
+        if self.is_to_greet() {
+            self.greeted = true;
             self.ask_for_greeting(typed, now, out);
         } else if self.answers_what_is_heard_again(now) {
             self.answer_owed = anything_new || !self.is_only_suspected();
@@ -159,7 +163,7 @@ impl CallState {
     }
 
     /// `typed`: the caller has chosen something by keys meanwhile.
-    fn ask_for_greeting(&mut self, typed: bool, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn ask_for_greeting(&mut self, typed: bool, now: CallTime, out: &mut Vec<Effect>) {
         self.notices_are_asked();
         let greeting = self.greeting_instructions();
         let both = || format!("{greeting} Then answer what the caller has asked.").into();
@@ -226,7 +230,7 @@ impl CallState {
     }
 
     pub(super) fn want(&mut self, wanted: Wanted, now: CallTime, out: &mut Vec<Effect>) {
-        if self.engine != EngineStage::Ready {
+        if self.engine != EngineStage::Ready || self.awaits_hello() {
             self.answer_owed = true;
             self.await_in_silence(now);
             return;
@@ -328,7 +332,7 @@ impl CallState {
         self.untold.clear();
         self.known_untold = false;
         // The phone may have rung until now.
-        let untold = !self.greeted && self.fillers == 0;
+        let untold = self.is_to_greet() && self.fillers == 0;
         if (first_failure || untold) && !self.is_only_suspected() {
             self.bridge(speaking, now, out);
         }

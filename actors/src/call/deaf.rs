@@ -64,6 +64,7 @@ impl CallState {
 
     pub(super) fn on_line_sounded(&mut self, sound: Sound, now: CallTime) {
         self.unheard.sounding = None;
+        self.line_says_hello(sound);
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         let noticed = self.caller_speaking || self.unheard.noticed.is_some_and(|noticed| noticed >= sound.began);
         if !listening || noticed || self.playing || self.again.is_some() {
@@ -140,6 +141,11 @@ impl CallState {
     /// Nobody but the line tells that the caller has said anything, and nothing else is wrong.
     pub(super) fn is_only_suspected(&self) -> bool {
         self.unheard.suspected && !self.answer_owed
+    }
+
+    /// Somebody speaks on the line, as far as it tells.
+    pub(super) fn is_sounding(&self) -> bool {
+        self.unheard.sounding.is_some()
     }
 
     fn is_free_to_speak(&self) -> bool {

@@ -40,6 +40,7 @@ impl CallState {
                 Timer::AskAgain => self.on_ask_again(now, out),
                 Timer::Reheard => self.on_heard_again(now, out),
                 Timer::Deaf => self.on_perhaps_deaf(now, out),
+                Timer::Hello => self.on_no_hello(now, out),
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),
                 Timer::TimeWarning => self.on_time_warning(now, out),
@@ -182,9 +183,9 @@ impl CallState {
         if transcript || !self.replies.is_empty() {
             self.timers.set(Timer::LastTranscript, now + LAST_TRANSCRIPT.min(teardown));
         }
-        self.cut_asked = None;
-        self.cut_lost = reason == EndReason::MediaLost && self.playing;
-        if self.cut_lost {
+        self.cutting.asked = None;
+        self.cutting.lost = reason == EndReason::MediaLost && self.playing;
+        if self.cutting.lost {
             self.turns.ear_lost(now);
         }
         if reason != EndReason::MediaLost && self.socket.is_some() {
@@ -199,7 +200,7 @@ impl CallState {
         match event {
             CallEvent::PlayoutCut(cuts) => {
                 self.turns.heard_part(now, &cuts);
-                self.cut_asked = None;
+                self.cutting.asked = None;
             }
             CallEvent::SpeechSounded { item, sound } => self.turns.agent_sounded(&item, sound),
             CallEvent::Engine(event) => self.on_engine_while_tearing(event, now, out),
@@ -216,7 +217,7 @@ impl CallState {
             CallEvent::ChildCrashed(Child::Intent) | CallEvent::ChildGaveUp(Child::Intent) => self.replies.clear(),
             CallEvent::ChildCrashed(Child::Media) => self.go_on_with_media(out),
             CallEvent::ChildGaveUp(Child::Media) => {
-                self.cut_lost |= self.cut_asked.take().is_some();
+                self.cutting.lost |= self.cutting.asked.take().is_some();
                 self.turns.ear_lost(now);
             }
             CallEvent::ChildCrashed(Child::Action) | CallEvent::ChildGaveUp(Child::Action) => self.reconcile(now, out),
@@ -229,7 +230,7 @@ impl CallState {
     fn on_time_while_tearing(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         while let Some(timer) = self.timers.pop_due(now) {
             if timer == Timer::Teardown {
-                self.cut_asked = None;
+                self.cutting.asked = None;
                 let running: Vec<ActionId> = self.ledger.running().map(|entry| entry.action.id).collect();
                 for id in running {
                     let lost = Err(ActionError::Unknown("the call ended before the answer came".to_owned()));
@@ -244,12 +245,12 @@ impl CallState {
         // Who hangs up on "do not ring me again" is to be heard.
         let words_owed = self.turns.owes_transcript() || !self.replies.is_empty();
         let waits_for_words = self.timers.is_set(Timer::LastTranscript) && words_owed;
-        if self.cut_asked.is_some() || waits_for_words || self.ledger.running().next().is_some() {
+        if self.cutting.asked.is_some() || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }
         self.turns.broke_off();
         // What the cut did not name was heard; without a cut nobody knows, and it is told by the time there was.
-        if !self.cut_lost {
+        if !self.cutting.lost {
             self.turns.heard_all(now);
         }
         self.record_finished_turns(now, true, out);

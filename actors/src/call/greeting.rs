@@ -153,7 +153,8 @@ impl CallState {
 
     /// Looked at after every event: what the caller has not heard, and nobody is about to tell, is asked for.
     pub(super) fn mind_notices(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let up = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.greeted;
+        let begun = self.greeted && !self.awaits_hello();
+        let up = self.phase == Phase::Live && self.engine == EngineStage::Ready && begun;
         if !self.must_be_heard() || !up || self.unheard_words || !self.is_silent() || self.again.is_some() {
             return;
         }

@@ -19,6 +19,17 @@ const RETRY_WAIT: Duration = Duration::from_secs(5);
 /// A socket without media for this long may be taken over by another.
 const DEAD_SOCKET: Duration = Duration::from_secs(5);
 
+/// What the media child was asked for to fall silent.
+#[derive(Clone, PartialEq, Default, Debug)]
+pub(super) struct Cutting {
+    /// Until it tells what was not heard.
+    pub(super) asked: Option<MediaWish>,
+    /// How often it was asked.
+    number: u64,
+    /// It will not be told: the child that knew it is gone.
+    pub(super) lost: bool,
+}
+
 impl CallState {
     pub(super) fn on_speech_began(
         &mut self,
@@ -80,16 +91,17 @@ impl CallState {
 
     /// The agent is to fall silent; what was not heard will be told.
     pub(super) fn cut(&mut self, out: &mut Vec<Effect>) {
-        self.cuts += 1;
-        let wish = MediaWish::Interrupt { number: self.cuts, response: self.responses.active().cloned() };
-        self.cut_asked = Some(wish.clone());
+        self.cutting.number += 1;
+        let (number, response) = (self.cutting.number, self.responses.active().cloned());
+        let wish = MediaWish::Interrupt { number, response };
+        self.cutting.asked = Some(wish.clone());
         out.push(Effect::Media(wish));
     }
 
     /// The media child has crashed and is there again, with all that it knew: only the message in hand is lost. That may have been
     /// to fall silent, or to speak on.
     pub(super) fn go_on_with_media(&mut self, out: &mut Vec<Effect>) {
-        if let Some(wish) = self.cut_asked.clone() {
+        if let Some(wish) = self.cutting.asked.clone() {
             out.push(Effect::Media(wish));
         } else if self.contested.is_none() {
             out.push(Effect::Media(MediaWish::Resume));
@@ -97,7 +109,7 @@ impl CallState {
     }
 
     pub(super) fn on_cut(&mut self, cuts: &[Cut], now: CallTime, out: &mut Vec<Effect>) {
-        self.cut_asked = None;
+        self.cutting.asked = None;
         self.playing = false;
         self.playing_phrase = false;
         self.unheard_words = false;

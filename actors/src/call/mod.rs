@@ -16,6 +16,7 @@ mod floor;
 mod greeting;
 mod heard;
 mod hearing;
+mod hello;
 mod history;
 mod leave;
 pub mod ledger;

@@ -41,6 +41,7 @@ impl CallState {
         self.ledger.recall(past.actions, &self.catalogue);
         self.usage = past.usage;
         self.greeted = true;
+        self.hello_is_past();
         self.answer_owed = true;
         self.taken_up = Some(past.age);
         self.trouble.session_at(past.age);

@@ -120,11 +120,11 @@ impl CallState {
 
     /// The session is lost. Who waits for something is told to wait a moment; not who speaks, or is silent and notices nothing.
     pub(super) fn bridge(&mut self, speaking: bool, now: CallTime, out: &mut Vec<Effect>) {
-        if self.phase != Phase::Live || self.playing {
+        if self.phase != Phase::Live || self.playing || self.awaits_hello() {
             return;
         }
         let finished = self.turns.quiet_since().is_some_and(|quiet| now >= quiet + FINISHED);
-        if (self.answer_owed || !self.greeted) && (!speaking || finished) {
+        if (self.answer_owed || self.is_to_greet()) && (!speaking || finished) {
             self.say(Phrase::Bridge, out);
             self.fillers += 1;
             // The next sentence is due so long after this one.

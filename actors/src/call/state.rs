@@ -9,9 +9,11 @@ use serde_json::json;
 
 use super::answering::Answering;
 use super::deaf::Unheard;
-use super::event::{CallEvent, Effect, EngineChoice, MediaWish};
+use super::event::{CallEvent, Effect, EngineChoice};
 use super::floor::{Contested, Near};
 use super::greeting::Notices;
+use super::hearing::Cutting;
+use super::hello::Hello;
 use super::leave::Leave;
 use super::ledger::Ledger;
 use super::parting::Parting;
@@ -170,12 +172,9 @@ pub struct CallState {
     pub(super) greeting: Option<Pcm>,
     /// The caller has been told what every caller must be told.
     pub(super) notices: Notices,
-    /// What the media child was asked for to fall silent, until it tells what was not heard.
-    pub(super) cut_asked: Option<MediaWish>,
-    /// How often it was.
-    pub(super) cuts: u64,
-    /// … and will not be told: the child that knew it is gone.
-    pub(super) cut_lost: bool,
+    /// Whoever was rung up is to speak first.
+    pub(super) hello: Hello,
+    pub(super) cutting: Cutting,
     /// Agent items that the present session has told of. Others may still be heard, but it does not know them.
     pub(super) session_items: Vec<Arc<str>>,
     /// The age at which a later process took the call up again.
@@ -201,6 +200,7 @@ impl CallState {
             timers.set(Timer::TimeWarning, at);
         }
         Self {
+            hello: Hello::of(&facts),
             language: facts.agent.language,
             other_language: None,
             recogniser: Recogniser::default(),
@@ -252,9 +252,7 @@ impl CallState {
             engine_heard: false,
             greeting: None,
             notices: Notices::default(),
-            cut_asked: None,
-            cuts: 0,
-            cut_lost: false,
+            cutting: Cutting::default(),
             session_items: Vec::new(),
             taken_up: None,
             windows: (WINDOW_LEAST, WINDOW_LEAST),
@@ -402,8 +400,7 @@ impl CallState {
         if self.engine == EngineStage::Dead {
             self.farewell_without_engine(now, out);
         } else {
-            self.greet(out);
-            self.await_in_silence(now);
+            self.greet_in_time(now, out);
         }
     }
 

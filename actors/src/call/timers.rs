@@ -21,6 +21,8 @@ pub enum Timer {
     Reheard,
     /// The session must have noticed what is clearly said on the line.
     Deaf,
+    /// Whoever was rung up has had time to say hello.
+    Hello,
     /// The engine session is to be replaced in the next pause.
     SessionAge,
     /// What the caller says into the agent's words must have shown what it is.
@@ -45,7 +47,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 19;
+const COUNT: usize = 20;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -61,6 +63,7 @@ impl Timers {
         Timer::AskAgain,
         Timer::Reheard,
         Timer::Deaf,
+        Timer::Hello,
         Timer::SessionAge,
         Timer::Floor,
         Timer::Filler,

@@ -137,7 +137,7 @@ impl CallState {
         } else {
             self.trouble.not_opened(now);
         }
-        let waits = self.awaits() || speaking || self.fillers > 0 || !self.greeted;
+        let waits = self.awaits() || speaking || self.fillers > 0 || self.is_to_greet();
         self.trouble.waits(waits && self.phase == Phase::Live, began);
     }
 

@@ -66,9 +66,9 @@ impl CallState {
     /// If something is awaited and nobody speaks, the caller is told after a while. After a longer one before the engine was ever
     /// heard: a call does not begin with "one moment", unless they were told so already.
     pub(super) fn await_in_silence(&mut self, now: CallTime) {
-        let silence = self.phase == Phase::Live && !self.playing && !self.caller_speaking;
+        let silence = self.phase == Phase::Live && !self.playing && !self.caller_speaking && !self.awaits_hello();
         let began = self.engine_heard || self.fillers > 0;
-        if silence && (self.awaits() || !self.greeted) && !self.timers.is_set(Timer::Filler) {
+        if silence && (self.awaits() || self.is_to_greet()) && !self.timers.is_set(Timer::Filler) {
             let limits = &self.facts.agent.limits;
             let wait = if self.fillers == 0 { limits.filler_after } else { limits.filler_again };
             if !wait.is_zero() {
@@ -89,7 +89,8 @@ impl CallState {
         if self.phase != Phase::Live
             || self.playing
             || self.caller_speaking
-            || !(bridged || self.awaits() || !self.greeted)
+            || self.awaits_hello()
+            || !(bridged || self.awaits() || self.is_to_greet())
         {
             return;
         }
@@ -119,7 +120,7 @@ impl CallState {
             out.push(Effect::CloseEngine);
             self.on_engine_lost(EngineError::Stalled("the caller fell silent and it did not notice"), now, out);
             self.restart_speech_timer(now);
-        } else if self.playing || self.caller_speaking || self.awaits() {
+        } else if self.playing || self.caller_speaking || self.awaits() || self.awaits_hello() {
             self.restart_speech_timer(now);
         } else if self.reprompts >= limits.reprompts {
             let words = LastWords::Stored(Phrase::Goodbye);
@@ -225,6 +226,7 @@ impl CallState {
             }
         }
         self.key_sounds(now);
+        self.hello_is_over("key", now, out);
         let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
         if chosen && key == '#' {
             // It only ends what was chosen already.

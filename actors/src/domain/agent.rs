@@ -170,6 +170,8 @@ pub struct CallLimits {
     pub teardown: Duration,
     /// Longest wait for the last words to be heard before the stream is closed.
     pub last_words: Duration,
+    /// Who was rung up has so long to say hello before the agent greets; zero: it greets at once, as it does who rings.
+    pub hello: Duration,
     /// Silence in which an answer or an action is awaited, until the caller hears that something is happening.
     pub filler_after: Duration,
     /// … and from the end of that sentence to the next.
@@ -196,6 +198,7 @@ impl Default for CallLimits {
             max_duration: Duration::from_secs(30 * 60),
             teardown: Duration::from_secs(5),
             last_words: Duration::from_secs(8),
+            hello: Duration::ZERO,
             filler_after: Duration::from_millis(1500),
             filler_again: Duration::from_secs(6),
             time_warning: Duration::from_secs(60),

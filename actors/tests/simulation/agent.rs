@@ -26,6 +26,9 @@ pub fn agent_of(dice: &mut Dice) -> Agent {
             abuse: [AbusePolicy::End, AbusePolicy::Engine][dice.between(0, 1) as usize],
         };
     }
+    if dice.percent(20) {
+        agent.limits.hello = dice.ms(500, 15_000);
+    }
     agent
 }
 

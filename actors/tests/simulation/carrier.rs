@@ -52,13 +52,15 @@ impl Ear {
             let heard = ready.min(front.samples.len());
             let rest = front.samples.split_off(heard);
             let samples = std::mem::replace(&mut front.samples, rest);
+            let mut at = front.at;
             front.at += Duration::from_micros(heard as u64 * 125);
             let done = front.samples.is_empty();
             let mut truth = self.truth.borrow_mut();
             for run in samples.chunk_by(|a, b| a == b) {
                 if let Some(value) = self.values.get(&run[0]) {
-                    truth.ear(*value, run.len() as u64);
+                    truth.ear(*value, run.len() as u64, at);
                 }
+                at += Duration::from_micros(run.len() as u64 * 125);
             }
             drop(truth);
             if !done {

@@ -90,6 +90,7 @@ impl Script {
         }
         drop(runs);
         self.judge_confirmed(&entries, &mut truth);
+        self.judge_hello(&entries, &mut truth);
         self.judge_answers(&mut truth);
         self.judge_contexts(&entries, &mut truth);
         self.judge_steered(&entries, &mut truth);
@@ -114,6 +115,31 @@ impl Script {
         }
     }
 
+    /// When whoever was rung up had said hello, or time enough to: never, if the call was over by then. Nothing in other calls.
+    fn hello(&self, entries: &[JournalEntry]) -> Option<CallTime> {
+        let waits = |entry: &JournalEntry| matches!(entry, JournalEntry::Admitted(facts) if facts.direction == Direction::Outbound);
+        let hello = entries.iter().find_map(|entry| match entry {
+            JournalEntry::Event { kind: "hello", at, .. } => Some(*at),
+            _ => None,
+        });
+        entries.iter().any(waits).then(|| hello.unwrap_or(CallTime::MAX))
+    }
+
+    /// Before that the agent says nothing of its own.
+    fn judge_hello(&self, entries: &[JournalEntry], truth: &mut Truth) {
+        let Some(hello) = self.hello(entries) else { return };
+        HELLOS.with(|count| count.set(count.get() + u64::from(hello < CallTime::MAX)));
+        let began = truth.began.iter().map(|(item, began)| (item, began.duration_since(self.world.epoch)));
+        let mut early: Vec<String> = began
+            .filter(|(_, began)| *began < hello)
+            .map(|(item, began)| format!("{item} was heard at {began:?}, before a hello at {hello:?}"))
+            .collect();
+        let turns = self.world.turns();
+        let greeted = turns.iter().filter(|turn| &*turn.text == "Namaste" && turn.started < hello);
+        early.extend(greeted.map(|turn| format!("greeted at {:?}, before a hello at {hello:?}", turn.started)));
+        truth.violations.extend(early);
+    }
+
     /// Every question was followed by the wish for an answer, or by an answer asked for before. Behind a flood of sound nobody
     /// waits for one, and in a flood of turns they are not told apart. What the line has for the agent's own voice is nobody's:
     /// the engine here hears words where there is next to no sound.
@@ -121,7 +147,11 @@ impl Script {
         let drowned = ["flood of sound", "flood of turns"].iter().any(|flood| truth.faults.contains(flood));
         let echo = |entry: &JournalEntry| matches!(entry, JournalEntry::Event { kind: "agent_went_on", detail, .. } if detail.contains("echo"));
         let drowned = drowned || self.world.entries().iter().any(echo);
+        // A hello is answered by the greeting.
+        let hello = self.hello(&self.world.entries());
         let questions = truth.questions.iter().filter(|said| said.words == "mera order kahan hai" && !drowned);
+        let questions =
+            questions.filter(|said| hello.is_none_or(|hello| said.began.duration_since(self.world.epoch) > hello));
         let ended = self.ended.get().unwrap_or_default();
         let unanswered = questions.filter(|said| {
             let until = said.known + ANSWERED;
@@ -316,6 +346,8 @@ thread_local! {
     pub static QUESTIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Times that older turns made way, in all calls.
     pub static SHORTENED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    /// Calls in which the agent greeted whoever it had rung up, after a hello or without one, in all.
+    pub static HELLOS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Sessions that took the place of one that went on until then, in all calls.
     pub static RENEWED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
     /// Calls that were ended or handed over for what the caller asked, in all.

@@ -189,11 +189,11 @@ impl Truth {
         value
     }
 
-    /// So many samples of a piece reached the ear.
-    pub fn ear(&mut self, value: u8, samples: u64) {
+    /// So many samples of a piece reached the ear, the first of them then.
+    pub fn ear(&mut self, value: u8, samples: u64, at: Instant) {
         let Some((item, place)) = self.pieces.get(&value).cloned() else { return };
         *self.heard.entry(Arc::clone(&item)).or_default() += samples;
-        self.began.entry(Arc::clone(&item)).or_insert_with(Instant::now);
+        self.began.entry(Arc::clone(&item)).or_insert(at);
         let (last, clears) = self.last.entry(Arc::clone(&item)).or_insert((place, self.clears));
         // After a hold it may go on a little before where the ear was: a late mark hides how far that is.
         let back = if self.clears > *clears { REPEATED_MS_MAX / PIECE_MS } else { 0 };

@@ -252,6 +252,8 @@ pub fn agent() -> Agent {
 }
 
 pub fn facts(agent: Agent, id: &str) -> CallFacts {
+    // Who waits for a hello has rung up somebody.
+    let direction = if agent.limits.hello.is_zero() { Direction::Inbound } else { Direction::Outbound };
     CallFacts {
         // The same in every run: how long is waited for another engine session is told by it.
         call: CallId(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, id.as_bytes())),
@@ -262,7 +264,7 @@ pub fn facts(agent: Agent, id: &str) -> CallFacts {
         carrier_call_id: CarrierCallId::parse(id).expect("valid"),
         caller: Party::Number(PhoneNumber::parse("+919876543210").expect("valid")),
         called: Party::Number(PhoneNumber::parse("+918047112233").expect("valid")),
-        direction: Direction::Inbound,
+        direction,
         admitted_at: SystemTime::now(),
     }
 }
