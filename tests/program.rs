@@ -76,5 +76,7 @@ mod shopify;
 mod steering;
 #[path = "program/stores.rs"]
 mod stores;
+#[path = "program/undoing.rs"]
+mod undoing;
 #[path = "program/webhooks.rs"]
 mod webhooks;

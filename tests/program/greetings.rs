@@ -80,6 +80,7 @@ async fn a_greeting_is_made_once_and_then_heard_at_once_with_what_every_caller_m
 #[actix_rt::test]
 async fn who_is_rung_up_is_greeted_once_they_have_said_hello() {
     let server = Server::start(Settings::default().with("CALY__ENGINE__STORE_GREETINGS", "true")).await;
+    until("the greeting that was there is kept", SOON, || async { (kept(&server) == 1).then_some(()) }).await;
     let agent = json!({"instructions": "Be brief.", "greeting": "Namaste ji.", "language": "hi-Latn",
         "limits": {"hello_s": 15}});
     let file = server.directory.path().join("rings.json");
@@ -96,7 +97,7 @@ async fn who_is_rung_up_is_greeted_once_they_have_said_hello() {
     line.ask("shop_hours").await;
     line.hang_up();
     let detail = server.ended_call(&sid).await;
-    assert_eq!(detail["direction"], "outbound");
+    assert_eq!(detail["call"]["direction"], "outbound");
     let turns: Vec<&str> =
         detail["turns"].as_array().unwrap().iter().filter_map(|turn| turn["speaker"].as_str()).collect();
     assert_eq!(turns[..4], ["caller", "agent", "caller", "agent"], "{detail}");
