@@ -7,7 +7,6 @@ use chrono::NaiveDateTime;
 use super::consent::Consent;
 use super::ledger::Ledger;
 use super::state::CallState;
-use crate::audio::playout::Cut;
 use crate::domain::{ActionState, CallTime};
 use crate::understand;
 
@@ -22,12 +21,19 @@ impl Ledger {
         })
     }
 
-    /// These were cut: what was agreed to in one of them, and not all of it heard, is to be read back again.
-    fn forget_unheard(&mut self, cuts: &[Cut], words: impl Fn(CallTime) -> String, local: Option<NaiveDateTime>) {
+    /// What was agreed to in the middle of a read-back that is `over` now: if not all of it was heard, it is to be read back again.
+    fn recheck(
+        &mut self,
+        over: impl Fn(&str) -> bool,
+        words: impl Fn(CallTime) -> String,
+        local: Option<NaiveDateTime>,
+    ) {
         for entry in self.proposed() {
-            let cut = matches!(&entry.consent, Consent::Given { item: Some(item), .. } if cuts.iter().any(|cut| cut.item == *item));
-            let unsaid =
-                if cut { understand::untold(&words(entry.action.changed), &entry.plan(), local) } else { vec![] };
+            let Consent::Given { item: item @ Some(_), .. } = &mut entry.consent else { continue };
+            if item.take_if(|item| over(item)).is_none() {
+                continue;
+            }
+            let unsaid = understand::untold(&words(entry.action.changed), &entry.plan(), local);
             if !unsaid.is_empty() {
                 (entry.consent, entry.unsaid) = (Consent::Untold, unsaid);
             }
@@ -36,14 +42,19 @@ impl Ledger {
 }
 
 impl CallState {
-    /// A yes was given in the middle of the read-back, which is still being heard.
+    /// A yes was given in the middle of a read-back, and how much of that is heard is not known yet: it is being heard, or its
+    /// words are not all there.
     pub(super) fn reads_what_was_agreed(&self) -> bool {
-        self.ledger.agreed_in().any(|item| self.turns.is_being_heard(item))
+        self.ledger.agreed_in().any(|item| self.turns.is_open(item))
     }
 
-    /// A read-back was cut that had been agreed to: only what was heard of it was.
-    pub(super) fn recheck_agreed(&mut self, cuts: &[Cut], now: CallTime) {
+    /// Turns of the agent are over: what was agreed to in one of them was agreed to as far as it was heard.
+    pub(super) fn recheck_agreed(&mut self, now: CallTime) {
         let (turns, local) = (&self.turns, self.local_time(now));
-        self.ledger.forget_unheard(cuts, |since| turns.agent_since(since), local);
+        self.ledger.recheck(|item| !turns.is_open(item), |since| turns.agent_since(since), local);
     }
 }
+
+#[cfg(test)]
+#[path = "agreed_tests.rs"]
+mod tests;

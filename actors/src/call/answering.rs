@@ -228,6 +228,7 @@ impl CallState {
             self.await_engine(now);
         }
         self.record_finished_turns(now, false, out);
+        self.settle_held(false, now, out);
         if let Phase::Closing(reason) = self.phase
             && !self.playing
             && self.responses.is_idle()

@@ -306,6 +306,7 @@ impl CallState {
         self.lose_answers();
         self.ledger.session_lost();
         self.turns.broke_off();
+        self.record_finished_turns(now, false, out);
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.forget_answers();

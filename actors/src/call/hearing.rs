@@ -127,7 +127,6 @@ impl CallState {
             }
         }
         self.record_finished_turns(now, false, out);
-        self.recheck_agreed(cuts, now);
         self.settle_held(false, now, out);
         self.answer_what_was_cut(now, out);
     }
@@ -146,6 +145,7 @@ impl CallState {
             self.correct_session(&turn, out);
             self.record_turn(turn, out);
         }
+        self.recheck_agreed(now);
     }
 
     pub(super) fn record_turn(&mut self, turn: Turn, out: &mut Vec<Effect>) {

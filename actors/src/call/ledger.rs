@@ -237,7 +237,7 @@ impl Ledger {
     /// Takes over what a former process did. What it had begun and not finished counts as unknown: whoever starts after a
     /// crash asks for its outcome by its key, and the engine must not run it again.
     pub fn recall(&mut self, actions: Vec<Action>, catalogue: &[Arc<ActionSpec>]) {
-        for mut action in actions.into_iter().take(ENTRIES_MAX) {
+        for mut action in actions.into_iter().filter(|it| it.state != ActionState::Planning).take(ENTRIES_MAX) {
             let Some(spec) = catalogue.iter().find(|spec| spec.tool.name == action.name) else { continue };
             let arguments = Arc::new(serde_json::from_str(&action.arguments).unwrap_or_default());
             if matches!(action.state, ActionState::Running | ActionState::Confirmed) {
@@ -283,7 +283,7 @@ impl Ledger {
 
     /// Something is being done, though the session that asked for it may be gone.
     pub(super) fn acts(&self) -> bool {
-        self.entries.iter().any(|entry| matches!(entry.action.state, ActionState::Planning | ActionState::Running))
+        self.planning().chain(self.running()).next().is_some()
     }
 
     /// The session is gone: its tool calls cannot be answered any more, the actions go on.

@@ -34,6 +34,9 @@ pub(crate) mod rehearing;
 mod renewal;
 mod reply;
 pub mod responses;
+#[cfg(test)]
+#[path = "scene_tests.rs"]
+mod scene;
 mod silenced;
 pub mod state;
 pub mod steering;

@@ -1,0 +1,39 @@
+//! A yes in the middle of a read-back that is heard to its end, or breaks off before.
+
+use super::super::scene::Scene;
+use crate::domain::BargeIn;
+
+/// What is read back, with the words ahead of their sound, and how far a yes to it goes.
+const PLAN: &str = r#"planned {"order":"12345","amount":"500"}"#;
+const READ: &str =
+    "read I will cancel order 12345 for you, and the amount that goes back to your card will be 500 rupees. Shall I? ";
+
+/// The caller says yes once the agent has begun to speak, in a call that lets nobody interrupt.
+fn agreed_to_in_it(then: &str) -> Scene {
+    let mut scene = Scene::new(BargeIn::Off);
+    scene.play(&format!("call t1; {PLAN}; {READ}; stops; words haan kar do; meant; {then}"));
+    scene
+}
+
+#[test]
+fn a_yes_in_the_middle_counts_at_the_end_and_for_what_was_heard_of_it() {
+    let spoken = "slowly";
+    for (name, then, runs) in [
+        ("it is heard to its end", format!("{spoken}; heard; call t2"), 1),
+        ("the engine asks while it is heard", format!("call t2; {spoken}; heard"), 1),
+        ("the session is lost in it", format!("lost; silent; call t2"), 0),
+        ("… and the next one asks while its rest is heard", format!("lost; call t2; silent"), 0),
+        ("the answer is not made to its end", format!("breaks; silent; call t2"), 0),
+        ("… after its sound has ended", format!("silent; breaks; call t2"), 0),
+        ("it stalls, and the engine is given up", format!("silent; lost; call t2"), 0),
+        ("it stalls, and the engine asks all the same", format!("silent; call t2; late"), 0),
+        ("it is cut", format!("cut 400; call t2"), 0),
+    ] {
+        assert_eq!(agreed_to_in_it(&then).runs(), runs, "{name}");
+    }
+}
+
+#[test]
+fn what_was_not_heard_is_told_to_the_engine() {
+    assert_eq!(agreed_to_in_it("breaks; silent; call t2").told("was not told all of this"), 1);
+}
