@@ -64,6 +64,11 @@ impl Answering {
         (self.sounds, self.heard) = (true, true);
     }
 
+    /// It is asked for again in a moment.
+    pub(super) fn is_put_off(&self) -> bool {
+        self.again.is_some()
+    }
+
     /// Words of it are coming, and no sound is heard.
     pub(super) fn is_only_words(&self) -> bool {
         self.in_words && !self.heard
@@ -109,7 +114,7 @@ impl Answering {
     /// What is to be asked for now that tools are answered.
     pub(super) fn after_tools(&mut self) -> Wanted {
         self.words_asked = self.chain >= TOOL_CHAIN_MAX;
-        Wanted { instructions: None, words_only: self.words_asked }
+        Wanted { words_only: self.words_asked, ..Wanted::default() }.told()
     }
 
     /// The engine was asked for words since: who calls tools all the same is not asked again for it.

@@ -404,16 +404,20 @@ impl CallState {
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
             out.push(Effect::Media(MediaWish::Resume));
-            self.answer_what_is_owed(now, out);
+            let _ = self.answer_what_is_owed(now, out);
         }
     }
 
-    /// What the session before owed, and was to be asked for with what is heard again: that wants no answer itself.
-    pub(super) fn answer_what_is_owed(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let free = self.phase == Phase::Live && self.contested.is_none() && !self.caller_speaking;
-        if self.answer_owed && free && self.engine == EngineStage::Ready && self.responses.is_idle() {
+    /// What is owed and nobody has asked for, as what the session before owed that was to be asked for with what is heard again:
+    /// that wants no answer itself. Whether it is asked for now.
+    pub(super) fn answer_what_is_owed(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        let silent = self.contested.is_none() && !self.caller_speaking && !self.answering.is_put_off();
+        let free = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.responses.is_idle();
+        let asks = silent && free && std::mem::take(&mut self.answer_owed);
+        if asks {
             self.want_answer(None, now, out);
         }
+        asks
     }
 
     pub(super) fn caller_goes_on(&mut self, now: CallTime, out: &mut Vec<Effect>) {
@@ -426,6 +430,8 @@ impl CallState {
         self.timers.clear(Timer::Floor);
         self.cut(out);
         self.turns.agent_silenced(self.responses.active());
+        // It is no less owed for that the caller had something to say.
+        self.answer_owed |= self.responses.owes_what_was_told();
         out.extend(self.responses.cancel().map(Effect::Engine));
         if self.timers.is_set(Timer::EngineProgress) {
             self.await_engine(now);
@@ -438,5 +444,6 @@ impl CallState {
         if std::mem::take(&mut self.answer_after_cut) && self.phase == Phase::Live {
             self.want_answer(None, now, out);
         }
+        self.await_in_silence(now);
     }
 }

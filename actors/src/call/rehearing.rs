@@ -104,7 +104,8 @@ impl CallState {
         let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_suspected());
         self.line_was_right(unnoticed.is_empty(), now);
         if unnoticed.is_empty() || suspected {
-            return self.answer_what_is_owed(now, out);
+            let _ = self.answer_what_is_owed(now, out);
+            return;
         }
         unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));
         let rest = self.answering.rest();

@@ -14,13 +14,21 @@ pub struct Wanted {
     pub instructions: Option<Arc<str>>,
     /// No tool may be called in it.
     pub words_only: bool,
+    /// It answers what the engine is told just now (an output, keys): a request that was sent before does not see that.
+    pub told: bool,
 }
 
 impl Wanted {
     /// An answer that may call tools.
     #[must_use]
     pub fn new(instructions: Option<Arc<str>>) -> Self {
-        Self { instructions, words_only: false }
+        Self { instructions, ..Self::default() }
+    }
+
+    /// … to what the engine is told just now.
+    #[must_use]
+    pub fn told(self) -> Self {
+        Self { told: true, ..self }
     }
 }
 
@@ -67,8 +75,12 @@ impl Responses {
     #[must_use]
     pub fn want_so(&mut self, wanted: Wanted) -> Option<EngineCommand> {
         match &self.pending {
-            // The request under way will see everything said before it is answered, and may do as much.
-            Some(pending) if self.doomed != Some(pending.wish) && (wanted.words_only || !pending.wanted.words_only) => {
+            // The request under way will see everything that the engine has told of before it is answered, and may do as much.
+            Some(pending)
+                if self.doomed != Some(pending.wish)
+                    && !wanted.told
+                    && (wanted.words_only || !pending.wanted.words_only) =>
+            {
                 None
             }
             None if self.active.is_none() && !self.foreign => Some(self.request(wanted)),
@@ -185,7 +197,11 @@ impl Responses {
             None => self.assumed.take(),
         };
         if let Some(wanted) = kept {
-            self.wanted.get_or_insert(wanted);
+            let later = self.wanted.get_or_insert_with(|| wanted.clone());
+            // What only answers what was told since does as the refused one was asked to.
+            if later.told && later.instructions.is_none() {
+                later.instructions = wanted.instructions;
+            }
         }
         self.foreign = self.active.is_none();
     }
@@ -224,6 +240,13 @@ impl Responses {
         self.active.is_some() && self.pending.is_none() && self.wanted.is_none()
     }
 
+    /// The engine was told something, and the answer to that has not begun.
+    #[must_use]
+    pub fn owes_what_was_told(&self) -> bool {
+        let pending = self.pending.as_ref().filter(|pending| self.doomed != Some(pending.wish));
+        self.wanted.iter().chain(pending.map(|pending| &pending.wanted)).any(|wanted| wanted.told)
+    }
+
     /// Nothing is being made, asked for or wanted.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -240,7 +263,7 @@ impl Responses {
 
     fn request(&mut self, wanted: Wanted) -> EngineCommand {
         self.last_wish += 1;
-        let Wanted { instructions, words_only } = wanted.clone();
+        let Wanted { instructions, words_only, .. } = wanted.clone();
         self.pending = Some(Pending { wish: self.last_wish, wanted, begun_perhaps: false });
         EngineCommand::CreateResponse { wish: self.last_wish, instructions, words_only }
     }

@@ -22,6 +22,25 @@ fn a_wish_during_an_answer_is_sent_when_that_one_is_done() {
 }
 
 #[test]
+fn what_the_engine_is_told_after_a_request_is_answered_after_its_answer() {
+    let told = || Wanted::default().told();
+    let mut responses = Responses::default();
+    assert!(responses.want(None).is_some());
+    assert_eq!(responses.want(None), None);
+    assert_eq!(responses.want_so(told()), None);
+    assert_eq!(responses.created(&id("r1"), Some(1)), None);
+    assert_eq!(responses.done("r1"), Some(ask(2, None)));
+    assert_eq!(responses.created(&id("r2"), Some(2)), None);
+    assert_eq!(responses.done("r2"), None, "once");
+    // A request that was refused has not been answered either: one answer does for both, as the first was asked to be.
+    let mut responses = Responses::default();
+    assert!(responses.want(Some(id("greet"))).is_some());
+    assert_eq!(responses.want_so(told()), None);
+    responses.refused();
+    assert_eq!(responses.done("not ours"), Some(ask(2, Some(id("greet")))));
+}
+
+#[test]
 fn a_refused_wish_is_repeated_after_the_foreign_answer() {
     let mut responses = Responses::default();
     assert!(responses.want(Some(id("greet"))).is_some());
@@ -144,7 +163,7 @@ fn what_came_to_nothing_is_told_with_what_it_was_asked_for_or_what_was_wanted_si
         assert_eq!(responses.created(&id("r1"), Some(1)), None);
         responses
     };
-    let greet = Wanted { instructions: Some(id("greet")), words_only: true };
+    let greet = Wanted { instructions: Some(id("greet")), words_only: true, told: false };
     let mut failed = begun(greet.clone());
     assert!(failed.is_wanted("r1") && failed.is_words_only() && !failed.is_wanted("r0"));
     assert_eq!(failed.came_to_nothing(), Some(greet.clone()));
@@ -166,7 +185,7 @@ fn what_came_to_nothing_is_told_with_what_it_was_asked_for_or_what_was_wanted_si
 
 #[test]
 fn a_request_that_may_call_tools_is_not_served_by_one_that_may_not() {
-    let words = || Wanted { instructions: None, words_only: true };
+    let words = || Wanted { words_only: true, ..Wanted::default() };
     let mut responses = Responses::default();
     let first = EngineCommand::CreateResponse { wish: 1, instructions: None, words_only: true };
     assert_eq!(responses.want_so(words()), Some(first));
@@ -276,17 +295,23 @@ proptest! {
     /// Whatever the order of wishes, cancellations, foreign answers, failures and late events: every want that is not followed
     /// by a cancellation is answered by an answer that began after it.
     #[test]
-    fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..8, 1..60)) {
+    fn no_interleaving_loses_an_answer(steps in prop::collection::vec(0u8..9, 1..60)) {
         let mut responses = Responses::default();
         let mut engine = EngineModel::default();
         let mut owed = false;
+        // After which answer the engine was told something that no answer begun since has seen.
+        let told = std::cell::Cell::new(None::<u32>);
+        let number = |response: &str| response[1..].parse::<u32>().expect("a number");
         let mut requests = 0;
         let deliver = |responses: &mut Responses, engine: &mut EngineModel, owed: &mut bool, requests: &mut u32| {
             let Some(event) = engine.events.pop_front() else { return };
             let command = match event {
                 Said::Created(response, wish) => {
                     let command = responses.created(&response, wish);
-                    if wish.is_some() && command.is_none() { *owed = false; }
+                    if wish.is_some() && command.is_none() {
+                        *owed = false;
+                        told.set(told.get().filter(|after| number(&response) <= *after));
+                    }
                     command
                 }
                 Said::Done(response) => responses.done(&response),
@@ -306,7 +331,12 @@ proptest! {
         for step in steps {
             match step {
                 0 => { owed = true; if let Some(c) = responses.want(None) { engine.hear(&c); } }
-                1 => { owed = false; if let Some(c) = responses.cancel() { engine.hear(&c); } }
+                6 => {
+                    owed = true;
+                    told.set(Some(engine.made));
+                    if let Some(c) = responses.want_so(Wanted::default().told()) { engine.hear(&c); }
+                }
+                1 => { owed = false; told.set(None); if let Some(c) = responses.cancel() { engine.hear(&c); } }
                 2 => if engine.active.is_none() { engine.begin(None) },
                 3 => engine.finish(),
                 4 => engine.fail(),
@@ -320,6 +350,7 @@ proptest! {
             deliver(&mut responses, &mut engine, &mut owed, &mut requests);
         }
         prop_assert!(!owed, "an answer was lost");
+        prop_assert_eq!(told.get(), None, "no answer was made of what the engine was told");
         prop_assert!(responses.is_idle());
         prop_assert!(requests < 150, "requests without end");
     }

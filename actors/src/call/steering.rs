@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::ending::LastWords;
 use super::event::Effect;
+use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{
@@ -347,7 +348,7 @@ impl CallState {
         let can_note = self.catalogue.iter().any(|spec| spec.offered && &*spec.tool.name == "request_callback");
         self.tell(if can_note { OFFER } else { NOBODY }, now, out);
         if again {
-            self.want_answer(None, now, out);
+            self.want(Wanted::default().told(), now, out);
         }
     }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::ending::LastWords;
 use super::event::Effect;
+use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, Language, MenuChoice, Phrase};
@@ -94,6 +95,10 @@ impl CallState {
         {
             return;
         }
+        if self.again.is_none() && self.answer_what_is_owed(now, out) {
+            // Nobody had asked for it until now.
+            return;
+        }
         self.bridge_when_quiet = false;
         let phrase = match self.fillers {
             _ if bridged => Phrase::Bridge,
@@ -121,6 +126,7 @@ impl CallState {
             self.on_engine_lost(EngineError::Stalled("the caller fell silent and it did not notice"), now, out);
             self.restart_speech_timer(now);
         } else if self.playing || self.caller_speaking || self.awaits() || self.awaits_hello() {
+            let _ = self.again.is_none() && self.answer_what_is_owed(now, out);
             self.restart_speech_timer(now);
         } else if self.reprompts >= limits.reprompts {
             let words = LastWords::Stored(Phrase::Goodbye);
@@ -286,7 +292,7 @@ impl CallState {
             self.untold.push(EngineCommand::CallerText(text));
         }
         if self.engine != EngineStage::Dead {
-            self.want_answer(None, now, out);
+            self.want(Wanted::default().told(), now, out);
         }
     }
 

@@ -102,6 +102,41 @@ fn what_was_chosen_before_the_first_session_listens_is_answered_after_the_greeti
     assert!(asked.is_some_and(|asked| asked.ends_with("Then answer what the caller has asked.")), "{asked:?}");
 }
 
+/// Asked (wish 2), and told of a key before the answer begins.
+fn asked_and_told() -> CallState {
+    let mut state = quiet_of(with_menu());
+    let _ = hear(&mut state, [(3, CallEvent::MediaResumed), (4, spoke()), (5, stopped()), (5, committed())]);
+    let _ = hear(&mut state, [(6, written_down("when are you open"))]);
+    assert_eq!(words(&state.on(key('1'), at(6))), ["keys"], "the request under way does not see it");
+    let _ = hear(&mut state, [(7, created("r2", 2)), (7, began("a2"))]);
+    state
+}
+
+#[test]
+fn what_the_engine_is_told_while_an_answer_is_asked_for_is_answered_after_it() {
+    let mut state = asked_and_told();
+    let said = engine(EngineEvent::AgentTranscript { item: "a2".into(), text: "from nine".into() });
+    assert_eq!(words(&hear(&mut state, [(8, said), (8, done("r2", ResponseOutcome::Completed))])), ["ask"]);
+    // Whoever speaks into that answer is answered, and with it what was told.
+    let again = |event: fn(Arc<str>) -> EngineEvent| engine(event("u2".into()));
+    let speaks = || again(|item| EngineEvent::SpeechStarted { item, at_ms: 0 });
+    let stops = || again(|item| EngineEvent::SpeechStopped { item, at_ms: 0, behind: Duration::ZERO });
+    let mut state = asked_and_told();
+    assert_eq!(words(&state.on(speaks(), at(8))), ["interrupt", "cancel"]);
+    let _ = hear(&mut state, [(8, cut("a2", 400)), (8, done("r2", ResponseOutcome::Cancelled)), (9, stops())]);
+    assert_eq!(words(&state.on(again(|item| EngineEvent::TurnCommitted { item }), at(9))), ["ask"]);
+    let _ = hear(&mut state, [(10, created("r3", 3))]);
+    assert!(!state.answer_owed);
+    // It was nobody's word: what was told is answered all the same.
+    let mut state = asked_and_told();
+    let _ = hear(
+        &mut state,
+        [(8, speaks()), (8, cut("a2", 400)), (8, done("r2", ResponseOutcome::Cancelled)), (9, stops())],
+    );
+    let asked = (10..60).find(|now| words(&state.on(CallEvent::TimePassed, at(*now))).contains(&"ask".to_owned()));
+    assert!(asked.is_some());
+}
+
 #[test]
 fn stored_sentences_follow_the_caller_into_whichever_hindi_the_agent_speaks() {
     use Language::{English, Hindi, Hinglish};

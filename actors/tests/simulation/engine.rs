@@ -178,6 +178,10 @@ impl Engine {
                 if !truth.asked.contains(&tool_call) {
                     truth.violated(format!("an answer to {tool_call}, which was never called"));
                 }
+                // That there are too many calls wants no words of its own.
+                if !output.contains("too many") {
+                    truth.told.push(Instant::now());
+                }
                 if !truth.answered.insert(Arc::clone(&tool_call)) {
                     truth.violated(format!("{tool_call} was answered twice"));
                 }

@@ -164,7 +164,16 @@ impl Script {
             let at = said.began.duration_since(self.world.epoch);
             format!("nobody asked for an answer to what was said at {at:?}")
         });
-        let told: Vec<String> = told.collect();
+        let mut told: Vec<String> = told.collect();
+        // What came of a tool call is spoken of in an answer that was asked for since.
+        let untold = truth.told.iter().find(|at| {
+            let until = **at + ANSWERED;
+            let live = until.duration_since(self.world.epoch) < ended;
+            live && !truth.asked_for.iter().any(|asked| (**at..=until).contains(asked))
+        });
+        told.extend(untold.map(|at| {
+            format!("nobody asked for an answer to the output told at {:?}", at.duration_since(self.world.epoch))
+        }));
         QUESTIONS.with(|count| count.set(count.get() + truth.questions.len() as u64));
         truth.violations.extend(told);
     }

@@ -51,6 +51,8 @@ pub struct Truth {
     pub began: BTreeMap<Arc<str>, Instant>,
     /// What the caller said: when they began, when their words were known, and these.
     pub said: Vec<(Instant, Instant, &'static str)>,
+    /// When a session was told what came of a tool call.
+    pub told: Vec<Instant>,
     /// When an answer was asked for.
     pub asked_for: Vec<Instant>,
     /// What sessions were told as facts: which session, when, and what.
