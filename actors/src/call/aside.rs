@@ -72,6 +72,14 @@ impl Turns {
         Some(draft.ended?.saturating_sub(draft.started?))
     }
 
+    /// The caller has said something since then that lasted at least so long, and it is not written down.
+    #[must_use]
+    pub fn are_unwritten_since(&self, since: CallTime, least: CallTime) -> bool {
+        let ours = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.started.is_some_and(|at| at >= since);
+        let spoken = |draft: &Draft| Some(draft.ended?.saturating_sub(draft.started?));
+        self.open.iter().filter(ours).filter_map(spoken).any(|spoken| spoken >= least)
+    }
+
     /// Words of the caller's are still expected: a recogniser that takes longer has lost them.
     #[must_use]
     pub fn expects_words(&self, now: CallTime) -> bool {

@@ -195,6 +195,7 @@ impl CallState {
         let window = silence_window(self.facts.agent.turn_detection);
         self.turns.caller_stopped(now, item, Stopped { at: now.saturating_sub(behind), window });
         self.restart_speech_timer(now);
+        self.words_are_due(now);
         self.caller_fell_silent(now);
         self.await_in_silence(now);
         self.tell_recogniser(out);
@@ -211,7 +212,9 @@ impl CallState {
         let text = heard.as_ref().map(|heard| &*heard.text);
         let over = self.spoken_over.contains(item);
         let listening = self.only_listens(item, text.unwrap_or_default());
+        let spoken = self.turns.spoken_for(item).filter(|_| written.is_none() && !echo);
         let turn = self.turns.caller_said(now, item, written.unwrap_or_default());
+        let began = turn.started;
         if !turn.text.is_empty() {
             self.await_meaning(turn.id, (turn.started, &turn.text), listening);
         }
@@ -222,6 +225,7 @@ impl CallState {
             self.words_came_late(item, text, now, out);
         }
         self.settle_held(false, now, out);
+        spoken.into_iter().for_each(|spoken| self.is_lost_in_leave(spoken, began, now, out));
     }
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.

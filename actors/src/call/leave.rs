@@ -6,12 +6,20 @@ use serde_json::json;
 
 use super::ending::LastWords;
 use super::event::Effect;
+use super::floor::NOISE;
 use super::parting::Parting;
 use super::reply::Reply;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waiting::warn_at;
 use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
+
+/// From the end of what was said into it, and of the goodbye, until words that are not there are taken for more than a goodbye.
+const UNWRITTEN: CallTime = CallTime::from_secs(3);
+/// Who speaks on into it is asked no more whether they have done than this often, …
+const STILL_SPEAKING: CallTime = CallTime::from_millis(500);
+/// … and no longer than this: by then it is a radio.
+const SPEAKS_MAX: CallTime = CallTime::from_secs(30);
 
 /// A goodbye that the caller may have something to say to.
 #[derive(Clone, PartialEq, Default, Debug)]
@@ -61,14 +69,49 @@ impl CallState {
         if self.leave.since.is_none_or(|since| reply.started < since) {
             return;
         }
-        let taken = reply.listening || (reply.parting && matches!(intent, IntentKind::Affirm | IntentKind::Deny));
+        // "Namaste" is both.
+        let parting = matches!(intent, IntentKind::Affirm | IntentKind::Deny | IntentKind::Greeting);
+        let taken = reply.listening || (reply.parting && parting);
         // Who was believed to be gone is there, whatever they say.
         if intent == IntentKind::Goodbye || (taken && reason != EndReason::NoSpeech) {
             return;
         }
-        if self.go_on_after_all(now, out) {
+        let _ = self.answers_after_all(now, out);
+    }
+
+    /// Their words are waited for, now that they and the agent have done.
+    pub(super) fn words_are_due(&mut self, now: CallTime) {
+        if self.is_leave() && self.leave.waits && !self.caller_speaking {
+            self.timers.set_sooner(Timer::LastWords, now + UNWRITTEN);
+        }
+    }
+
+    /// The last words have had their time. Whether the call does not end for that: they speak, or nobody knows what they have said.
+    pub(super) fn is_heard_out(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        let Some(since) = self.leave.since.filter(|_| self.is_leave()) else { return false };
+        if now >= self.facts.agent.limits.max_duration {
+            return false;
+        }
+        if self.caller_speaking && now < since + SPEAKS_MAX {
+            self.timers.set(Timer::LastWords, now + STILL_SPEAKING);
+            return true;
+        }
+        self.turns.are_unwritten_since(since, NOISE + self.silence()) && self.answers_after_all(now, out)
+    }
+
+    /// What they said in a turn that began then cannot be made out. Of more than a noise it is believed to be more than a goodbye.
+    pub(super) fn is_lost_in_leave(&mut self, spoken: CallTime, began: CallTime, now: CallTime, out: &mut Vec<Effect>) {
+        if self.leave.since.is_some_and(|since| began >= since) && spoken >= NOISE + self.silence() {
+            let _ = self.answers_after_all(now, out);
+        }
+    }
+
+    fn answers_after_all(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        let goes_on = self.go_on_after_all(now, out);
+        if goes_on {
             self.want_answer(None, now, out);
         }
+        goes_on
     }
 
     /// The call does not end yet. Whether it could be helped.

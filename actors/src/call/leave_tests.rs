@@ -56,7 +56,10 @@ const OVER: [&str; 3] = ["decide HangUp", "interrupt", "close 1000"];
 #[test]
 fn who_has_something_to_say_to_a_goodbye_is_answered_and_who_has_not_is_let_go() {
     type Row = (&'static str, fn() -> CallState, &'static str, IntentKind, &'static [&'static str]);
-    let table: [Row; 11] = [
+    let table: [Row; 14] = [
+        ("a goodbye as many say it", served, "namaste ji", IntentKind::Greeting, &OVER),
+        ("whether anybody is there", served, "hello hello", IntentKind::Greeting, &["ask"]),
+        ("a greeting and more", served, "namaste ek sawal tha", IntentKind::Greeting, &["ask"]),
         ("somebody is there after all", nobody_spoke, "hello yes I am here", IntentKind::OutOfScope, &["ask"]),
         ("… whatever they say", nobody_spoke, "haan ji", IntentKind::Affirm, &["ask"]),
         ("… but goodbye", nobody_spoke, "okay bye", IntentKind::Goodbye, &OVER),
@@ -91,11 +94,34 @@ fn a_noise_is_heard_out_and_ends_nothing_but_the_call() {
 }
 
 #[test]
+fn what_was_said_into_it_and_cannot_be_made_out_is_answered() {
+    let said = [(65, spoke()), (66, CallEvent::PlayoutDrained), (68, stopped()), (68, committed())];
+    let failed = crate::ports::EngineEvent::CallerTranscriptFailed { item: "u1".into() };
+    let mut state = served();
+    let _ = hear(&mut state, said.clone());
+    assert!(words(&state.on(engine(failed.clone()), at(69))).contains(&"ask".to_owned()));
+    // Its words never come.
+    let mut state = served();
+    let _ = hear(&mut state, said);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(70))), [""; 0]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(71))), ["ask"]);
+    // It was a noise.
+    let mut state = served();
+    let noise = [(65, spoke()), (65, stopped()), (66, CallEvent::PlayoutDrained)];
+    let _ = hear(&mut state, noise);
+    assert!(words(&state.on(engine(failed), at(67))).contains(&"decide HangUp".to_owned()));
+}
+
+#[test]
 fn nobody_is_heard_out_for_ever() {
     let mut state = nobody_spoke();
     let _ = hear(&mut state, [(65, spoke()), (66, CallEvent::PlayoutDrained)]);
-    let ended = words(&hear(&mut state, [(65 + 8, CallEvent::TimePassed)]));
-    assert!(ended.contains(&"decide HangUp".to_owned()), "{ended:?}");
+    let media = |state: &mut CallState, now| {
+        let _ = state.on(CallEvent::MediaResumed, at(now));
+        words(&state.on(CallEvent::TimePassed, at(now)))
+    };
+    let ended = (67..200).find(|now| media(&mut state, *now).contains(&"decide HangUp".to_owned()));
+    assert_eq!(ended, Some(64 + 30));
     // Nor where no engine can hear them.
     let mut state = nobody_spoke();
     let _ = hear(&mut state, [(65, spoke()), (65, lost())]);

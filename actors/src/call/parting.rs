@@ -66,7 +66,7 @@ impl CallState {
     pub(super) fn part(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
         self.leave.waits = self.awaits_caller(now);
         if self.leave.waits {
-            return;
+            return self.words_are_due(now);
         }
         let heard = self.parting.made && !self.unheard_words;
         let Some(phrase) = self.parting.substitute.filter(|_| !heard) else { return self.end(reason, now, out) };
@@ -83,6 +83,9 @@ impl CallState {
 
     /// The last words have had their time. Words that are being heard are cut; if there were none, the stored ones are said.
     pub(super) fn on_last_words_due(&mut self, reason: EndReason, now: CallTime, out: &mut Vec<Effect>) {
+        if self.is_heard_out(now, out) {
+            return;
+        }
         self.leave.since = None;
         if self.playing { self.end(reason, now, out) } else { self.part(reason, now, out) }
     }

@@ -122,9 +122,10 @@ pub fn objects(text: &str) -> bool {
 
 /// Words for something more: a wait, an addition, a question.
 #[rustfmt::skip]
-const MORE: [&str; 35] = [
+const MORE: [&str; 41] = [
     "ek", "lekin", "magar", "sawal", "sawaal", "ruko", "rukiye", "rukie", "ruk", "suno", "suniye", "thehro", "kya", "kaise", "kab",
     "wait", "hold", "more", "another", "question", "but", "also", "what", "how", "when", "listen",
+    "hello", "helo", "hallo", "halo", "हेलो", "हैलो",
     "एक", "लेकिन", "मगर", "सवाल", "रुको", "रुकिए", "सुनो", "सुनिए", "क्या",
 ];
 
