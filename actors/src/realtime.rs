@@ -33,7 +33,7 @@ const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1)
 /// Speech of the caller that a session may have heard and not told of yet.
 const UNNOTICED: Duration = Duration::from_millis(700);
 /// … and one that is lost has taken with it, if nothing else is heard again: less than the silence after a turn that is done.
-const CAUGHT: Duration = Duration::from_millis(300);
+pub(crate) const CAUGHT: Duration = Duration::from_millis(300);
 /// Turns of the caller told apart that are not written down; more are one.
 const UNWRITTEN_MAX: usize = 16;
 

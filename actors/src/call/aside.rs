@@ -3,6 +3,7 @@
 use super::draft::Draft;
 use super::turns::Turns;
 use crate::domain::{CallTime, Speaker, Turn};
+use crate::ports::ContextItem;
 
 /// From the end of the caller's speech until its words are taken for lost.
 const WORDS_LOST: CallTime = CallTime::from_secs(10);
@@ -63,6 +64,18 @@ impl Turns {
         let speaking = |draft: &&Draft| draft.speaker == Speaker::Caller && draft.ended.is_none();
         let began = self.open.iter().rev().find(speaking)?.started?;
         self.quiets.last().filter(|quiet| *quiet > began)
+    }
+
+    /// When the caller began a turn that is not written down yet.
+    #[must_use]
+    pub fn began_at(&self, item: &str) -> Option<CallTime> {
+        self.open.iter().find(|draft| draft.speaker == Speaker::Caller && *draft.item == *item)?.started
+    }
+
+    /// Nothing of the agent is on record.
+    #[must_use]
+    pub fn agent_said_nothing(&self) -> bool {
+        !self.history().any(|(_, item)| matches!(item, ContextItem::Agent(_)))
     }
 
     /// From the engine's word that the caller began a turn to its word that they stopped.

@@ -335,6 +335,7 @@ impl CallState {
         }
         self.settle_held(false, now, out);
         self.reconsider(&reply, intent, now, out);
+        self.answer_more_than_hello(&reply, intent, now, out);
         if !reply.listening {
             self.steer_by(said, now, out);
         }

@@ -43,7 +43,6 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
-                self.hears_hello(&item);
                 if !self.began_before(&item, at_ms, now, out) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
@@ -139,11 +138,13 @@ impl CallState {
         self.bridge_when_quiet = false;
         // What the session before made and nobody began to hear is gone.
         self.unheard_words &= self.playing;
+        let reheard = self.answers_what_is_heard_again(now);
         if self.is_to_greet() {
             self.greeted = true;
             self.ask_for_greeting(typed, now, out);
-        } else if self.answers_what_is_heard_again(now) {
-            self.answer_owed = anything_new || !self.is_only_suspected();
+        } else if reheard {
+            let again = self.again.is_some() && !self.is_only_suspected() && !self.is_hello_again();
+            self.answer_owed |= anything_new || again;
         } else if self.answer_owed && self.nobody_spoke() {
             // It was the greeting that was lost.
             self.ask_for_greeting(typed, now, out);
@@ -291,13 +292,14 @@ impl CallState {
         let unheard = was_ready && self.adopt_unheard(now);
         let speaking = std::mem::take(&mut self.caller_speaking) || unheard;
         self.answering.breaks_off(last && owed, speaking || self.turns.are_spoken_into());
-        // Who only may have been deaf told of nothing that is missing: what runs is told of when it is done.
-        let missing = (self.ledger.waiting() > 0 || speaking) && !self.is_suspected();
+        // Who only may have been deaf told of nothing that is missing, and what runs is told of when it is done. A hello wants no answer.
+        let missing = (self.ledger.waiting() > 0 || speaking) && !self.is_suspected() && !self.awaits_hello();
         self.answer_owed |= owed || self.outputs_owed || missing;
         self.outputs_owed = false;
         self.count_lost_session(&error, was_ready, speaking, now);
         let given_up = self.is_given_up(&error, now);
         if matches!(self.phase, Phase::Live) && (!given_up || (self.fallback_left && !self.trouble.neither)) {
+            self.goes_unheard(was_ready, now);
             self.hear_again(owed, now, out);
         }
         if !self.is_decided_by_what_is_heard_again() {

@@ -65,6 +65,9 @@ impl CallState {
     pub(super) fn on_line_sounded(&mut self, sound: Sound, now: CallTime) {
         self.unheard.sounding = None;
         self.line_says_hello(sound);
+        if self.engine == EngineStage::Opening && self.phase == Phase::Live && sound.clear >= SAID {
+            self.said_in_outage(sound, now);
+        }
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         let noticed = self.caller_speaking || self.unheard.noticed.is_some_and(|noticed| noticed >= sound.began);
         if !listening || noticed || self.playing || self.again.is_some() {

@@ -280,7 +280,7 @@ impl CallState {
             None if over => self.judge_by_length(true, now, out),
             // Whoever listened for words found none in it, and it did not last.
             Some("") if over => self.agent_goes_on("noise", now, out),
-            Some(words) if is_backchannel(words) && !self.is_tail(contested) => {
+            Some(words) if self.is_listeners(words) && !self.is_tail(contested) => {
                 if over && contested.lasted {
                     // It began too early for a yes, and somebody waits all the same.
                     self.answer_after_reading(now, out);
@@ -346,7 +346,12 @@ impl CallState {
         let over = self.spoken_over.contains(item);
         self.spoken_over.retain(|other| other != item);
         let tail = self.contested.as_ref().is_some_and(|contested| self.is_tail(contested));
-        over && !tail && is_backchannel(words)
+        over && !tail && self.is_listeners(words)
+    }
+
+    /// Words that interrupt nobody.
+    pub(super) fn is_listeners(&self, words: &str) -> bool {
+        is_backchannel(words) || self.is_hello_to_greeting(words)
     }
 
     /// The caller's first sound.

@@ -9,16 +9,20 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::event::Effect;
-use super::floor::SPOKEN_OVER_MAX;
+use super::reply::Reply;
+use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::audio::level::Sound;
-use crate::domain::{CallFacts, CallTime, Direction};
+use crate::domain::{CallFacts, CallTime, Direction, IntentKind};
+use crate::understand::is_hello;
 
 /// So much of a voice on the line is a hello, should the engine not tell of it.
 const SAID: Duration = Duration::from_millis(200);
 /// From the end of it until the agent greets: an engine has told of an end by then, and nobody makes a longer pause in it.
 const UNTOLD: Duration = Duration::from_secs(1);
+/// A line that sounds on and on, while the engine hears nobody, is waited for so much longer.
+const SOUNDS_ON_MAX: Duration = Duration::from_secs(2);
 /// From one look whether they still speak to the next.
 const STILL_SPEAKING: Duration = Duration::from_millis(250);
 /// Who speaks on and on is a machine, or a radio: the agent waits so much longer for the end of that.
@@ -30,8 +34,8 @@ pub(super) struct Hello {
     waits: bool,
     /// Since when there is somebody.
     since: CallTime,
-    /// Turns of the caller that began meanwhile, oldest first.
-    items: Vec<Arc<str>>,
+    /// When the agent greeted after all: what began before is the hello.
+    until: Option<CallTime>,
 }
 
 impl Hello {
@@ -68,12 +72,6 @@ impl CallState {
         self.hello = Hello::default();
     }
 
-    pub(super) fn hears_hello(&mut self, item: &Arc<str>) {
-        if self.hello.waits && self.hello.items.len() < SPOKEN_OVER_MAX {
-            self.hello.items.push(Arc::clone(item));
-        }
-    }
-
     /// What was said on the line while nobody but the line had told of it.
     pub(super) fn line_says_hello(&mut self, sound: Sound) {
         if self.hello.waits && sound.clear >= SAID {
@@ -83,28 +81,58 @@ impl CallState {
 
     /// The engine takes it for a turn. Whether that was the hello, which is answered by the greeting.
     pub(super) fn is_hello(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        let began = self.hello.items.iter().position(|hello| hello == item);
-        if began.is_none() && !self.hello.waits {
+        if self.hello.waits {
+            self.hello_is_over("said", now, out);
+        } else if !self.turns.began_at(item).is_some_and(|began| self.is_before_greeting(began)) {
             return false;
         }
-        began.map(|at| self.hello.items.remove(at));
         self.turns.no_answer_owed();
-        self.hello_is_over("said", now, out);
         true
+    }
+
+    /// It was said before the agent greeted somebody whom it had waited for.
+    pub(super) fn is_before_greeting(&self, began: CallTime) -> bool {
+        self.hello.until.is_some_and(|until| began < until)
+    }
+
+    /// Their hello is understood. What it says beside is answered after the greeting.
+    pub(super) fn answer_more_than_hello(
+        &mut self,
+        reply: &Reply,
+        intent: IntentKind,
+        now: CallTime,
+        out: &mut Vec<Effect>,
+    ) {
+        let more = match intent {
+            IntentKind::Greeting | IntentKind::Affirm | IntentKind::Repeat => false,
+            // "Who is this?" is answered by any greeting.
+            IntentKind::OutOfScope => !reply.parting,
+            _ => true,
+        };
+        if more && self.is_before_greeting(reply.started) && self.phase == Phase::Live {
+            self.want(Wanted::default().told(), now, out);
+        }
+    }
+
+    /// The first words of the agent are heard, and somebody says hello into them: that is no interruption.
+    pub(super) fn is_hello_to_greeting(&self, words: &str) -> bool {
+        self.playing && !self.playing_phrase && self.turns.agent_said_nothing() && is_hello(words)
     }
 
     /// Nobody has told of a hello in time.
     pub(super) fn on_no_hello(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let longest = self.hello.since + self.facts.agent.limits.hello + SPEAKS_ON_MAX;
-        if (self.caller_speaking || self.is_sounding()) && now < longest {
+        let longest = self.hello.since + self.facts.agent.limits.hello;
+        let speaks = self.caller_speaking && now < longest + SPEAKS_ON_MAX;
+        if speaks || (self.is_sounding() && now < longest + SOUNDS_ON_MAX) {
             self.timers.set(Timer::Hello, now + STILL_SPEAKING);
             return;
         }
-        if self.caller_speaking {
-            // That is more than a hello.
-            self.hello.items.clear();
-        }
+        let more = self.caller_speaking;
         self.hello_is_over("waited", now, out);
+        if more {
+            // What they go on saying is more than a hello.
+            self.hello.until = None;
+        }
     }
 
     /// The agent greets now.
@@ -113,6 +141,7 @@ impl CallState {
         if self.phase != Phase::Live || !std::mem::take(&mut self.hello.waits) {
             return;
         }
+        self.hello.until = Some(now);
         let waited = now.saturating_sub(self.hello.since).as_millis() as u64;
         self.note("hello", &json!({ "why": why, "waited_ms": waited }), now, out);
         self.restart_speech_timer(now);

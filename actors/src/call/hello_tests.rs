@@ -131,6 +131,71 @@ fn a_key_is_a_hello_and_no_notice_is_told_before_one() {
     let (mut state, first) = rung_up(agent, Direction::Outbound, true);
     assert_eq!(first, [""; 0]);
     assert_eq!(time(&mut state, 3_000), [""; 0]);
-    assert_eq!(play(&mut state, vec![(3_100, CallEvent::DtmfPressed('1'))]), ["play greeting"]);
+    let keys = vec![(3_100, CallEvent::DtmfPressed('1')), (3_200, CallEvent::DtmfPressed('#'))];
+    assert_eq!(play(&mut state, keys), ["keys", "play greeting", "ask"], "answered with it");
     assert_eq!(time(&mut state, 4_000), [""; 0], "once");
+}
+
+fn item(name: &'static str, event: fn(Arc<str>) -> EngineEvent) -> CallEvent {
+    engine(event(name.into()))
+}
+
+#[test]
+fn a_hello_into_the_greeting_does_not_cut_it_and_more_does() {
+    for (text, expected) in
+        [("hello hello", "resume"), ("haan ji boliye", "resume"), ("who is this and why do you ring", "interrupt")]
+    {
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let agent = Agent { barge_in: crate::domain::BargeIn::Normal, ..waiting_agent() };
+            let (mut state, _) = rung_up(agent, direction, true);
+            let _ = time(&mut state, 5_000);
+            let _ = play(&mut state, vec![(5_001, began("greeting"))]);
+            let into = item("u5", |item| EngineEvent::SpeechStarted { item, at_ms: 5_200 });
+            assert_eq!(play(&mut state, vec![(5_300, into)]), ["hold"]);
+            let over = item("u5", |item| EngineEvent::SpeechStopped { item, at_ms: 5_900, behind: Duration::ZERO });
+            let turn = item("u5", |item| EngineEvent::TurnCommitted { item });
+            let _ = play(&mut state, vec![(5_900, over), (5_900, turn)]);
+            let said = engine(EngineEvent::CallerTranscript { item: "u5".into(), text: text.into() });
+            let heard = play(&mut state, vec![(6_200, said)]);
+            assert!(heard.contains(&expected.to_owned()), "{text} {direction:?}: {heard:?}");
+            assert!(!heard.contains(&"ask".to_owned()), "{text} {direction:?}: {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_hello_that_a_session_hears_late_is_answered_by_the_greeting_alone() {
+    let mut state = answered(true);
+    assert_eq!(play(&mut state, vec![(2_300, lost())]), ["open after 0 ms"]);
+    let line = vec![(3_050, sounded(2_500, 2_900, 400)), (3_900, CallEvent::TimePassed)];
+    assert_eq!(play(&mut state, line), ["play greeting"]);
+    let ready = vec![(3_950, began("greeting")), (4_100, engine(EngineEvent::Ready))];
+    assert_eq!(play(&mut state, ready), [""; 0]);
+    // The new session's sound begins at 2 s.
+    let late = item("u7", |item| EngineEvent::SpeechStarted { item, at_ms: 500 });
+    let behind = Duration::from_millis(1_000);
+    let stopped = engine(EngineEvent::SpeechStopped { item: "u7".into(), at_ms: 1_400, behind });
+    let turn = item("u7", |item| EngineEvent::TurnCommitted { item });
+    assert_eq!(play(&mut state, vec![(4_150, late), (4_160, stopped), (4_160, turn)]), [""; 0]);
+    let hello =
+        turns(&state.on(engine(EngineEvent::CallerTranscript { item: "u7".into(), text: "hello".into() }), ms(4_500)));
+    assert_eq!(hello[0].started, ms(2_500));
+    assert_eq!(play(&mut state, vec![(6_000, CallEvent::PlayoutDrained), (6_400, CallEvent::TimePassed)]), ["turn"]);
+}
+
+#[test]
+fn what_a_hello_says_beside_is_answered_after_the_greeting() {
+    for (intent, asks) in
+        [(IntentKind::Greeting, false), (IntentKind::Affirm, false), (IntentKind::CallbackRequest, true)]
+    {
+        let mut state = answered(true);
+        let _ = play(&mut state, vec![(2_600, spoke()), (5_000, stopped()), (5_001, committed())]);
+        let said = turns(&state.on(written_down("hello I am driving please ring me after six"), ms(5_300)));
+        let (own, wish, abusive, entities) = (None, None, false, vec![]);
+        let yes = crate::domain::Yes::Neither;
+        let understanding = crate::domain::Understanding { intent, own, confidence: 1.0, yes, wish, abusive, entities };
+        let turn = said.first().expect("it is on record").id;
+        let heard = play(&mut state, vec![(5_350, CallEvent::TurnUnderstood { turn, understanding })]);
+        assert_eq!(heard.contains(&"ask".to_owned()), asks, "{intent:?}: {heard:?}");
+    }
 }

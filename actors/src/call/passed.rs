@@ -8,7 +8,7 @@ use super::floor::{NOISE, SPOKEN_OVER_MAX};
 use super::state::{CallState, Phase};
 use super::timers::Timer;
 use crate::domain::CallTime;
-use crate::understand::{is_backchannel, objects};
+use crate::understand::objects;
 
 /// From the end of what the agent said until words that have not come by then are taken for a question.
 const UNWRITTEN: CallTime = CallTime::from_millis(1_500);
@@ -50,6 +50,7 @@ impl CallState {
         now: CallTime,
         out: &mut Vec<Effect>,
     ) {
+        let listeners = words.is_some_and(|words| self.is_listeners(words.trim()));
         let Some(passed) = self.near.passed_over.as_mut() else { return };
         let Some(at) = passed.items.iter().position(|passed| passed == item) else { return };
         passed.items.remove(at);
@@ -60,7 +61,7 @@ impl CallState {
             }
             return;
         };
-        if words.is_empty() || (!passed.at_the_end && is_backchannel(words)) {
+        if words.is_empty() || (!passed.at_the_end && listeners) {
             self.near.passed_over.take_if(|passed| passed.items.is_empty());
             return;
         }

@@ -12,8 +12,10 @@ use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waiting::NEVER_STOPPED;
+use crate::audio::level::Sound;
 use crate::domain::{CallTime, Phrase};
 use crate::ports::EngineCommand;
+use crate::realtime::CAUGHT;
 
 /// No more than this is heard again.
 pub(crate) const AGAIN_MAX: CallTime = CallTime::from_secs(20);
@@ -21,6 +23,8 @@ pub(crate) const AGAIN_MAX: CallTime = CallTime::from_secs(20);
 const BEFORE: CallTime = CallTime::from_millis(700);
 /// From the next session's word that it listens until it has noticed speech in what it was given.
 const NOTICED: CallTime = CallTime::from_secs(2);
+/// … and until it has caught up with the line, whatever it calls the places it tells of.
+const CAUGHT_UP: CallTime = CallTime::from_secs(3);
 /// A caller who was speaking when the session went, and is quiet for this long, has finished.
 const FINISHED: CallTime = CallTime::from_millis(450);
 /// … and one on a line that is never quiet is told so late.
@@ -35,7 +39,40 @@ pub(super) struct Again {
     until: CallTime,
 }
 
+/// The time in which nobody heard the caller, and the next session hears late what they said.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) struct Outage {
+    /// Where the next session's count of sound begins, if nothing is heard again.
+    from: CallTime,
+    /// When the session before was lost, …
+    lost: CallTime,
+    /// … and when the next one listened.
+    until: Option<CallTime>,
+    /// Somebody spoke meanwhile, as the line tells.
+    spoken: bool,
+}
+
 impl CallState {
+    /// No session hears the caller from now on.
+    pub(super) fn goes_unheard(&mut self, was_ready: bool, now: CallTime) {
+        let before = self.outage.filter(|outage| !was_ready && outage.until.is_none());
+        let new = Outage { from: now.saturating_sub(CAUGHT), lost: now, until: None, spoken: false };
+        self.outage = Some(before.unwrap_or(new));
+    }
+
+    /// Something was said on the line that no session hears as yet: whoever said it waits for an answer.
+    pub(super) fn said_in_outage(&mut self, sound: Sound, now: CallTime) {
+        let Some(outage) = self.outage.as_mut().filter(|outage| sound.began >= outage.lost) else { return };
+        outage.spoken = true;
+        if self.greeted && !self.awaits_hello() {
+            self.answer_owed = true;
+            if self.fillers == 0 && !self.playing {
+                self.bridge_when_quiet = true;
+                self.timers.set(Timer::Filler, now.max(sound.ended + FINISHED));
+            }
+        }
+    }
+
     /// The session is gone: what it heard and did not have written down is set aside, to be heard again.
     /// `owed`: an answer was asked for or being made, so what it answers is heard again as well.
     pub(super) fn hear_again(&mut self, owed: bool, now: CallTime, out: &mut Vec<Effect>) {
@@ -58,6 +95,11 @@ impl CallState {
         self.again.map(|again| again.from)
     }
 
+    /// … and is all before the agent greeted whoever it had rung up, so that the greeting answers it.
+    pub(super) fn is_hello_again(&self) -> bool {
+        self.awaits_hello() || self.again.is_some_and(|again| self.is_before_greeting(again.until))
+    }
+
     /// How much of the caller's last sound the next session is to hear again.
     pub(super) fn again_for(&self, now: CallTime) -> CallTime {
         self.again.map_or(CallTime::ZERO, |again| now.saturating_sub(again.from))
@@ -65,20 +107,25 @@ impl CallState {
 
     /// The next session listens; whether it asks for its answer once it has heard what the one before did.
     pub(super) fn answers_what_is_heard_again(&mut self, now: CallTime) -> bool {
-        if self.again.is_some() {
+        let spoken = self.outage.as_mut().is_some_and(|outage| {
+            outage.until = Some(now);
+            outage.spoken
+        });
+        let waits = self.again.is_some() || spoken;
+        if waits {
             self.timers.set(Timer::Reheard, now + NOTICED);
         }
-        self.again.is_some()
+        waits
     }
 
     /// The caller's speech began; whether it is what was heard before, and dealt with here.
     pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        let Some(again) = self.again else { return false };
-        let began = again.from + CallTime::from_millis(at_ms);
-        if began >= again.until {
-            self.again = None;
-            return false;
-        }
+        let began = |from: CallTime| from + CallTime::from_millis(at_ms);
+        let Some(again) = self.again.filter(|again| began(again.from) < again.until) else {
+            let from = self.again.take().map(|again| again.from);
+            return self.began_in_outage(item, (from, at_ms), now);
+        };
+        let began = began(again.from);
         self.caller_speaking = true;
         if self.contested.is_some() {
             self.begins_over_agent(item);
@@ -95,6 +142,25 @@ impl CallState {
             self.answer_owed = true;
             self.bridge(false, now, out);
         }
+        true
+    }
+
+    /// The same of what was said while there was no session: it interrupts nobody now, and wants an answer.
+    fn began_in_outage(&mut self, item: &Arc<str>, (from, at_ms): (Option<CallTime>, u64), now: CallTime) -> bool {
+        let Some(outage) = self.outage else { return false };
+        let began = from.unwrap_or(outage.from) + CallTime::from_millis(at_ms);
+        if outage.until.is_none_or(|until| began >= until || now >= until + CAUGHT_UP) {
+            self.outage = None;
+            return false;
+        }
+        self.caller_speaking = true;
+        if self.contested.is_some() {
+            self.begins_over_agent(item);
+        }
+        self.reprompts = 0;
+        self.window.caller_began(item, at_ms, began);
+        self.turns.caller_began(began, item);
+        self.restart_speech_timer(now);
         true
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::event::{CallEvent, Effect};
 use super::super::state::CallState;
 use super::super::table::*;
+use crate::audio::level::Sound;
 use crate::domain::{Agent, BargeIn, CallTime};
 use crate::ports::{ActionError, ContextItem, EngineCommand, EngineError, EngineEvent, ResponseOutcome};
 
@@ -196,12 +197,55 @@ fn one_that_notices_nothing_is_asked_all_the_same() {
     assert_eq!(words(&state.on(CallEvent::TimePassed, at(13))), [""; 0]);
 }
 
+fn sounded(began: u64, ended: u64) -> CallEvent {
+    let ms = Duration::from_millis;
+    CallEvent::LineSounded(Sound { began: ms(began), ended: ms(ended), clear: ms(ended - began), over_agent: false })
+}
+
+#[test]
+fn what_is_said_while_no_session_listens_is_waited_for_and_has_its_own_time() {
+    let ms = Duration::from_millis;
+    let mut state = quiet(true);
+    assert_eq!(words(&state.on(lost(), at(4))), ["open after 0 ms"], "nobody notices");
+    assert_eq!(words(&state.on(sounded(4_500, 5_300), ms(5_450))), [""; 0]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(5_750))), ["say bridge"]);
+    assert!(state.awaits(), "they are told again, and no session is waited for longer than somebody waits");
+    let _ = hear(&mut state, [(5, began("phrase:bridge")), (7, CallEvent::PlayoutDrained)]);
+    assert_eq!(words(&state.on(ready(), at(8))), [""; 0], "it has not heard it yet");
+    // Its sound began 300 ms before the loss.
+    assert_eq!(words(&state.on(noticed(800), at(8))), [""; 0]);
+    let behind = Duration::from_secs(2);
+    let stopped = engine(EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 1_600, behind });
+    assert_eq!(words(&state.on(stopped, at(8))), [""; 0]);
+    assert_eq!(words(&state.on(of_u9(|item| EngineEvent::TurnCommitted { item }), at(8))), ["ask"]);
+    let said = of_u9(|item| EngineEvent::CallerTranscript { item, text: "when are you open".into() });
+    assert_eq!(turns(&state.on(said, at(9))).remove(0).started, ms(4_500));
+    let _ = hear(&mut state, [(9, created("r9", 2))]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(10))), [""; 0], "once");
+    // Nothing is noticed of it: whoever was told to wait is answered.
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, lost())]);
+    let _ = state.on(sounded(4_500, 5_300), ms(5_450));
+    let _ = hear(&mut state, [(6, CallEvent::TimePassed), (7, CallEvent::PlayoutDrained), (8, ready())]);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, at(10))), ["ask"]);
+}
+
+#[test]
+fn who_speaks_while_a_session_is_replaced_for_a_bark_is_waited_for_like_anybody() {
+    let ms = Duration::from_millis;
+    let mut state = quiet(true);
+    let _ = state.on(sounded(4_700, 5_500), ms(5_650));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(6_500))), ["close engine", "open, 2500 ms again"]);
+    let _ = state.on(sounded(7_000, 8_000), ms(8_150));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(8_450))), ["say bridge"]);
+}
+
 #[test]
 fn speech_after_the_loss_is_new() {
     let mut state = asked();
     let _ = hear(&mut state, [(7, lost()), (8, ready()), (8, created("r9", 2)), (8, began("a9"))]);
-    // The session's sound began at 3.3 s; at 7 s the one before was lost.
-    assert_eq!(words(&state.on(noticed(3_800), at(9))), ["interrupt", "cancel"]);
+    // The session's sound began at 3.3 s; at 7 s the one before was lost, and at 8 s it listened.
+    assert_eq!(words(&state.on(noticed(4_800), at(9))), ["interrupt", "cancel"]);
 }
 
 #[test]

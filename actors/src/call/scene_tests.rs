@@ -14,6 +14,8 @@ use crate::understand::{Surroundings, understand};
 pub(super) struct Scene {
     pub(super) state: CallState,
     pub(super) at: u64,
+    /// Where the session's count of sound begins, in milliseconds.
+    from: u64,
     pub(super) answers: u64,
     action: Option<ActionId>,
     /// Words of the caller whose meaning has not been told yet.
@@ -25,7 +27,7 @@ pub(super) struct Scene {
 impl Scene {
     pub(super) fn new(barge_in: BargeIn) -> Self {
         let state = quiet_of(crate::domain::Agent { barge_in, ..agent(true) });
-        Self { state, at: 100, answers: 0, action: None, meant: None, effects: Vec::new() }
+        Self { state, at: 100, from: 0, answers: 0, action: None, meant: None, effects: Vec::new() }
     }
 
     pub(super) fn hear(&mut self, event: CallEvent) {
@@ -94,7 +96,10 @@ impl Scene {
                 self.hear(CallEvent::PlayoutHeld(left));
             }
             ("cut", heard_ms) => self.hear(cut(&item, heard_ms.parse().expect("a number"))),
-            ("caller", _) => self.hear(engine(EngineEvent::SpeechStarted { item: caller, at_ms: 0 })),
+            ("caller", _) => {
+                let at_ms = ((self.at + 1) * 100).saturating_sub(self.from);
+                self.hear(engine(EngineEvent::SpeechStarted { item: caller, at_ms }));
+            }
             ("stops", _) => {
                 self.hear(engine(EngineEvent::SpeechStopped {
                     item: Arc::clone(&caller),
@@ -119,10 +124,13 @@ impl Scene {
             }
             ("minutes", _) => self.at += 1300,
             ("lost", _) => {
-                self.hear(lost());
+                self.step("opening");
                 self.hear(engine(EngineEvent::Ready));
             }
-            ("opening", _) => self.hear(lost()),
+            ("opening", _) => {
+                self.hear(lost());
+                self.from = self.at * 100 - 300;
+            }
             ("ready", _) => self.hear(engine(EngineEvent::Ready)),
             ("deaf", _) => self.hear(CallEvent::ChildCrashed(Child::Intent)),
             ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),

@@ -18,7 +18,7 @@ use super::leave::Leave;
 use super::ledger::Ledger;
 use super::parting::Parting;
 use super::recogniser::Recogniser;
-use super::rehearing::Again;
+use super::rehearing::{Again, Outage};
 use super::renewal::Renewal;
 use super::reply::Reply;
 use super::responses::Responses;
@@ -123,6 +123,8 @@ pub struct CallState {
     pub(super) caller_speaking: bool,
     /// What the present session is given that one before it had heard.
     pub(super) again: Option<Again>,
+    /// … and what it hears late.
+    pub(super) outage: Option<Outage>,
     /// The session was lost while the caller spoke.
     pub(super) bridge_when_quiet: bool,
     pub(super) playing: bool,
@@ -228,6 +230,7 @@ impl CallState {
             greeted: false,
             caller_speaking: false,
             again: None,
+            outage: None,
             bridge_when_quiet: false,
             playing: false,
             contested: None,

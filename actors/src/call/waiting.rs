@@ -232,7 +232,6 @@ impl CallState {
             }
         }
         self.key_sounds(now);
-        self.hello_is_over("key", now, out);
         let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
         if chosen && key == '#' {
             // It only ends what was chosen already.
@@ -280,6 +279,8 @@ impl CallState {
             let told: Arc<str> = format!("[the caller pressed the keys {keys} on the phone{meaning}]").into();
             self.tell_of_keys(Arc::clone(&told), told, now, out);
         }
+        // Who presses keys is there: greeted, and answered with it.
+        self.hello_is_over("key", now, out);
     }
 
     /// Tells the session what was typed, or the next one: what was typed is as much of the conversation as what was said, and

@@ -120,6 +120,23 @@ pub fn objects(text: &str) -> bool {
         || OBJECTION_PHRASES.iter().any(|phrase| said.windows(phrase.len()).any(|some| some == *phrase))
 }
 
+/// What is said first on the phone.
+#[rustfmt::skip]
+const HELLOS: [&str; 28] = [
+    "hello", "helo", "hallo", "halo", "hi", "hey", "namaste", "namaskar", "namaskaar", "pranam", "vanakkam", "haan", "han", "ha", "ji",
+    "haanji", "hanji", "jee", "yes", "yeah", "boliye", "bolo", "bol", "kaun", "sir", "madam", "bhai", "speaking",
+];
+/// Nobody says more of these in a row before they are answered.
+const HELLO_WORDS_MAX: usize = 4;
+
+/// Whether these words only say hello: "hello hello", "haan ji boliye", "नमस्ते".
+#[must_use]
+pub fn is_hello(text: &str) -> bool {
+    let said = keys(text);
+    (1..=HELLO_WORDS_MAX).contains(&said.len())
+        && said.iter().all(|key| HELLOS.iter().any(|word| fold::key(word) == *key))
+}
+
 /// Words for something more: a wait, an addition, a question.
 #[rustfmt::skip]
 const MORE: [&str; 41] = [
