@@ -83,7 +83,8 @@ impl Answering {
 
     /// The next session hears what it answers.
     pub(super) fn hears_again(&mut self, item: &Arc<str>) {
-        if self.go_on && self.reheard.len() < REHEARD_MAX {
+        let rest = self.go_on || !self.reheard.is_empty();
+        if rest && self.reheard.len() < REHEARD_MAX {
             self.reheard.push(Arc::clone(item));
         }
     }

@@ -100,9 +100,14 @@ impl CallState {
 
     /// Something was clearly said, and the session has not noticed it.
     pub(super) fn on_perhaps_deaf(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        // Who is making an answer is heard in a moment, and then it is clear what it noticed.
-        if (self.playing && self.playing_phrase) || !self.responses.is_idle() {
-            self.timers.set(Timer::Deaf, now + NOTICED);
+        // Who is making an answer, or has something done for one, is heard in a moment: then it is clear what it noticed. A session
+        // that knows what nobody was told yet is not given up for a bark.
+        let awaited = !self.responses.is_idle() || self.ledger.waiting() > 0 || self.outputs_owed;
+        if (self.playing && self.playing_phrase) || awaited {
+            self.unheard.said = self.unheard.said.filter(|said| now < said.ended + UNHEARD_MAX);
+            if self.unheard.said.is_some() {
+                self.timers.set(Timer::Deaf, now + NOTICED);
+            }
             return;
         }
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;

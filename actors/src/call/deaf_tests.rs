@@ -124,37 +124,26 @@ fn a_dog_does_not_have_sessions_replaced_all_the_time() {
 }
 
 #[test]
-fn nobody_is_told_of_a_bark_while_something_is_done_and_its_result_is_told_once() {
-    let tool = || {
-        let mut state = quiet(true);
-        let action = run(&state.on(called("look", "t1"), ms(4_000)));
-        let _ = state.on(done("r1", ResponseOutcome::Completed), ms(4_100));
-        assert_eq!(
-            play(&mut state, vec![(5_600, sounded(4_700, 5_400)), (6_400, CallEvent::TimePassed)]),
-            ["close engine", "open, 2400 ms again"]
-        );
-        (state, action)
-    };
-    // It is done once the next session listens, …
-    let (mut state, action) = tool();
-    assert_eq!(play(&mut state, vec![(6_500, ready())]), [""; 0], "nothing is missing");
-    assert!(state.awaits(), "they wait for it all the same");
-    assert_eq!(play(&mut state, vec![(8_600, CallEvent::TimePassed)]), [""; 0]);
-    let ended = words(&state.on(finished(action, None), ms(9_000)));
-    assert_eq!(ended.iter().filter(|word| *word == "ask").count(), 1, "{ended:?}");
-    // … or before.
-    let (mut state, action) = tool();
-    let _ = state.on(finished(action, None), ms(6_450));
-    assert_eq!(play(&mut state, vec![(6_500, ready())]), ["note"]);
-    assert_eq!(play(&mut state, vec![(8_600, CallEvent::TimePassed)]), ["ask"], "once it is clear that nobody spoke");
-    // Somebody did speak: both are answered in one.
-    let (mut state, action) = tool();
-    let _ = state.on(finished(action, None), ms(6_450));
-    let _ = play(&mut state, vec![(6_500, ready()), (6_600, hears(600))]);
-    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 2_400, behind: Duration::ZERO };
-    let committed = EngineEvent::TurnCommitted { item: "u9".into() };
-    assert_eq!(play(&mut state, vec![(6_700, engine(stopped)), (6_700, engine(committed))]), ["ask"]);
-    assert_eq!(play(&mut state, vec![(6_800, created("r9", 3)), (8_600, CallEvent::TimePassed)]), [""; 0]);
+fn a_session_for_which_something_is_done_is_kept_until_its_answer_is_heard() {
+    let bark = || vec![(5_600, sounded(4_700, 5_400)), (6_400, CallEvent::TimePassed), (8_400, CallEvent::TimePassed)];
+    let mut state = quiet(true);
+    let action = run(&state.on(called("look", "t1"), ms(4_000)));
+    let _ = state.on(done("r1", ResponseOutcome::Completed), ms(4_100));
+    assert_eq!(play(&mut state, bark()), [""; 0]);
+    assert!(words(&state.on(finished(action, None), ms(9_000))).contains(&"ask".to_owned()));
+    let answer = vec![(9_100, created("r2", 2)), (9_400, CallEvent::TimePassed)];
+    assert_eq!(play(&mut state, answer), [""; 0], "while it makes one");
+    let _ = play(&mut state, vec![(9_500, began("a1")), (11_000, CallEvent::PlayoutDrained)]);
+    assert_eq!(play(&mut state, vec![(12_500, CallEvent::TimePassed)]), [""; 0]);
+    // Nothing comes of it for long: what was said is too old to be heard again.
+    let mut state = quiet(true);
+    let _ = state.on(CallEvent::MediaResumed, ms(3_900));
+    let _ = state.on(called("look", "t1"), ms(4_000));
+    let _ = play(&mut state, bark());
+    for now in [10_000, 13_000, 16_000, 20_000] {
+        assert_eq!(play(&mut state, vec![(now, CallEvent::TimePassed)]), [""; 0]);
+    }
+    assert_eq!(state.unheard.said, None);
 }
 
 #[test]
