@@ -166,9 +166,12 @@ impl CallState {
     /// `typed`: the caller has chosen something by keys meanwhile.
     pub(super) fn ask_for_greeting(&mut self, typed: bool, now: CallTime, out: &mut Vec<Effect>) {
         self.notices_are_asked();
-        let greeting = self.greeting_instructions();
-        let both = || format!("{greeting} Then answer what the caller has asked.").into();
-        self.want_answer(Some(if typed { both() } else { greeting.clone() }), now, out);
+        let asked = if typed { self.greeting_and_answer() } else { self.greeting_instructions() };
+        self.want_answer(Some(asked), now, out);
+    }
+
+    pub(super) fn greeting_and_answer(&self) -> Arc<str> {
+        format!("{} Then answer what the caller has asked.", self.greeting_instructions()).into()
     }
 
     pub(super) fn greeting_instructions(&self) -> Arc<str> {
@@ -231,6 +234,7 @@ impl CallState {
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.
     pub(super) fn want_answer(&mut self, instructions: Option<Arc<str>>, now: CallTime, out: &mut Vec<Effect>) {
+        let instructions = self.with_greeting(instructions);
         self.want(Wanted::new(instructions), now, out);
     }
 

@@ -36,6 +36,8 @@ pub(super) struct Hello {
     since: CallTime,
     /// When the agent greeted after all: what began before is the hello.
     until: Option<CallTime>,
+    /// A greeting that was being made was cut before anybody heard it.
+    cut: bool,
 }
 
 impl Hello {
@@ -91,8 +93,26 @@ impl CallState {
     }
 
     /// It was said before the agent greeted somebody whom it had waited for.
-    pub(super) fn is_before_greeting(&self, began: CallTime) -> bool {
+    fn is_before_greeting(&self, began: CallTime) -> bool {
         self.hello.until.is_some_and(|until| began < until)
+    }
+
+    /// … was over by then.
+    pub(super) fn is_until_greeting(&self, ended: CallTime) -> bool {
+        self.hello.until.is_some_and(|until| ended <= until)
+    }
+
+    /// The caller speaks before anything was heard of the engine: the greeting that it makes is cut, and still to be said.
+    pub(super) fn greeting_is_cut(&mut self) {
+        let makes = self.responses.active().is_some() || !self.responses.is_idle();
+        self.hello.cut = makes && !self.engine_heard && self.greeted && self.turns.agent_said_nothing();
+    }
+
+    /// An answer is wanted: it begins with a greeting that is still to be said.
+    pub(super) fn with_greeting(&mut self, instructions: Option<Arc<str>>) -> Option<Arc<str>> {
+        let cut = std::mem::take(&mut self.hello.cut) && instructions.is_none();
+        let both = cut.then(|| self.greeting_and_answer());
+        both.or(instructions)
     }
 
     /// Their hello is understood. What it says beside is answered after the greeting.

@@ -7,7 +7,7 @@ use super::super::state::Attach;
 use super::super::table::*;
 use super::*;
 use crate::domain::{Agent, CallLimits, Pcm};
-use crate::ports::{EngineCommand, EngineEvent};
+use crate::ports::{EngineCommand, EngineEvent, ResponseOutcome};
 
 fn ms(n: u64) -> CallTime {
     Duration::from_millis(n)
@@ -198,4 +198,19 @@ fn what_a_hello_says_beside_is_answered_after_the_greeting() {
         let heard = play(&mut state, vec![(5_350, CallEvent::TurnUnderstood { turn, understanding })]);
         assert_eq!(heard.contains(&"ask".to_owned()), asks, "{intent:?}: {heard:?}");
     }
+}
+
+#[test]
+fn a_greeting_that_is_cut_before_anybody_hears_it_is_still_said() {
+    let (mut state, first) = rung_up(waiting_agent(), Direction::Inbound, false);
+    assert_eq!(first, ["ask"]);
+    let _ = play(&mut state, vec![(2_100, created("r0", 1))]);
+    assert_eq!(play(&mut state, vec![(2_200, spoke())]), ["interrupt", "cancel"]);
+    let over = vec![(2_210, cut("none", 0)), (2_220, done("r0", ResponseOutcome::Cancelled)), (2_900, stopped())];
+    let _ = play(&mut state, over);
+    let asked = state.on(committed(), ms(2_900)).into_iter().find_map(|effect| match effect {
+        Effect::Engine(EngineCommand::CreateResponse { instructions, .. }) => instructions,
+        _ => None,
+    });
+    assert!(asked.is_some_and(|asked| asked.contains("Namaste") && asked.contains("Then answer")));
 }

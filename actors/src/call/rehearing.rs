@@ -97,7 +97,7 @@ impl CallState {
 
     /// … and is all before the agent greeted whoever it had rung up, so that the greeting answers it.
     pub(super) fn is_hello_again(&self) -> bool {
-        self.awaits_hello() || self.again.is_some_and(|again| self.is_before_greeting(again.until))
+        self.awaits_hello() || self.again.is_some_and(|again| self.is_until_greeting(again.until))
     }
 
     /// How much of the caller's last sound the next session is to hear again.
@@ -137,7 +137,7 @@ impl CallState {
         self.turns.caller_began(began, item);
         self.answering.hears_again(item);
         self.restart_speech_timer(now);
-        if self.is_only_suspected() {
+        if self.is_only_suspected() && !self.is_hello_again() {
             // It is true, so they wait.
             self.answer_owed = true;
             self.bridge(false, now, out);
