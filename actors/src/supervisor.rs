@@ -425,6 +425,9 @@ impl Calls {
         self.by_carrier.retain(|_, call| !old(call));
         self.by_id.retain(|_, call| !old(call));
         self.over.retain(|_, since| since.elapsed() < remember);
+        give_back(&self.by_carrier);
+        give_back(&self.by_id);
+        give_back(&self.over);
         metrics::gauge!("caly_calls_remembered").set(self.by_id.len() as f64);
     }
 }
@@ -434,6 +437,13 @@ impl Handler<Stop> for CallActor {
 
     fn handle(&mut self, _: Stop, ctx: &mut Self::Context) {
         ctx.stop();
+    }
+}
+
+/// Of the room that a crowd took nothing is kept for good: each shard of a map has that of its fullest moment.
+fn give_back<K: Eq + std::hash::Hash, V>(map: &DashMap<K, V>) {
+    if map.len() * 4 < map.capacity() {
+        map.shrink_to_fit();
     }
 }
 
@@ -474,5 +484,18 @@ impl Handler<supervise::PlannedPanic> for CallSupervisor {
 
     fn handle(&mut self, _: supervise::PlannedPanic, _: &mut Self::Context) {
         supervise::planned_panic();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_room_of_a_crowd_is_given_back() {
+        let map: DashMap<u32, ()> = (0..10_000).map(|n| (n, ())).collect();
+        map.retain(|n, ()| *n < 10);
+        give_back(&map);
+        assert!(map.capacity() < 2_000 && map.len() == 10);
     }
 }
