@@ -490,7 +490,6 @@ impl Handler<supervise::PlannedPanic> for CallSupervisor {
 #[cfg(test)]
 mod tests {
     use super::*;
-
     #[test]
     fn the_room_of_a_crowd_is_given_back() {
         let map: DashMap<u32, ()> = (0..10_000).map(|n| (n, ())).collect();
