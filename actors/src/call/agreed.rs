@@ -21,18 +21,19 @@ impl Ledger {
         })
     }
 
-    /// What was agreed to in the middle of a read-back that is `over` now: if not all of it was heard, it is to be read back again.
-    fn recheck(
-        &mut self,
-        over: impl Fn(&str) -> bool,
-        words: impl Fn(CallTime) -> String,
-        local: Option<NaiveDateTime>,
-    ) {
+    /// Nobody will know how much was heard of what was agreed to in the middle of a read-back.
+    pub(super) fn doubt_agreed(&mut self) {
+        for entry in self.proposed().filter(|entry| matches!(entry.consent, Consent::Given { item: Some(_), .. })) {
+            entry.consent = Consent::Untold;
+        }
+    }
+
+    /// What was agreed to in the middle of a read-back that is over now: if not all of it was heard, it is to be read back again.
+    /// `words`: what was heard since a time.
+    fn recheck(&mut self, words: impl Fn(CallTime) -> String, local: Option<NaiveDateTime>) {
         for entry in self.proposed() {
             let Consent::Given { item: item @ Some(_), .. } = &mut entry.consent else { continue };
-            if item.take_if(|item| over(item)).is_none() {
-                continue;
-            }
+            *item = None;
             let unsaid = understand::untold(&words(entry.action.changed), &entry.plan(), local);
             if !unsaid.is_empty() {
                 (entry.consent, entry.unsaid) = (Consent::Untold, unsaid);
@@ -45,13 +46,16 @@ impl CallState {
     /// A yes was given in the middle of a read-back, and how much of that is heard is not known yet: it is being heard, or its
     /// words are not all there.
     pub(super) fn reads_what_was_agreed(&self) -> bool {
-        self.ledger.agreed_in().any(|item| self.turns.is_open(item))
+        self.ledger.agreed_in().next().is_some() && self.turns.agent_is_open()
     }
 
-    /// Turns of the agent are over: what was agreed to in one of them was agreed to as far as it was heard.
+    /// What the agent had to say is over: what was agreed to in it was agreed to as far as it was heard.
     pub(super) fn recheck_agreed(&mut self, now: CallTime) {
+        if self.turns.agent_is_open() {
+            return;
+        }
         let (turns, local) = (&self.turns, self.local_time(now));
-        self.ledger.recheck(|item| !turns.is_open(item), |since| turns.agent_since(since), local);
+        self.ledger.recheck(|since| turns.agent_since(since), local);
     }
 }
 

@@ -1,7 +1,9 @@
 //! A yes in the middle of a read-back that is heard to its end, or breaks off before.
 
 use super::super::scene::Scene;
+use super::super::table::*;
 use crate::domain::BargeIn;
+use crate::ports::EngineEvent;
 
 /// What is read back, with the words ahead of their sound, and how far a yes to it goes.
 const PLAN: &str = r#"planned {"order":"12345","amount":"500"}"#;
@@ -36,4 +38,27 @@ fn a_yes_in_the_middle_counts_at_the_end_and_for_what_was_heard_of_it() {
 #[test]
 fn what_was_not_heard_is_told_to_the_engine() {
     assert_eq!(agreed_to_in_it("breaks; silent; call t2").told("was not told all of this"), 1);
+}
+
+#[test]
+fn words_that_are_on_their_way_are_not_heard() {
+    // It breaks off before the amount; the next answer has that in words, and asks for the action before anybody hears them.
+    let mut scene = agreed_to_in_it("breaks");
+    scene.answers += 1;
+    let (response, _) = scene.answer();
+    scene.hear(created(&response, scene.answers + 1));
+    let words =
+        EngineEvent::AgentWords { response: response.as_str().into(), item: "b1".into(), delta: "500 rupees".into() };
+    scene.hear(engine(words));
+    scene.play("call t2; silent");
+    assert_eq!(scene.runs(), 0);
+}
+
+#[test]
+fn an_answer_that_never_ends_holds_nothing_for_ever() {
+    let mut scene = agreed_to_in_it("call t2; silent");
+    assert_eq!(scene.told("clearly said yes"), 0);
+    scene.play("late");
+    assert_eq!((scene.told("clearly said yes"), scene.runs()), (1, 0));
+    assert_eq!(scene.state.ledger.waiting(), 0);
 }

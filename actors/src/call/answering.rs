@@ -150,12 +150,12 @@ impl CallState {
         self.parting.begins();
         (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
         self.answering.heard = false;
-        self.answer_owed = self.answering.again.is_some();
         if let Some(cancel) = self.responses.created(&response, wish) {
             self.turns.silence(&response);
             out.push(Effect::Media(MediaWish::Discard { response }));
             out.push(Effect::Engine(cancel));
         } else {
+            self.answer_owed = self.answering.again.is_some();
             // What nobody wants any more reads nothing back, though its first sound may be on its way.
             self.ledger.answer_made();
             // It answers all that was committed before it, whatever that turns out to have been.

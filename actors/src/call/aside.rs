@@ -72,6 +72,21 @@ impl Turns {
         self.open.iter().find(|draft| draft.speaker == Speaker::Caller && *draft.item == *item)?.started
     }
 
+    /// When the agent began its first words, which are being heard.
+    #[must_use]
+    pub fn agent_began_with(&self) -> Option<CallTime> {
+        let ours = |draft: &&Draft| draft.speaker == Speaker::Agent && !draft.phrase;
+        let first = self.open.iter().filter(ours).filter_map(|draft| draft.started).min();
+        first.filter(|_| self.agent_said_nothing())
+    }
+
+    /// Something of the agent is being heard or about to be, or it is not known yet how much of it was.
+    #[must_use]
+    pub fn agent_is_open(&self) -> bool {
+        let made = |draft: &Draft| draft.started.is_some() || (!draft.text.trim().is_empty() && !draft.lost);
+        self.open.iter().any(|draft| draft.speaker == Speaker::Agent && !draft.phrase && made(draft))
+    }
+
     /// Nothing of the agent is on record.
     #[must_use]
     pub fn agent_said_nothing(&self) -> bool {

@@ -386,10 +386,14 @@ impl CallState {
 
     /// Tool calls wait for the caller's answer: it is known, or, at the end of patience, will not be.
     pub(super) fn settle_held(&mut self, patience_over: bool, now: CallTime, out: &mut Vec<Effect>) {
+        self.recheck_agreed(now);
         if self.reads_what_was_agreed() && !self.ledger.held().is_empty() {
-            // They may yet hear what they do not agree to.
-            self.timers.set(Timer::Consent, now + WORDS_WAIT);
-            return;
+            // They may yet hear what they do not agree to; of an answer that never ends nobody will know how much that was.
+            if self.playing || !patience_over {
+                self.timers.set(Timer::Consent, now + WORDS_WAIT);
+                return;
+            }
+            self.ledger.doubt_agreed();
         }
         for (id, consent) in self.ledger.held() {
             let pending = self.answer_pending().filter(|started| consent.bears(*started));

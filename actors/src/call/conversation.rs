@@ -112,7 +112,9 @@ impl CallState {
             || self.answering.is_asked_again(item);
         if !dealt_with && matches!(self.phase, Phase::Live | Phase::Waiting) {
             let rest = self.answering.rest();
-            self.want_answer(rest, now, out);
+            let wanted = Wanted::new(self.with_greeting(rest));
+            // What is owed is not seen by a request that was sent before.
+            self.want(if self.answer_owed { wanted.told() } else { wanted }, now, out);
         }
     }
 

@@ -136,7 +136,7 @@ impl CallState {
         self.turns.caller_began(began, &item);
         if sounding.is_none() {
             self.turns.caller_stopped(now, &item, Stopped { at: now, window: None });
-            self.answer_owed |= !self.unheard.suspected;
+            self.answer_owed |= !self.unheard.suspected && !self.awaits_hello();
         }
         sounding.is_some()
     }

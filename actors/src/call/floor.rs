@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::event::{Effect, MediaWish};
 use super::passed::PassedOver;
+use super::responses::Wanted;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::silence_window;
@@ -409,6 +410,10 @@ impl CallState {
             self.turns.agent_goes_on(now);
             self.note("agent_went_on", &json!({ "why": why }), now, out);
             out.push(Effect::Media(MediaWish::Resume));
+            if self.again.take().is_some() {
+                // What was to be heard again was this.
+                self.timers.clear(Timer::Reheard);
+            }
             let _ = self.answer_what_is_owed(now, out);
         }
     }
@@ -417,10 +422,13 @@ impl CallState {
     /// that wants no answer itself. Whether it is asked for now.
     pub(super) fn answer_what_is_owed(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
         let silent = self.contested.is_none() && !self.caller_speaking && !self.answering.is_put_off();
+        // A session that may be about to tell of what was said is not asked before it has.
+        let silent = silent && !self.timers.is_set(Timer::Reheard);
         let free = self.phase == Phase::Live && self.engine == EngineStage::Ready && self.responses.is_idle();
         let asks = silent && free && std::mem::take(&mut self.answer_owed);
         if asks {
-            self.want_answer(None, now, out);
+            let wanted = Wanted::new(self.with_greeting(None)).told();
+            self.want(wanted, now, out);
         }
         asks
     }
@@ -437,7 +445,7 @@ impl CallState {
         self.turns.agent_silenced(self.responses.active());
         self.greeting_is_cut();
         // It is no less owed for that the caller had something to say.
-        self.answer_owed |= self.responses.owes_what_was_told();
+        self.answer_owed |= self.responses.owes_what_was_told() || self.hello.is_cut();
         out.extend(self.responses.cancel().map(Effect::Engine));
         if self.timers.is_set(Timer::EngineProgress) {
             self.await_engine(now);

@@ -23,6 +23,10 @@ const SAID: Duration = Duration::from_millis(200);
 const UNTOLD: Duration = Duration::from_secs(1);
 /// A line that sounds on and on, while the engine hears nobody, is waited for so much longer.
 const SOUNDS_ON_MAX: Duration = Duration::from_secs(2);
+/// "Hello, who is this, where do you ring from?" has no more words.
+const WHO_WORDS_MAX: usize = 8;
+/// Who says hello as the agent does begins so soon after it.
+const AT_ONCE: Duration = Duration::from_millis(1_200);
 /// From one look whether they still speak to the next.
 const STILL_SPEAKING: Duration = Duration::from_millis(250);
 /// Who speaks on and on is a machine, or a radio: the agent waits so much longer for the end of that.
@@ -41,6 +45,11 @@ pub(super) struct Hello {
 }
 
 impl Hello {
+    /// A greeting is still to be said.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
     pub(super) fn of(facts: &CallFacts) -> Self {
         let waits = facts.direction == Direction::Outbound && !facts.agent.limits.hello.is_zero();
         Self { waits, ..Self::default() }
@@ -110,9 +119,9 @@ impl CallState {
 
     /// An answer is wanted: it begins with a greeting that is still to be said.
     pub(super) fn with_greeting(&mut self, instructions: Option<Arc<str>>) -> Option<Arc<str>> {
-        let cut = std::mem::take(&mut self.hello.cut) && instructions.is_none();
-        let both = cut.then(|| self.greeting_and_answer());
-        both.or(instructions)
+        let asks = self.engine == EngineStage::Ready && !self.awaits_hello() && instructions.is_none();
+        let cut = asks && std::mem::take(&mut self.hello.cut);
+        if cut { Some(self.greeting_and_answer()) } else { instructions }
     }
 
     /// Their hello is understood. What it says beside is answered after the greeting.
@@ -126,7 +135,7 @@ impl CallState {
         let more = match intent {
             IntentKind::Greeting | IntentKind::Affirm | IntentKind::Repeat => false,
             // "Who is this?" is answered by any greeting.
-            IntentKind::OutOfScope => !reply.parting,
+            IntentKind::OutOfScope => reply.words > WHO_WORDS_MAX,
             _ => true,
         };
         if more && self.is_before_greeting(reply.started) && self.phase == Phase::Live {
@@ -134,9 +143,12 @@ impl CallState {
         }
     }
 
-    /// The first words of the agent are heard, and somebody says hello into them: that is no interruption.
+    /// The first words of the agent begin to be heard, and somebody says hello into them: that is no interruption yet. Later it
+    /// asks whether anybody listens.
     pub(super) fn is_hello_to_greeting(&self, words: &str) -> bool {
-        self.playing && !self.playing_phrase && self.turns.agent_said_nothing() && is_hello(words)
+        let since = self.contested.as_ref().map(|contested| contested.since);
+        let at_once = since.zip(self.turns.agent_began_with()).is_some_and(|(since, began)| since < began + AT_ONCE);
+        at_once && self.playing && !self.playing_phrase && is_hello(words)
     }
 
     /// Nobody has told of a hello in time.

@@ -184,6 +184,24 @@ fn a_hello_that_a_session_hears_late_is_answered_by_the_greeting_alone() {
 }
 
 #[test]
+fn a_hello_that_the_line_told_of_before_its_session_was_lost_is_answered_by_the_greeting_alone() {
+    for noticed in [false, true] {
+        let mut state = answered(true);
+        let _ = play(&mut state, vec![(3_050, sounded(2_500, 2_900, 400)), (3_300, lost())]);
+        assert_eq!(play(&mut state, vec![(3_900, CallEvent::TimePassed)]), ["play greeting"]);
+        let _ = play(&mut state, vec![(3_950, began("greeting")), (4_100, engine(EngineEvent::Ready))]);
+        if noticed {
+            let again = item("u7", |item| EngineEvent::SpeechStarted { item, at_ms: 700 });
+            let stopped = item("u7", |item| EngineEvent::SpeechStopped { item, at_ms: 1_100, behind: Duration::ZERO });
+            let turn = item("u7", |item| EngineEvent::TurnCommitted { item });
+            assert_eq!(play(&mut state, vec![(4_150, again), (4_160, stopped), (4_160, turn)]), [""; 0]);
+        }
+        let after = play(&mut state, vec![(6_000, CallEvent::PlayoutDrained), (6_400, CallEvent::TimePassed)]);
+        assert!(!after.contains(&"ask".to_owned()) && !after.contains(&"note".to_owned()), "{noticed}: {after:?}");
+    }
+}
+
+#[test]
 fn what_a_hello_says_beside_is_answered_after_the_greeting() {
     for (intent, asks) in
         [(IntentKind::Greeting, false), (IntentKind::Affirm, false), (IntentKind::CallbackRequest, true)]

@@ -64,13 +64,15 @@ impl CallState {
     pub(super) fn said_in_outage(&mut self, sound: Sound, now: CallTime) {
         let Some(outage) = self.outage.as_mut().filter(|outage| sound.began >= outage.lost) else { return };
         outage.spoken = true;
-        if self.greeted && !self.awaits_hello() {
-            self.answer_owed = true;
-            if self.fillers == 0 && !self.playing {
-                self.bridge_when_quiet = true;
-                self.timers.set(Timer::Filler, now.max(sound.ended + FINISHED));
-            }
+        if self.greeted && !self.awaits_hello() && self.fillers == 0 && !self.playing {
+            self.bridge_when_quiet = true;
+            self.timers.set(Timer::Filler, now.max(sound.ended + FINISHED));
         }
+    }
+
+    /// Whoever spoke while there is no session is told to wait: so they are answered, whatever the next one notices.
+    pub(super) fn is_told_to_wait(&mut self) {
+        self.answer_owed |= self.outage.is_some_and(|outage| outage.spoken);
     }
 
     /// The session is gone: what it heard and did not have written down is set aside, to be heard again.
@@ -83,6 +85,9 @@ impl CallState {
             self.note("caller_heard_again", &json!({ "ms": (now - from).as_millis() as u64 }), now, out);
             Again { from, until: now }
         });
+        if let (Some(again), Some(outage)) = (self.again, self.outage.as_mut()) {
+            outage.from = again.from;
+        }
     }
 
     /// The caller spoke into the agent's words when the session went: the agent stays silent, for what they said will show.
@@ -108,12 +113,13 @@ impl CallState {
     /// The next session listens; whether it asks for its answer once it has heard what the one before did.
     pub(super) fn answers_what_is_heard_again(&mut self, now: CallTime) -> bool {
         let spoken = self.outage.as_mut().is_some_and(|outage| {
-            outage.until = Some(now);
+            outage.until.get_or_insert(now);
             outage.spoken
         });
         let waits = self.again.is_some() || spoken;
         if waits {
             self.timers.set(Timer::Reheard, now + NOTICED);
+            self.timers.clear(Timer::Filler);
         }
         waits
     }
@@ -122,8 +128,8 @@ impl CallState {
     pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) -> bool {
         let began = |from: CallTime| from + CallTime::from_millis(at_ms);
         let Some(again) = self.again.filter(|again| began(again.from) < again.until) else {
-            let from = self.again.take().map(|again| again.from);
-            return self.began_in_outage(item, (from, at_ms), now);
+            self.again = None;
+            return self.began_in_outage(item, at_ms, now);
         };
         let began = began(again.from);
         self.caller_speaking = true;
@@ -146,10 +152,12 @@ impl CallState {
     }
 
     /// The same of what was said while there was no session: it interrupts nobody now, and wants an answer.
-    fn began_in_outage(&mut self, item: &Arc<str>, (from, at_ms): (Option<CallTime>, u64), now: CallTime) -> bool {
+    fn began_in_outage(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime) -> bool {
         let Some(outage) = self.outage else { return false };
-        let began = from.unwrap_or(outage.from) + CallTime::from_millis(at_ms);
-        if outage.until.is_none_or(|until| began >= until || now >= until + CAUGHT_UP) {
+        let began = outage.from + CallTime::from_millis(at_ms);
+        // An engine that does not tell where speech began tells 0.
+        let new = at_ms == 0 || self.phase != Phase::Live;
+        if new || outage.until.is_none_or(|until| began >= until || now >= until + CAUGHT_UP) {
             self.outage = None;
             return false;
         }
@@ -169,7 +177,8 @@ impl CallState {
         self.again = None;
         let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_suspected());
         self.line_was_right(unnoticed.is_empty(), now);
-        if unnoticed.is_empty() || suspected {
+        let greeted = unnoticed.iter().all(|turn| self.is_until_greeting(turn.started));
+        if greeted || suspected {
             let _ = self.answer_what_is_owed(now, out);
             return;
         }

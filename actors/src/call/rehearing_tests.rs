@@ -231,6 +231,44 @@ fn what_is_said_while_no_session_listens_is_waited_for_and_has_its_own_time() {
 }
 
 #[test]
+fn a_session_that_listens_soon_is_asked_once_it_has_told_what_was_said() {
+    let ms = Duration::from_millis;
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, lost())]);
+    let _ = state.on(sounded(4_500, 5_300), ms(5_450));
+    let _ = state.on(ready(), ms(5_600));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(5_750))), [""; 0], "nobody was told to wait");
+    let _ = state.on(noticed(800), ms(5_850));
+    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 1_600, behind: ms(600) };
+    let _ = state.on(engine(stopped), ms(5_900));
+    assert_eq!(words(&state.on(of_u9(|item| EngineEvent::TurnCommitted { item }), ms(5_900))), ["ask"]);
+    let _ = state.on(created("r9", 2), ms(6_000));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(7_700))), [""; 0], "once");
+    // A bark that no session notices, and for which nobody was told to wait, is nobody's word.
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, lost())]);
+    let _ = state.on(sounded(4_100, 4_500), ms(4_650));
+    let _ = state.on(ready(), ms(4_700));
+    for now in [4_950, 6_800, 9_000] {
+        assert_eq!(words(&state.on(CallEvent::TimePassed, ms(now))), [""; 0]);
+    }
+}
+
+#[test]
+fn an_outage_of_before_says_nothing_of_a_session_that_took_the_place_of_another() {
+    let mut state = quiet(true);
+    let _ = hear(&mut state, [(4, lost()), (5, ready()), (6, CallEvent::MediaResumed)]);
+    // The session is renewed at twenty seconds, and its count of sound begins anew.
+    state.session_is_gone();
+    state.on_engine_ready(at(20), &mut vec![]);
+    let _ = state.on(noticed(500), at(21));
+    let _ =
+        hear(&mut state, [(22, of_u9(|item| EngineEvent::SpeechStopped { item, at_ms: 0, behind: Duration::ZERO }))]);
+    let said = of_u9(|item| EngineEvent::CallerTranscript { item, text: "when are you open".into() });
+    assert_eq!(turns(&state.on(said, at(23))).remove(0).started, at(21));
+}
+
+#[test]
 fn who_speaks_while_a_session_is_replaced_for_a_bark_is_waited_for_like_anybody() {
     let ms = Duration::from_millis;
     let mut state = quiet(true);

@@ -86,6 +86,7 @@ impl CallState {
 
     /// What belonged to a session goes with it.
     pub(super) fn session_is_gone(&mut self) {
+        self.outage = None;
         let _ = self.responses.lost();
         self.forget_answers();
         self.lose_answers();

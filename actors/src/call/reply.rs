@@ -16,6 +16,8 @@ pub(super) struct Reply {
     pub(super) started: CallTime,
     /// Only what a listener says, in the middle of what the agent said.
     pub(super) listening: bool,
+    /// How many words it has.
+    pub(super) words: usize,
     /// So few words, none of which asks for more, that a yes or a no in them is the last.
     pub(super) parting: bool,
     /// It has words against going on: where it is no no, it is second thoughts.
@@ -28,8 +30,9 @@ impl CallState {
         if self.replies.len() >= REPLIES_MAX {
             self.replies.remove(0);
         }
-        let parting = text.split_whitespace().count() <= PARTING_WORDS && !understand::asks_for_more(text);
+        let words = text.split_whitespace().count();
+        let parting = words <= PARTING_WORDS && !understand::asks_for_more(text);
         let objects = understand::objects(text);
-        self.replies.push(Reply { turn, started, listening, parting, objects });
+        self.replies.push(Reply { turn, started, listening, words, parting, objects });
     }
 }

@@ -129,7 +129,7 @@ impl Responses {
             // It is asked for again anyway.
             self.assumed = None;
         }
-        if self.pending.is_some() { None } else { later.or(own) }
+        if self.pending.is_some() { None } else { merged(later, own) }
     }
 
     /// Whether this is the answer being made, and nobody has cancelled it.
@@ -196,13 +196,7 @@ impl Responses {
             Some(pending) => Some(pending.wanted),
             None => self.assumed.take(),
         };
-        if let Some(wanted) = kept {
-            let later = self.wanted.get_or_insert_with(|| wanted.clone());
-            // What only answers what was told since does as the refused one was asked to.
-            if later.told && later.instructions.is_none() {
-                later.instructions = wanted.instructions;
-            }
-        }
+        self.wanted = merged(self.wanted.take(), kept);
         self.foreign = self.active.is_none();
     }
 
@@ -267,6 +261,15 @@ impl Responses {
         self.pending = Some(Pending { wish: self.last_wish, wanted, begun_perhaps: false });
         EngineCommand::CreateResponse { wish: self.last_wish, instructions, words_only }
     }
+}
+
+/// A later wish takes the place of one that came to nothing. One that only answers what was told since does what that was to do.
+fn merged(later: Option<Wanted>, kept: Option<Wanted>) -> Option<Wanted> {
+    let Some(mut later) = later else { return kept };
+    if later.told && later.instructions.is_none() {
+        later.instructions = kept.and_then(|kept| kept.instructions);
+    }
+    Some(later)
 }
 
 #[cfg(test)]

@@ -95,11 +95,12 @@ impl CallState {
         {
             return;
         }
-        if self.again.is_none() && self.answer_what_is_owed(now, out) {
+        if self.answer_what_is_owed(now, out) {
             // Nobody had asked for it until now.
             return;
         }
         self.bridge_when_quiet = false;
+        self.is_told_to_wait();
         let phrase = match self.fillers {
             _ if bridged => Phrase::Bridge,
             0 if !self.engine_heard => Phrase::Bridge,
@@ -126,7 +127,7 @@ impl CallState {
             self.on_engine_lost(EngineError::Stalled("the caller fell silent and it did not notice"), now, out);
             self.restart_speech_timer(now);
         } else if self.playing || self.caller_speaking || self.awaits() || self.awaits_hello() {
-            let _ = self.again.is_none() && self.answer_what_is_owed(now, out);
+            let _ = self.answer_what_is_owed(now, out);
             self.restart_speech_timer(now);
         } else if self.reprompts >= limits.reprompts {
             let words = LastWords::Stored(Phrase::Goodbye);

@@ -127,6 +127,12 @@ fn what_the_engine_is_told_while_an_answer_is_asked_for_is_answered_after_it() {
     assert_eq!(words(&state.on(again(|item| EngineEvent::TurnCommitted { item }), at(9))), ["ask"]);
     let _ = hear(&mut state, [(10, created("r3", 3))]);
     assert!(!state.answer_owed);
+    // … also where they speak before it begins, and it is cancelled when it does.
+    let mut state = quiet_of(with_menu());
+    let _ = hear(&mut state, [(3, CallEvent::MediaResumed), (4, key('1')), (4, began("phrase:checking"))]);
+    assert_eq!(words(&state.on(speaks(), at(5))), ["interrupt"]);
+    let _ = hear(&mut state, [(5, created("r2", 2)), (5, done("r2", ResponseOutcome::Cancelled)), (6, stops())]);
+    assert!(state.answer_owed, "what was typed is not answered yet");
     // It was nobody's word: what was told is answered all the same.
     let mut state = asked_and_told();
     let _ = hear(
