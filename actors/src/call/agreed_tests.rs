@@ -47,8 +47,11 @@ fn words_that_are_on_their_way_are_not_heard() {
     scene.answers += 1;
     let (response, _) = scene.answer();
     scene.hear(created(&response, scene.answers + 1));
-    let words =
-        EngineEvent::AgentWords { response: response.as_str().into(), item: "b1".into(), delta: "500 rupees".into() };
+    let words = EngineEvent::AgentWords {
+        response: response.as_str().into(),
+        item: "b1".into(),
+        delta: "order 12345, 500 rupees".into(),
+    };
     scene.hear(engine(words));
     scene.play("call t2; silent");
     assert_eq!(scene.runs(), 0);
