@@ -63,7 +63,6 @@ impl Scene {
 
     pub(super) fn step(&mut self, step: &str) {
         let (response, item) = self.answer();
-        let caller: Arc<str> = format!("u{}", self.answers).into();
         match step.split_once(' ').unwrap_or((step, "")) {
             ("call", tool_call) => self.hear(called("cancel", tool_call)),
             // Of several: "want t1 {…}".
@@ -96,6 +95,32 @@ impl Scene {
                 self.hear(CallEvent::PlayoutHeld(left));
             }
             ("cut", heard_ms) => self.hear(cut(&item, heard_ms.parse().expect("a number"))),
+            (what @ ("caller" | "stops" | "words" | "mumbles" | "meant" | "key"), text) => self.of_caller(what, text),
+            ("late", _) => {
+                self.at += 50;
+                self.hear(CallEvent::TimePassed);
+            }
+            ("minutes", _) => self.at += 1300,
+            ("lost", _) => {
+                self.step("opening");
+                self.hear(engine(EngineEvent::Ready));
+            }
+            ("opening", _) => {
+                self.hear(lost());
+                self.from = self.at * 100 - 300;
+            }
+            ("ready", _) => self.hear(engine(EngineEvent::Ready)),
+            ("deaf", _) => self.hear(CallEvent::ChildCrashed(Child::Intent)),
+            ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),
+            ("hangup", _) => self.hear(hung_up()),
+            other => panic!("no such step: {other:?}"),
+        }
+    }
+
+    /// What the caller does.
+    fn of_caller(&mut self, what: &str, text: &str) {
+        let caller: Arc<str> = format!("u{}", self.answers).into();
+        match (what, text) {
             ("caller", _) => {
                 let at_ms = ((self.at + 1) * 100).saturating_sub(self.from);
                 self.hear(engine(EngineEvent::SpeechStarted { item: caller, at_ms }));
@@ -118,24 +143,7 @@ impl Scene {
                 self.hear(CallEvent::DtmfPressed(key.chars().next().expect("a key")));
                 self.hear(CallEvent::DtmfPressed('#'));
             }
-            ("late", _) => {
-                self.at += 50;
-                self.hear(CallEvent::TimePassed);
-            }
-            ("minutes", _) => self.at += 1300,
-            ("lost", _) => {
-                self.step("opening");
-                self.hear(engine(EngineEvent::Ready));
-            }
-            ("opening", _) => {
-                self.hear(lost());
-                self.from = self.at * 100 - 300;
-            }
-            ("ready", _) => self.hear(engine(EngineEvent::Ready)),
-            ("deaf", _) => self.hear(CallEvent::ChildCrashed(Child::Intent)),
-            ("crash", _) => self.hear(CallEvent::ChildCrashed(Child::Action)),
-            ("hangup", _) => self.hear(hung_up()),
-            other => panic!("no such step: {other:?}"),
+            other => panic!("no such step of the caller: {other:?}"),
         }
     }
 

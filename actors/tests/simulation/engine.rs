@@ -266,7 +266,7 @@ impl Engine {
         self.truth.borrow_mut().asked_for.push(Instant::now());
         let (late, fate) = (self.dice.ms(20, 600), self.dice.between(1, 100));
         self.made += 1;
-        let response: Arc<str> = format!("s{}r{}", self.number, self.made).into();
+        let response: Arc<str> = format!("s{}r{:02}", self.number, self.made).into();
         if !self.wait(late, commands).await {
             return false;
         }
