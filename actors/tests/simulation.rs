@@ -243,7 +243,12 @@ impl Script {
             CarrierEvent::Audio(_) => self.note("a sound on the line"),
             other => self.note(format!("the carrier says {other:?}")),
         }
-        self.truth.borrow_mut().happens();
+        let mut truth = self.truth.borrow_mut();
+        if matches!(event, CarrierEvent::Closed { .. } | CarrierEvent::Stopped { .. }) {
+            truth.hung_up.get_or_insert_with(tokio::time::Instant::now);
+        }
+        truth.happens();
+        drop(truth);
         if let Some(socket) = self.socket.as_ref().filter(|socket| !socket.dead.get()) {
             socket.events.push(event);
         }

@@ -199,7 +199,13 @@ impl Script {
                 let done = action.state == ActionState::Done && matches!(&*action.name, "book" | "confirmed");
                 let output = action.output.as_deref().unwrap_or_default();
                 let noted = || truth.noted.iter().any(|(_, when, text)| when >= at && text.contains(output));
-                if done && action.changed < before && !context.iter().any(|item| tells_of(item, action)) && !noted() {
+                let for_words = truth.hung_up.is_some_and(|hung_up| *at > hung_up);
+                if done
+                    && !for_words
+                    && action.changed < before
+                    && !context.iter().any(|item| tells_of(item, action))
+                    && !noted()
+                {
                     wrong.push(format!("the session opened at {at:?} was not told of {action:?}: {context:?}"));
                 }
             }

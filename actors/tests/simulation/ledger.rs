@@ -51,6 +51,8 @@ pub struct Truth {
     pub began: BTreeMap<Arc<str>, Instant>,
     /// What the caller said: when they began, when their words were known, and these.
     pub said: Vec<(Instant, Instant, &'static str)>,
+    /// When the carrier told of the end: a session that is opened later only writes down what was said.
+    pub hung_up: Option<Instant>,
     /// When a session was told what came of a tool call.
     pub told: Vec<Instant>,
     /// When an answer was asked for.
