@@ -17,7 +17,7 @@ use self::race::Opened;
 use crate::audio::lane::{LaneSender, Pushed};
 use crate::call::deaf::UNHEARD_MAX;
 use crate::call::event::{CallEvent, EngineChoice};
-use crate::call::rehearing::AGAIN_MAX;
+use crate::call::rehearing::{AGAIN_MAX, CAUGHT};
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{CallFacts, Language};
 use crate::ports::{
@@ -32,8 +32,6 @@ const KEPT_IN_QUIET: Duration = UNHEARD_MAX.saturating_add(Duration::from_secs(1
 const KEPT_OF_SPEECH: Duration = AGAIN_MAX.saturating_add(Duration::from_secs(1));
 /// Speech of the caller that a session may have heard and not told of yet.
 const UNNOTICED: Duration = Duration::from_millis(700);
-/// … and one that is lost has taken with it, if nothing else is heard again: less than the silence after a turn that is done.
-pub(crate) const CAUGHT: Duration = Duration::from_millis(300);
 /// Turns of the caller told apart that are not written down; more are one.
 const UNWRITTEN_MAX: usize = 16;
 

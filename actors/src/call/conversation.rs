@@ -231,7 +231,7 @@ impl CallState {
             self.words_came_late(item, text, now, out);
         }
         self.settle_held(false, now, out);
-        spoken.into_iter().for_each(|spoken| self.is_lost_in_leave(spoken, began, now, out));
+        spoken.into_iter().for_each(|spoken| self.on_lost_in_leave(spoken, began, now, out));
     }
 
     /// An answer is wanted: asked for now, after the one being made, or from the next session.
@@ -318,9 +318,9 @@ impl CallState {
         self.lose_answers();
         self.ledger.session_lost();
         self.turns.broke_off();
-        self.record_finished_turns(now, false, out);
         self.session_items.clear();
         self.engine = EngineStage::Opening;
+        self.record_finished_turns(now, false, out);
         self.forget_answers();
         self.forget_renewal();
         self.notices_are_lost();

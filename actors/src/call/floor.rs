@@ -443,7 +443,7 @@ impl CallState {
         self.timers.clear(Timer::Floor);
         self.cut(out);
         self.turns.agent_silenced(self.responses.active());
-        self.greeting_is_cut();
+        self.on_greeting_cut();
         // It is no less owed for that the caller had something to say.
         self.answer_owed |= self.responses.owes_what_was_told() || self.hello.is_cut();
         out.extend(self.responses.cancel().map(Effect::Engine));

@@ -112,15 +112,15 @@ impl CallState {
     }
 
     /// The caller speaks before anything was heard of the engine: the greeting that it makes is cut, and still to be said.
-    pub(super) fn greeting_is_cut(&mut self) {
-        let makes = self.responses.active().is_some() || !self.responses.is_idle();
-        self.hello.cut = makes && !self.engine_heard && self.greeted && self.turns.agent_said_nothing();
+    pub(super) fn on_greeting_cut(&mut self) {
+        let makes = !self.responses.is_idle() && !self.engine_heard && self.greeted;
+        self.hello.cut |= makes && self.turns.agent_said_nothing();
     }
 
     /// An answer is wanted: it begins with a greeting that is still to be said.
     pub(super) fn with_greeting(&mut self, instructions: Option<Arc<str>>) -> Option<Arc<str>> {
         let asks = self.engine == EngineStage::Ready && !self.awaits_hello() && instructions.is_none();
-        let cut = asks && std::mem::take(&mut self.hello.cut);
+        let cut = asks && std::mem::take(&mut self.hello.cut) && !self.engine_heard;
         if cut { Some(self.greeting_and_answer()) } else { instructions }
     }
 

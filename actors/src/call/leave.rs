@@ -16,9 +16,9 @@ use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
 
 /// From the end of what was said into it, and of the goodbye, until words that are not there are taken for more than a goodbye.
 const UNWRITTEN: CallTime = CallTime::from_secs(3);
-/// Who speaks on into it is asked no more whether they have done than this often, …
+/// From one look whether they still speak into it to the next.
 const STILL_SPEAKING: CallTime = CallTime::from_millis(500);
-/// … and no longer than this: by then it is a radio.
+/// Who speaks longer is not heard out: that is a radio.
 const SPEAKS_MAX: CallTime = CallTime::from_secs(30);
 
 /// A goodbye that the caller may have something to say to.
@@ -100,7 +100,7 @@ impl CallState {
     }
 
     /// What they said in a turn that began then cannot be made out. Of more than a noise it is believed to be more than a goodbye.
-    pub(super) fn is_lost_in_leave(&mut self, spoken: CallTime, began: CallTime, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn on_lost_in_leave(&mut self, spoken: CallTime, began: CallTime, now: CallTime, out: &mut Vec<Effect>) {
         if self.leave.since.is_some_and(|since| began >= since) && spoken >= NOISE + self.silence() {
             let _ = self.answers_after_all(now, out);
         }

@@ -15,10 +15,11 @@ use super::waiting::NEVER_STOPPED;
 use crate::audio::level::Sound;
 use crate::domain::{CallTime, Phrase};
 use crate::ports::EngineCommand;
-use crate::realtime::CAUGHT;
 
 /// No more than this is heard again.
 pub(crate) const AGAIN_MAX: CallTime = CallTime::from_secs(20);
+/// A session that is lost has taken so much with it, if nothing else is heard again: less than the silence after a turn that is done.
+pub(crate) const CAUGHT: CallTime = CallTime::from_millis(300);
 /// Sound before the engine's word that speech had begun: it comes late, and a detector wants to hear the quiet before.
 const BEFORE: CallTime = CallTime::from_millis(700);
 /// From the next session's word that it listens until it has noticed speech in what it was given.
@@ -60,7 +61,7 @@ impl CallState {
         self.outage = Some(before.unwrap_or(new));
     }
 
-    /// Something was said on the line that no session hears as yet: whoever said it waits for an answer.
+    /// Something was said on the line that no session hears as yet: whoever said it is to be told to wait.
     pub(super) fn said_in_outage(&mut self, sound: Sound, now: CallTime) {
         let Some(outage) = self.outage.as_mut().filter(|outage| sound.began >= outage.lost) else { return };
         outage.spoken = true;
@@ -70,9 +71,9 @@ impl CallState {
         }
     }
 
-    /// Whoever spoke while there is no session is told to wait: so they are answered, whatever the next one notices.
-    pub(super) fn is_told_to_wait(&mut self) {
-        self.answer_owed |= self.outage.is_some_and(|outage| outage.spoken);
+    /// Whoever spoke while there is no session has been told to wait: so they are answered, whatever the next one notices.
+    pub(super) fn on_told_to_wait(&mut self) {
+        self.answer_owed |= self.outage.is_some_and(|outage| outage.spoken && outage.until.is_none());
     }
 
     /// The session is gone: what it heard and did not have written down is set aside, to be heard again.

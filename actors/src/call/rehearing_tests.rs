@@ -255,6 +255,24 @@ fn a_session_that_listens_soon_is_asked_once_it_has_told_what_was_said() {
 }
 
 #[test]
+fn a_filler_after_an_outage_makes_nothing_owed_that_is_asked_for() {
+    let ms = Duration::from_millis;
+    let limits = crate::domain::CallLimits { filler_after: ms(1_500), ..agent(true).limits };
+    let mut state = quiet_of(Agent { limits, ..agent(true) });
+    let _ = hear(&mut state, [(4, lost())]);
+    let _ = state.on(sounded(4_500, 5_300), ms(5_450));
+    let _ = state.on(ready(), ms(5_600));
+    let _ = state.on(noticed(800), ms(5_850));
+    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 1_600, behind: ms(600) };
+    let _ = state.on(engine(stopped), ms(5_900));
+    let _ = state.on(of_u9(|item| EngineEvent::TurnCommitted { item }), ms(5_900));
+    let _ = state.on(created("r9", 2), ms(6_000));
+    let _ = state.on(CallEvent::TimePassed, ms(7_600));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(7_900))), [""; 0]);
+    assert!(state.fillers > 0 && !state.answer_owed);
+}
+
+#[test]
 fn an_outage_of_before_says_nothing_of_a_session_that_took_the_place_of_another() {
     let mut state = quiet(true);
     let _ = hear(&mut state, [(4, lost()), (5, ready()), (6, CallEvent::MediaResumed)]);

@@ -100,7 +100,7 @@ impl CallState {
             return;
         }
         self.bridge_when_quiet = false;
-        self.is_told_to_wait();
+        self.on_told_to_wait();
         let phrase = match self.fillers {
             _ if bridged => Phrase::Bridge,
             0 if !self.engine_heard => Phrase::Bridge,
