@@ -130,6 +130,13 @@ fn the_end_of_a_cancelled_answer_is_waited_for_no_longer_than_a_beginning() {
     let due = at(7) + agent(true).limits.engine_progress;
     assert_eq!(words(&state.on(CallEvent::TimePassed, due - ms(1))), [""; 0]);
     assert_eq!(words(&state.on(CallEvent::TimePassed, due))[0], "close engine");
+    // Nor longer for a caller who goes on speaking.
+    let mut state = asking(true);
+    let _ = hear(&mut state, [(5, created("r1", 2)), (5, agent_words()), (5, began("a1"))]);
+    let _ = hear(&mut state, [(6, spoke()), (6, cut("a1", 100)), (7, stopped()), (7, committed())]);
+    let again = EngineEvent::SpeechStarted { item: "u2".into(), at_ms: 0 };
+    let _ = state.on(engine(again), due - ms(500));
+    assert_eq!(words(&state.on(CallEvent::TimePassed, due))[0], "close engine");
 }
 
 #[test]

@@ -446,8 +446,10 @@ impl CallState {
         self.on_greeting_cut();
         // It is no less owed for that the caller had something to say.
         self.answer_owed |= self.responses.owes_what_was_told() || self.hello.is_cut();
+        // An engine that never ends what was cancelled is not kept by a caller who goes on speaking.
+        let waited_for = self.responses.is_cancelled();
         out.extend(self.responses.cancel().map(Effect::Engine));
-        if self.timers.is_set(Timer::EngineProgress) {
+        if self.timers.is_set(Timer::EngineProgress) && !waited_for {
             self.await_engine(now);
         }
         self.note("caller_interrupted", &json!({}), now, out);
