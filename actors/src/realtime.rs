@@ -12,6 +12,7 @@ use std::time::Duration;
 use actix::WeakRecipient;
 use actix::prelude::*;
 use futures_util::StreamExt;
+use tokio::time::Instant;
 
 use self::race::Opened;
 use crate::audio::lane::{LaneSender, Pushed};
@@ -20,10 +21,7 @@ use crate::call::event::{CallEvent, EngineChoice};
 use crate::call::rehearing::{AGAIN_MAX, CAUGHT};
 use crate::call::{Heard, Observe, Stop};
 use crate::domain::{CallFacts, Language};
-use crate::ports::{
-    ContextItem, Engine, EngineAudio, EngineCommand, EngineError, EngineEvent, EngineLanes, EngineSession, EngineSpec,
-    ToolSpec,
-};
+use crate::ports::{ContextItem, Engine, EngineAudio, EngineCommand, EngineEvent, EngineLanes, EngineSpec, ToolSpec};
 
 /// Sound of the caller kept while nobody speaks as far as the engine tells: it may be deaf, and what was said to it since is heard
 /// again by the next.
@@ -81,6 +79,9 @@ pub struct RenewSession {
     pub context: Vec<ContextItem>,
     /// What the caller speaks, once they were heard.
     pub language: Option<Language>,
+    /// How much of the caller's last sound it hears again, if the present one is suspected to be deaf; then, if the first engine
+    /// hangs, it may be of the other.
+    pub again: Option<Duration>,
 }
 
 /// No session is to take the place of the present one.
@@ -129,6 +130,10 @@ struct Next {
     generation: u64,
     running: SpawnHandle,
     commands: Option<LaneSender<EngineCommand>>,
+    /// It is of the other engine.
+    instead: bool,
+    /// Where in the caller's sound it begins, if earlier than any would.
+    hears_from: Option<Instant>,
 }
 
 impl Realtime {
@@ -194,9 +199,10 @@ impl Realtime {
     }
 
     /// The session beside is open, and will say when it listens.
-    fn next_opened(&mut self, generation: u64, result: Result<EngineSession, EngineError>, ctx: &mut Context<Self>) {
+    fn next_opened(&mut self, generation: u64, opened: Opened, ctx: &mut Context<Self>) {
         let Some(next) = self.next.as_mut().filter(|next| next.generation == generation) else { return };
-        match result {
+        next.instead = opened.instead;
+        match opened.result {
             Ok(session) => {
                 next.commands = Some(session.commands);
                 next.running = ctx.add_stream(session.events.map(move |event| FromEngine { generation, event }));
@@ -218,7 +224,11 @@ impl Realtime {
                 (self.generation, self.commands) = (next.generation, next.commands);
                 self.unwritten.clear();
                 // Who has just begun to speak, and the former session had not noticed it, is heard from the beginning.
-                self.spec.lanes.caller.rewind(bytes(self.spec.audio, UNNOTICED));
+                let again = next.hears_from.map_or(UNNOTICED, |from| from.elapsed().min(AGAIN_MAX));
+                self.spec.lanes.caller.rewind(bytes(self.spec.audio, again));
+                if next.instead {
+                    self.tell(CallEvent::EngineFellBack);
+                }
                 self.tell(CallEvent::EngineRenewed);
             }
             EngineEvent::Lost(error) => {
@@ -290,15 +300,17 @@ impl Handler<OpenSession> for Realtime {
 impl Handler<RenewSession> for Realtime {
     type Result = ();
 
-    fn handle(&mut self, RenewSession { by, context, language }: RenewSession, ctx: &mut Self::Context) {
+    fn handle(&mut self, RenewSession { by, context, language, again }: RenewSession, ctx: &mut Self::Context) {
         self.drop_next(ctx);
         let generation = self.another_generation();
         let (spec, lanes) = (self.session_spec(context, language), self.spec.lanes.clone());
-        // Nobody waits for it: the present session serves on.
-        let open = race::open(self.engines(by).0, None, spec, lanes, (Duration::ZERO, race::OPEN_DEADLINE));
-        let opened =
-            open.into_actor(self).map(move |opened, this, ctx| this.next_opened(generation, opened.result, ctx));
-        self.next = Some(Next { generation, running: ctx.spawn(opened), commands: None });
+        let (engine, other) = self.engines(by);
+        // If it is only old, nobody waits: the present session serves on.
+        let other = other.filter(|_| again.is_some());
+        let open = race::open(engine, other, spec, lanes, (Duration::ZERO, race::OPEN_DEADLINE));
+        let opened = open.into_actor(self).map(move |opened, this, ctx| this.next_opened(generation, opened, ctx));
+        let hears_from = again.and_then(|again| Instant::now().checked_sub(again));
+        self.next = Some(Next { generation, running: ctx.spawn(opened), commands: None, instead: false, hears_from });
     }
 }
 

@@ -121,6 +121,9 @@ async fn a_question_to_a_frozen_session_is_heard_and_answered_by_the_next() {
     let quiet = world.now();
     frames(&session, &line, 1_300, 0).await;
     let second = world.session(1).await;
+    while world.events("engine_renewed") == 0 {
+        tokio::task::yield_now().await;
+    }
     let unread = second.lanes.caller.depth() as u64 * 20;
     let spoken = (world.now() - began).as_millis() as u64;
     assert!(unread >= spoken, "{unread} ms of {spoken} ms are heard again");
@@ -132,7 +135,7 @@ async fn a_question_to_a_frozen_session_is_heard_and_answered_by_the_next() {
     let said = said(&world);
     assert_eq!(said.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>(), ["bridge", "Nine to nine."]);
     assert!(said[0].1 < quiet + SECOND * 3 / 2, "{said:?} from {quiet:?}");
-    assert_eq!((world.events("engine_lost"), world.events("caller_heard_again")), (1, 1));
+    assert_eq!((world.events("engine_lost"), world.events("caller_heard_again")), (0, 1));
     assert!(world.turns().iter().any(|turn| &*turn.text == "kitne baje khulta hai" && turn.started < began + MS(100)));
 }
 

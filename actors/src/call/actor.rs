@@ -262,8 +262,8 @@ impl CallActor {
             Effect::OpenEngine { by, context, language, wait, within, again } => {
                 children.realtime.do_send(OpenSession { by, context, language, wait, within, again });
             }
-            Effect::RenewEngine { by, context, language } => {
-                children.realtime.do_send(RenewSession { by, context, language });
+            Effect::RenewEngine { by, context, language, again } => {
+                children.realtime.do_send(RenewSession { by, context, language, again });
             }
             Effect::KeepEngine => children.realtime.do_send(KeepSession),
             Effect::CloseEngine => children.realtime.do_send(CloseSession),

@@ -36,6 +36,13 @@ impl Turns {
         last(Speaker::Agent).is_some_and(|agent| last(Speaker::Caller).is_some_and(|caller| caller > agent))
     }
 
+    /// When the first of those turns began that are set aside with a session that owes no answer.
+    #[must_use]
+    pub fn unanswered_since(&self) -> Option<CallTime> {
+        let unanswered = |draft: &&Draft| draft.speaker == Speaker::Caller && (draft.aside || !draft.answered);
+        self.open.iter().filter(unanswered).filter_map(|draft| draft.started).min()
+    }
+
     /// They are heard again, as turns of another session.
     pub fn heard_again(&mut self) {
         self.open.retain(|draft| !draft.aside);

@@ -1,19 +1,19 @@
 //! A session that hears nothing, and says nothing of it: its socket is frozen, or what the caller says is lost on the way to it. Only
 //! the line tells, by what is said on it that no session notices.
 //!
-//! Such a session is replaced as one that stalls, and the next one hears what was said to it. A line may be wrong: what it takes
-//! for a voice is a cough or a dog. So the caller notices nothing of it until the next session has heard somebody; if it does
-//! not, the line alone is not believed for a while.
+//! Another session is opened beside it, and hears what was said when it takes its place. A line may be wrong: what it takes for a
+//! voice is a cough or a dog. So the present session serves until then, and on if no other is to be had; the caller notices nothing of
+//! it until the next one has heard somebody; if it does not, the line alone is not believed for a while.
 
 use std::sync::Arc;
 
 use super::event::Effect;
+use super::rehearing::heard_again_from;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::Stopped;
 use crate::audio::level::Sound;
 use crate::domain::CallTime;
-use crate::ports::EngineError;
 
 /// The tone of a key is heard so long before the carrier tells of it, at most.
 const KEY_SOUNDS: CallTime = CallTime::from_secs(1);
@@ -50,8 +50,9 @@ pub(super) struct Unheard {
 }
 
 impl Unheard {
-    fn add(&mut self, sound: Sound) {
-        let recent = self.said.filter(|said| sound.began <= said.ended + PAUSE);
+    /// `opening`: a session is being opened to hear what was said before, so it hears this as well.
+    fn add(&mut self, sound: Sound, opening: bool) {
+        let recent = self.said.filter(|said| opening || sound.began <= said.ended + PAUSE);
         self.said =
             Some(recent.map_or(sound, |said| Sound { began: said.began, clear: said.clear + sound.clear, ..sound }));
     }
@@ -73,9 +74,9 @@ impl CallState {
         if !listening || noticed || self.playing || self.again.is_some() {
             return;
         }
-        self.unheard.add(sound);
+        self.unheard.add(sound, self.renewal.is_to_hear());
         let enough = self.unheard.said.is_some_and(|said| said.clear >= SAID);
-        if enough && !self.timers.is_set(Timer::Deaf) {
+        if enough && !self.timers.is_set(Timer::Deaf) && !self.renewal.is_to_hear() {
             self.timers.set(Timer::Deaf, now.max(sound.ended + NOTICED));
         }
     }
@@ -102,22 +103,38 @@ impl CallState {
     pub(super) fn on_perhaps_deaf(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         // Who is making an answer, or has something done for one, is heard in a moment: then it is clear what it noticed. A session
         // that knows what nobody was told yet is not given up for a bark.
-        let awaited = !self.responses.is_idle() || self.ledger.waiting() > 0 || self.outputs_owed;
+        let awaited = self.awaits() || !self.keys.is_empty() || self.turns.expects_words(now);
         if (self.playing && self.playing_phrase) || awaited {
-            self.unheard.said = self.unheard.said.filter(|said| now < said.ended + UNHEARD_MAX);
-            if self.unheard.said.is_some() {
-                self.timers.set(Timer::Deaf, now + NOTICED);
-            }
-            return;
+            return self.look_again_whether_deaf(NOTICED, now);
         }
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         if !listening || self.playing || self.caller_speaking || self.contested.is_some() {
             self.unheard.said = None;
-        } else if self.unheard.said.is_some() && now >= self.unheard.believed_from {
-            out.push(Effect::CloseEngine);
-            self.unheard.suspected = true;
-            self.on_engine_lost(EngineError::Stalled("the caller spoke and it did not notice"), now, out);
+        } else if let Some(said) = self.unheard.said.filter(|_| now >= self.unheard.believed_from) {
+            let began = self.turns.unanswered_since().map_or(said.began, |turn| turn.min(said.began));
+            self.renew_to_hear(now - heard_again_from(began, now), now, out);
         }
+    }
+
+    /// It may still be: what was said is not forgotten, for a while.
+    pub(super) fn look_again_whether_deaf(&mut self, after: CallTime, now: CallTime) {
+        self.unheard.said = self.unheard.said.filter(|said| now < said.ended + UNHEARD_MAX);
+        if self.unheard.said.is_some() {
+            self.timers.set(Timer::Deaf, now + after);
+        }
+    }
+
+    /// Nobody has noticed yet what another session is opened to hear.
+    pub(super) fn is_unnoticed(&self) -> bool {
+        self.unheard.said.is_some()
+    }
+
+    /// Another session has taken the place of the suspected one, and hears what was said to it.
+    pub(super) fn hears_what_was_unheard(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        self.unheard.suspected = true;
+        self.adopt_unheard(now);
+        self.goes_unheard(true, now);
+        self.hear_again(false, now, out);
     }
 
     /// The session is gone, and what was said to it unnoticed: a turn of the caller like any other that nobody wrote down. Whether

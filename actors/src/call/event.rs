@@ -174,6 +174,9 @@ pub enum Effect {
         context: Vec<ContextItem>,
         /// What the recogniser is told the caller speaks.
         language: Option<Language>,
+        /// How much of the caller's last sound it hears again, if the present one has not noticed it; then it may be of the other
+        /// engine.
+        again: Option<Duration>,
     },
     /// The present session goes on: none is to take its place.
     KeepEngine,

@@ -51,8 +51,8 @@ impl CallState {
     }
 
     /// … and a session that is to take the place of one that goes on meanwhile.
-    pub(super) fn next_session(&self, context: Vec<ContextItem>) -> Effect {
-        Effect::RenewEngine { by: self.engine_by, context, language: self.recogniser.expects() }
+    pub(super) fn next_session(&self, context: Vec<ContextItem>, again: Option<Duration>) -> Effect {
+        Effect::RenewEngine { by: self.engine_by, context, language: self.recogniser.expects(), again }
     }
 
     /// It has taken that place.

@@ -53,6 +53,11 @@ pub(super) struct Outage {
     spoken: bool,
 }
 
+/// Where what began then is heard again from.
+pub(super) fn heard_again_from(began: CallTime, now: CallTime) -> CallTime {
+    began.saturating_sub(BEFORE).max(now.saturating_sub(AGAIN_MAX))
+}
+
 impl CallState {
     /// No session hears the caller from now on.
     pub(super) fn goes_unheard(&mut self, was_ready: bool, now: CallTime) {
@@ -82,7 +87,7 @@ impl CallState {
         self.timers.clear(Timer::Reheard);
         self.again = self.turns.set_aside(owed).map(|began| {
             self.ledger.doubt_yes(began);
-            let from = began.saturating_sub(BEFORE).max(now.saturating_sub(AGAIN_MAX));
+            let from = heard_again_from(began, now);
             self.note("caller_heard_again", &json!({ "ms": (now - from).as_millis() as u64 }), now, out);
             Again { from, until: now }
         });

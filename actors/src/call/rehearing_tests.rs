@@ -287,16 +287,6 @@ fn an_outage_of_before_says_nothing_of_a_session_that_took_the_place_of_another(
 }
 
 #[test]
-fn who_speaks_while_a_session_is_replaced_for_a_bark_is_waited_for_like_anybody() {
-    let ms = Duration::from_millis;
-    let mut state = quiet(true);
-    let _ = state.on(sounded(4_700, 5_500), ms(5_650));
-    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(6_500))), ["close engine", "open, 2500 ms again"]);
-    let _ = state.on(sounded(7_000, 8_000), ms(8_150));
-    assert_eq!(words(&state.on(CallEvent::TimePassed, ms(8_450))), ["say bridge"]);
-}
-
-#[test]
 fn speech_after_the_loss_is_new() {
     let mut state = asked();
     let _ = hear(&mut state, [(7, lost()), (8, ready()), (8, created("r9", 2)), (8, began("a9"))]);

@@ -1,5 +1,5 @@
-//! A session that grows old is replaced in a pause, long before the service ends it in a sentence. The next one is opened beside
-//! it: if that fails, or the pause ends first, nothing is lost, and it is tried again later.
+//! A session that grows old is replaced in a pause, long before the service ends it in a sentence, and so is one that seems to be deaf
+//! (`deaf.rs`). The next one is opened beside it: if that fails, or the pause ends first, nothing is lost, and it is tried again later.
 
 use std::time::Duration;
 
@@ -17,14 +17,51 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 const NEXT_PAUSE: Duration = Duration::from_secs(5);
 /// After a session that could not be opened; twice as long after the second in a row, and so on, up to three times.
 const BACK_OFF: Duration = Duration::from_secs(60);
+/// … or was to hear what the present one has not noticed.
+const HEAR_LATER: Duration = Duration::from_secs(2);
 
 /// See the module's text.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub(super) struct Renewal {
-    /// What the session being opened is told, if one is.
-    opening: Option<Vec<(CallTime, ContextItem)>>,
-    /// In a row.
+    opening: Option<Opening>,
+    /// In a row, of sessions that were to follow an old one.
     failures: u32,
+}
+
+/// A session being opened.
+#[derive(Clone, PartialEq, Debug)]
+struct Opening {
+    /// What it is told.
+    context: Vec<(CallTime, ContextItem)>,
+    why: Why,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Why {
+    /// The present one is old.
+    Age,
+    /// … or does not hear the caller, it seems.
+    Unheard,
+}
+
+impl Why {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Age => "age",
+            Self::Unheard => "unheard",
+        }
+    }
+}
+
+impl Renewal {
+    fn is_for(&self, why: Why) -> bool {
+        self.opening.as_ref().is_some_and(|opening| opening.why == why)
+    }
+
+    /// A session is being opened to hear what the present one has not noticed.
+    pub(super) fn is_to_hear(&self) -> bool {
+        self.is_for(Why::Unheard)
+    }
 }
 
 impl CallState {
@@ -33,23 +70,40 @@ impl CallState {
         if self.engine != EngineStage::Ready || self.phase != Phase::Live {
             return;
         }
-        if !self.is_silent() || self.turns.expects_words(now) {
+        if !self.is_silent() || self.turns.expects_words(now) || self.renewal.is_to_hear() {
             self.timers.set(Timer::SessionAge, now + LOOK_AGAIN);
             return;
         }
+        self.renew(Why::Age, None, out);
+    }
+
+    /// The session has not noticed what another hears again, so much of the caller's last sound.
+    pub(super) fn renew_to_hear(&mut self, again: Duration, now: CallTime, out: &mut Vec<Effect>) {
+        if self.renewal.is_for(Why::Age) {
+            // It waits for its turn.
+            self.timers.set(Timer::SessionAge, now + NEXT_PAUSE);
+        }
+        self.renew(Why::Unheard, Some(again), out);
+    }
+
+    fn renew(&mut self, why: Why, again: Option<Duration>, out: &mut Vec<Effect>) {
         let context = self.timed_context();
-        out.push(self.next_session(context.iter().map(|(_, item)| item.clone()).collect()));
-        self.renewal.opening = Some(context);
+        out.push(self.next_session(context.iter().map(|(_, item)| item.clone()).collect(), again));
+        self.renewal.opening = Some(Opening { context, why });
     }
 
     /// Looked at after every event: what happens now the session being opened would not know.
     pub(super) fn mind_renewal(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let Some(why) = self.renewal.opening.as_ref().map(|opening| opening.why) else { return };
         let open = self.phase == Phase::Live && self.engine == EngineStage::Ready;
-        if self.renewal.opening.is_some() && (!open || !self.is_silent()) {
+        let wanted = open && self.is_silent() && (why == Why::Age || self.is_unnoticed());
+        if !wanted {
             self.renewal.opening = None;
             out.push(Effect::KeepEngine);
-            if open {
-                self.timers.set(Timer::SessionAge, now + NEXT_PAUSE);
+            match why {
+                Why::Age if open => self.timers.set(Timer::SessionAge, now + NEXT_PAUSE),
+                Why::Unheard if open => self.look_again_whether_deaf(HEAR_LATER, now),
+                Why::Age | Why::Unheard => {}
             }
         }
     }
@@ -61,14 +115,17 @@ impl CallState {
 
     /// The next session has taken the place of the old one.
     pub(super) fn on_engine_renewed(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(context) = self.renewal.opening.take() else {
+        let Some(Opening { context, why }) = self.renewal.opening.take() else {
             // It was wanted no more when it came: what was said since is heard again by another.
             out.push(Effect::CloseEngine);
             return self.on_engine_lost(EngineError::Connection("renewed too late".to_owned()), now, out);
         };
-        self.note("engine_renewed", &json!({ "why": "age" }), now, out);
-        self.renewal.failures = 0;
+        self.note("engine_renewed", &json!({ "why": why.name() }), now, out);
         self.session_is_gone();
+        match why {
+            Why::Age => self.renewal.failures = 0,
+            Why::Unheard => self.hears_what_was_unheard(now, out),
+        }
         self.next_session_knows();
         self.summary_session_gone(now);
         self.window.opened(self.base_tokens(), &context, now);
@@ -77,10 +134,14 @@ impl CallState {
 
     /// … or could not be opened. The old one serves as long as it may.
     pub(super) fn on_not_renewed(&mut self, error: &EngineError, now: CallTime, out: &mut Vec<Effect>) {
-        if self.renewal.opening.take().is_some() {
-            self.renewal.failures = (self.renewal.failures + 1).min(3);
-            self.note("engine_not_renewed", &json!({ "kind": error.kind() }), now, out);
-            self.timers.set(Timer::SessionAge, now + BACK_OFF * self.renewal.failures);
+        let Some(Opening { why, .. }) = self.renewal.opening.take() else { return };
+        self.note("engine_not_renewed", &json!({ "kind": error.kind() }), now, out);
+        match why {
+            Why::Age => {
+                self.renewal.failures = (self.renewal.failures + 1).min(3);
+                self.timers.set(Timer::SessionAge, now + BACK_OFF * self.renewal.failures);
+            }
+            Why::Unheard => self.look_again_whether_deaf(HEAR_LATER, now),
         }
     }
 

@@ -114,7 +114,8 @@ fn word(effect: &Effect) -> Option<String> {
         }
         Effect::OpenEngine { wait, again, .. } if again.is_zero() => format!("open after {} ms", wait.as_millis()),
         Effect::OpenEngine { again, .. } => format!("open, {} ms again", again.as_millis()),
-        Effect::RenewEngine { .. } => "renew".into(),
+        Effect::RenewEngine { again: None, .. } => "renew".into(),
+        Effect::RenewEngine { again: Some(again), .. } => format!("renew, {} ms again", again.as_millis()),
         Effect::KeepEngine => "keep".into(),
         Effect::CloseEngine => "close engine".into(),
         Effect::Engine(EngineCommand::CreateResponse { .. }) => "ask".into(),
