@@ -111,6 +111,7 @@ async fn create(store: &Store) -> anyhow::Result<String> {
         "greeting": "Namaste! Demo shop mein aapka swagat hai. Main aapki kya madad kar sakti hoon?",
         "language": "hi-Latn",
         "handoff_numbers": ["+919876500000"],
+        "limits": { "hello_s": 3 },
         "shop": {},
         // Every day, so that tomorrow can be booked on any day, and people enough to place the sample call again and again.
         "calendar": { "services": [{ "name": "Consultation", "minutes": 30 }], "people": ["Asha", "Ravi", "Meera", "Kabir",
@@ -185,6 +186,7 @@ fn demo_args(path: &std::path::Path) -> Option<CallArgs> {
         status_callback: None,
         jitter_ms: 0,
         deaf: false,
+        outbound: false,
         threads: Some(1),
     })
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::output::say;
 use crate::config::Config;
-use crate::sim::carrier::{CallPlan, CallReport, Live, Scenario, place_call};
+use crate::sim::carrier::{CallPlan, CallReport, Live, OUTBOUND, Scenario, place_call};
 use crate::sim::library::scenario_names;
 
 /// Be the carrier: place simulated Exotel calls against a server.
@@ -59,6 +59,9 @@ pub struct CallArgs {
     /// The called number
     #[arg(long)]
     pub to: Option<String>,
+    /// The business rings the caller up, who has to be greeted after their first word where the agent's `limits.hello_s` says so
+    #[arg(long)]
+    pub outbound: bool,
     /// Asked after the stream, when --url is not Caly's
     #[arg(long)]
     pub passthru_url: Option<String>,
@@ -231,6 +234,9 @@ fn plan(args: &CallArgs, target: &Target, scenario: &Scenario, index: u32) -> Ca
         // Different people call: the last five digits are the call's number.
         let head: String = plan.from.chars().take(plan.from.chars().count().saturating_sub(5)).collect();
         plan.from = format!("{head}{:05}", index % 100_000);
+    }
+    if args.outbound {
+        plan.direction = OUTBOUND.to_owned();
     }
     plan.seed ^= u64::from(index) << 20;
     plan.knobs.frame_ms = args.frame_ms;

@@ -78,6 +78,24 @@ async fn a_greeting_is_made_once_and_then_heard_at_once_with_what_every_caller_m
 }
 
 #[actix_rt::test]
+async fn the_sandbox_rings_somebody_up() {
+    let server = Server::start(Settings::default()).await;
+    let report = server.cli_json(&["call", "--outbound", "--scenario", "rung_up", "--json"]).await;
+    assert!(report["ok"] == true, "{report:#}");
+    let detail = server.ended_call(report["call_sid"].as_str().unwrap()).await;
+    assert_eq!(detail["call"]["direction"], "outbound");
+    let turns: Vec<(&str, &str)> = detail["turns"].as_array().unwrap()[..2]
+        .iter()
+        .map(|turn| (turn["speaker"].as_str().unwrap(), turn["text"].as_str().unwrap()))
+        .collect();
+    assert!(
+        matches!(turns[..], [("caller", "haan ji"), ("agent", greeting)] if greeting.starts_with("Namaste")),
+        "{turns:?}"
+    );
+    server.nothing_left(SOON).await;
+}
+
+#[actix_rt::test]
 async fn who_is_rung_up_is_greeted_once_they_have_said_hello() {
     let server = Server::start(Settings::default().with("CALY__ENGINE__STORE_GREETINGS", "true")).await;
     until("the greeting that was there is kept", SOON, || async { (kept(&server) == 1).then_some(()) }).await;

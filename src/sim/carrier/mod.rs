@@ -111,6 +111,9 @@ pub enum Live {
 /// Hears of a call's events as they happen.
 pub type Listener = Rc<dyn Fn(&Live)>;
 
+/// [`CallPlan::direction`] of a call in which the business rings up the person.
+pub const OUTBOUND: &str = "outbound-dial";
+
 /// One call to be placed. Not `Send`: make it on the thread that places it.
 #[derive(Clone)]
 pub struct CallPlan {
@@ -134,7 +137,7 @@ pub struct CallPlan {
     pub call_sid: Option<String>,
     /// `CustomField` of an outgoing call.
     pub custom_field: Option<String>,
-    /// `incoming` or `outbound-dial`.
+    /// `incoming` or [`OUTBOUND`].
     pub direction: String,
     /// What the caller does.
     pub scenario: Scenario,

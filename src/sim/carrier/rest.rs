@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::flow::CallbackEncoding;
 use super::report::CallReport;
 use super::wire;
-use super::{CallPlan, Knobs, Scenario, place_call};
+use super::{CallPlan, Knobs, OUTBOUND, Scenario, place_call};
 use crate::sim::{Complaints, Dice};
 
 /// Placed calls remembered; the oldest goes first.
@@ -303,7 +303,7 @@ fn plan_for(account: &str, fields: &Fields, state: &State) -> Result<CallPlan, S
     let mut plan = CallPlan::new(&voicebot, options.scenario.clone());
     plan.call_sid = Some(wire::sid(&mut Dice::new(plan.seed)));
     (plan.from, plan.to, plan.account_sid) = (from.to_owned(), caller_id.to_owned(), account.to_owned());
-    plan.direction = "outbound-dial".to_owned();
+    plan.direction = OUTBOUND.to_owned();
     plan.custom_field = get("CustomField").map(str::to_owned);
     plan.knobs = options.knobs.clone();
     if get("StatusCallbackContentType") == Some("application/json") {

@@ -168,6 +168,13 @@ pub(crate) fn decide(script: &Script, ask: &Ask<'_>) -> Plan {
     if after_tool {
         return Plan { pieces: after_tools(script, ask, &language), fail: None };
     }
+    if let Some(goes_on) = ask.instructions.and_then(asks_for_greeting) {
+        let mut plan = Plan { pieces: vec![speech(&script.greeting)], fail: None };
+        if goes_on {
+            plan.pieces.append(&mut decide(script, &Ask { instructions: None, ..*ask }).pieces);
+        }
+        return plan;
+    }
     let spoken = |item: &&Item| item.is_user() || item.is_assistant();
     match ask.items.iter().rev().find(spoken) {
         None => match ask.instructions {
@@ -390,6 +397,12 @@ fn told_words(instructions: &str) -> Option<Told> {
     let known = library().iter().filter(|clip| clip.who == Who::Agent && flat.contains(&plain(&clip.text)));
     let clip = known.max_by_key(|clip| clip.text.len())?;
     Some(Told { words: Piece::Say { text: clip.text.clone(), clip: Some(Arc::clone(clip)) }, goes_on: false })
+}
+
+/// Whether instructions ask for a greeting in words of its own, and for more after it.
+fn asks_for_greeting(instructions: &str) -> Option<bool> {
+    let lower = instructions.to_lowercase();
+    lower.starts_with("greet").then(|| lower.contains("then answer"))
 }
 
 fn plain_words(text: String) -> Piece {

@@ -103,6 +103,28 @@ fn instructions_that_quote_a_greeting_are_followed() {
 }
 
 #[test]
+fn a_greeting_that_is_asked_for_answers_no_hello() {
+    let script = Script::built_in().unwrap();
+    let asked = |instructions| {
+        said(&decide(
+            &script,
+            &Ask {
+                items: &[user("haan ji")],
+                instructions: Some(instructions),
+                tools: &json!([]),
+                tool_choice: &json!("auto"),
+                language: None,
+                text: false,
+            },
+        ))
+    };
+    let greeting = "Namaste, boliye, kya madad karun?";
+    assert_eq!(asked("Greet the caller now. Say exactly: Namaste ji, Sharma Stores."), [greeting]);
+    let both = asked("Greet the caller now in one short sentence. Then answer what the caller has asked.");
+    assert!(both.len() == 2 && both[0] == greeting, "{both:?}");
+}
+
+#[test]
 fn words_that_are_to_be_said_first_are_followed_by_the_answer() {
     let script = Script::built_in().unwrap();
     let ask = Ask {
