@@ -26,6 +26,8 @@ const MARK_EVERY: Duration = Duration::from_millis(400);
 const MARK_QUIET: Duration = Duration::from_millis(60);
 /// How long after its estimated end speech counts as heard although no mark came.
 const MARK_PATIENCE: Duration = Duration::from_millis(600);
+/// A mark comes no sooner than the sound before it takes, but for so much by which clocks differ.
+const MARK_EARLY: Duration = Duration::from_millis(100);
 /// Messages must be a multiple of this many bytes (telephony.md §1.1.4).
 const UNIT_BYTES: usize = 320;
 /// Agent audio kept for playing: five minutes at 24 kHz. More than any answer; a flood beyond it is dropped.
@@ -64,6 +66,8 @@ pub struct Playout {
     sent_samples: u64,
     /// At this time the ear was at this position.
     anchor: (CallTime, u64),
+    /// … and no ear can be further than if it had been there at this one.
+    earliest: (CallTime, u64),
     marks: Marks,
     marked_samples: u64,
     last_sent_at: CallTime,
@@ -94,6 +98,7 @@ impl Playout {
             sent: VecDeque::new(),
             sent_samples: 0,
             anchor: (CallTime::ZERO, 0),
+            earliest: (CallTime::ZERO, 0),
             marks: Marks::default(),
             marked_samples: 0,
             last_sent_at: CallTime::ZERO,
@@ -164,8 +169,11 @@ impl Playout {
     /// Where the ear is, in samples since the stream began.
     #[must_use]
     pub fn position(&self, now: CallTime) -> u64 {
-        let moved = self.samples(now.saturating_sub(self.anchor.0));
-        (self.anchor.1 + moved).min(self.sent_samples)
+        self.moved(self.anchor, now)
+    }
+
+    fn moved(&self, (then, position): (CallTime, u64), now: CallTime) -> u64 {
+        (position + self.samples(now.saturating_sub(then))).min(self.sent_samples)
     }
 
     /// Audio with the carrier that the caller has not heard.
@@ -185,9 +193,12 @@ impl Playout {
         self.next_wake(now, steps)
     }
 
-    /// A mark came back: everything before it has been heard. Unknown names (cleared, forged, repeated) are ignored.
+    /// A mark came back: everything before it has been heard, as far as that can be. Unknown names (cleared, forged, repeated) are
+    /// ignored.
     pub fn mark_played(&mut self, now: CallTime, name: &str) {
         let Some(position) = self.marks.played(name) else { return };
+        // Some peers send marks back as they come, and not when they are heard.
+        let position = position.min(self.moved(self.earliest, now) + self.samples(MARK_EARLY));
         self.confirmed = self.confirmed.max(position);
         self.anchor = (now, position);
         for (item, samples) in self.marks.confirmed(position) {
@@ -254,13 +265,13 @@ impl Playout {
     fn stop_at(&mut self, now: CallTime, ear: u64) {
         self.marks.forget();
         (self.sent_samples, self.marked_samples, self.confirmed) = (ear, ear, ear);
-        self.anchor = (now, ear);
+        (self.anchor, self.earliest) = ((now, ear), (now, ear));
     }
 
     /// Goes on where it was held.
     pub fn resume(&mut self, now: CallTime) {
         if std::mem::take(&mut self.held) {
-            self.anchor = (now, self.sent_samples);
+            (self.anchor, self.earliest) = ((now, self.sent_samples), (now, self.sent_samples));
             self.last_queued_at = now;
             self.resumes = true;
         }
@@ -301,6 +312,9 @@ impl Playout {
         let ear = self.position(now);
         if ear == self.sent_samples {
             self.anchor = (now, ear);
+        }
+        if self.moved(self.earliest, now) == self.sent_samples {
+            self.earliest = (now, self.sent_samples);
         }
         let heard_at = now + self.time(self.sent_samples - ear);
         let before = steps.len();

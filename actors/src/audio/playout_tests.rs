@@ -303,3 +303,27 @@ fn what_a_socket_has_not_played_goes_to_the_next_and_old_marks_tell_nothing_of_i
     playout.resume(MS(7000));
     assert_eq!(sent_ms(&run(&mut playout, 7000, 9000)), 700);
 }
+
+#[test]
+fn a_mark_that_comes_before_its_sound_can_have_been_heard_is_not_believed() {
+    let mut playout = Playout::new(8000);
+    playout.push(MS(0), &item("a"), speech(5_000));
+    let (mut now, mut most) = (0, 0);
+    let mut log = Vec::new();
+    // A peer that sends every mark back as it comes.
+    while now < 3_000 {
+        let steps = run(&mut playout, now, now);
+        for (_, step) in &steps {
+            if let Step::Mark(name) = step {
+                playout.mark_played(MS(now), name);
+            }
+        }
+        log.extend(steps);
+        most = most.max(sent_ms(&log).saturating_sub(now));
+        now += 10;
+    }
+    let ahead = (AHEAD_MAX + MARK_EARLY).as_millis() as u64;
+    assert!(most <= ahead, "{most} ms were sent ahead");
+    let [cut] = &playout.interrupt(MS(now))[..] else { panic!("it is cut") };
+    assert!((now..=now + MARK_EARLY.as_millis() as u64).contains(&cut.heard_ms), "{cut:?} at {now}");
+}
