@@ -1,5 +1,6 @@
 //! Engines that refuse for good: a key, a model or an account that no retry can mend. What concerns every call is remembered
-//! for the process, so that it can be told to whoever watches, until the engine works again.
+//! for the process, so that it can be told to whoever watches, until the engine works again. Meanwhile calls begin with the other
+//! engine, if there is one, and now and then one tries.
 //!
 //! Shared by all threads. Refused settings are not among it: they are of one agent, and another's may do.
 
@@ -10,6 +11,10 @@ use std::time::{Duration, Instant};
 use caly_actors::ports::{Engine, EngineError, EngineEvent, EngineLanes, EngineSession, EngineSpec, ResponseOutcome};
 use futures_util::StreamExt as _;
 use futures_util::future::LocalBoxFuture;
+
+/// So long no call tries; twice as long after each that did, up to the longest.
+const REST: Duration = Duration::from_secs(5);
+const REST_MAX: Duration = Duration::from_secs(60);
 
 /// Which of the process's engines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,9 +42,26 @@ pub struct Verdict {
     since: Instant,
     /// Sessions open all the same: only an answer shows that it works again.
     in_answers: bool,
+    /// No call tries before.
+    until: Instant,
+    rest: Duration,
 }
 
 impl Verdict {
+    fn new(kind: &'static str, in_answers: bool, now: Instant) -> Self {
+        Self { kind, since: now, in_answers, until: now + REST, rest: REST }
+    }
+
+    /// Whether a call that has another engine tries this one now.
+    fn admits(&mut self, now: Instant) -> bool {
+        let admits = now >= self.until;
+        if admits {
+            self.rest = (self.rest * 2).min(REST_MAX);
+            self.until = now + self.rest;
+        }
+        admits
+    }
+
     /// How long it has stood.
     #[must_use]
     pub fn age(&self) -> Duration {
@@ -96,7 +118,7 @@ impl Verdicts {
         match &mut *standing {
             Some(verdict) if verdict.kind == kind => verdict.in_answers |= in_answers,
             former => {
-                if let Some(former) = former.replace(Verdict { kind, since: Instant::now(), in_answers }) {
+                if let Some(former) = former.replace(Verdict::new(kind, in_answers, Instant::now())) {
                     tell(engine, former.kind, false);
                 }
                 tell(engine, kind, true);
@@ -148,7 +170,9 @@ impl Engine for Watched {
     }
 
     fn is_worth_asking(&self) -> bool {
-        self.inner.is_worth_asking()
+        // In this order: the other counts whom it admits.
+        let admits = self.verdicts.lock(self.which).as_mut().is_none_or(|verdict| verdict.admits(Instant::now()));
+        admits && self.inner.is_worth_asking()
     }
 
     fn open(
@@ -234,6 +258,18 @@ mod tests {
         verdicts.hear(Which::First, &done(ResponseOutcome::Failed(quota())));
         verdicts.forget();
         assert_eq!(kind(&verdicts, Which::First), None, "the operator says so");
+    }
+
+    #[test]
+    fn calls_with_another_engine_try_one_that_refuses_more_and_more_rarely() {
+        let begun = Instant::now();
+        let second = Duration::from_secs(1);
+        let (mut verdict, mut now) = (Verdict::new("quota", true, begun), begun);
+        for rest in [5, 10, 20, 40, 60, 60] {
+            assert!(!verdict.admits(now + second * rest - second / 10), "{rest}");
+            now += second * rest;
+            assert!(verdict.admits(now) && !verdict.admits(now), "{rest}");
+        }
     }
 
     #[test]
