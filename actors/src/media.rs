@@ -90,6 +90,8 @@ pub struct Media {
     fresh: bool,
     /// The present sound over the agent's has been told of.
     noticed: bool,
+    /// What sounded last while the agent's voice might have come back was somebody else's.
+    theirs: bool,
     /// The number of the last one that was carried out.
     interrupts: u64,
     backlog_since: Option<CallTime>,
@@ -119,6 +121,7 @@ impl Media {
             silent: true,
             fresh: false,
             noticed: false,
+            theirs: false,
             interrupts: 0,
             backlog_since: None,
             wake: None,

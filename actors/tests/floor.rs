@@ -262,6 +262,18 @@ async fn while_it_is_open_who_goes_on_a_lost_engine_and_the_end_decide() {
 }
 
 #[actix::test]
+async fn who_speaks_on_when_the_session_is_lost_is_not_spoken_over() {
+    let (world, session, _line) = amid(BargeIn::Normal).await;
+    world.tell(CallEvent::LineSounding { since: world.now() });
+    speaks(&session);
+    tokio::time::sleep(MS(100)).await;
+    session.say(EngineEvent::Lost(EngineError::Connection("reset".into())));
+    let turn = wait_for(|| answer(&world)).await;
+    assert!(turn.interrupted, "{turn:?}");
+    assert_eq!((world.events("caller_interrupted"), world.events("agent_went_on")), (1, 0));
+}
+
+#[actix::test]
 async fn an_agent_that_may_not_be_interrupted_speaks_on_and_answers_afterwards() {
     let (world, session, line) = amid(BargeIn::Off).await;
     says(&session, 900, Some("ruko ruko")).await;

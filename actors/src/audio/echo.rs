@@ -128,6 +128,12 @@ impl EchoWatch {
         pass
     }
 
+    /// Whether what is heard now is surely not the agent itself.
+    #[must_use]
+    pub fn is_caller(&mut self) -> bool {
+        self.look(0) == Sound::Caller
+    }
+
     /// Whether what is heard now is the agent itself. If so, frames are looked at from now on.
     #[must_use]
     pub fn is_echo(&mut self) -> bool {

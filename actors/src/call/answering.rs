@@ -81,6 +81,11 @@ impl Answering {
         self.reheard.clear();
     }
 
+    /// There is more to answer than the session took with it.
+    pub(super) fn is_told_more(&mut self) {
+        self.go_on = false;
+    }
+
     /// The next session hears what it answers.
     pub(super) fn hears_again(&mut self, item: &Arc<str>) {
         let rest = self.go_on || !self.reheard.is_empty();

@@ -105,6 +105,7 @@ impl CallState {
 
     fn on_turn_committed(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = false;
+        self.timers.clear(Timer::Taken);
         self.turns.caller_committed(now, item);
         let dealt_with = self.is_hello(item, now, out)
             || self.committed_while_contested()
@@ -201,6 +202,7 @@ impl CallState {
         let window = silence_window(self.facts.agent.turn_detection);
         self.turns.caller_stopped(now, item, Stopped { at: now.saturating_sub(behind), window });
         self.restart_speech_timer(now);
+        self.turn_is_due(item, now);
         self.words_are_due(now);
         self.caller_fell_silent(now);
         self.await_in_silence(now);
@@ -293,6 +295,7 @@ impl CallState {
         }
         self.note("engine_lost", &json!({ "kind": error.kind() }), now, out);
         let was_ready = self.engine == EngineStage::Ready;
+        self.lost_in_leave(now, out);
         let last = self.responses.is_last();
         let owed = self.responses.lost();
         let unheard = was_ready && self.adopt_unheard(now);
@@ -344,14 +347,17 @@ impl CallState {
         self.answer_owed |= !self.untold.is_empty();
         self.untold.clear();
         self.known_untold = false;
-        // The phone may have rung until now.
-        let untold = self.is_to_greet() && self.fillers == 0;
-        if (first_failure || untold) && !self.is_only_suspected() {
-            self.bridge(speaking, now, out);
-        }
         // The other engine is tried at once: it asked for no patience.
         let fell_back = self.trouble.failures == 0;
         let wait = if fell_back { Duration::ZERO } else { self.trouble.wait(&error, self.facts.call, now) };
+        // The phone may have rung until now.
+        let untold = self.is_to_greet() && self.fillers == 0;
+        if untold && wait.is_zero() {
+            // A call begins with the greeting, if that can be had in a moment.
+            self.await_in_silence(now);
+        } else if (first_failure || untold) && !self.is_only_suspected() {
+            self.bridge(speaking, now, out);
+        }
         out.push(self.another_session(context, wait, now));
     }
 

@@ -25,6 +25,8 @@ const SAID: CallTime = CallTime::from_millis(400);
 const PERHAPS_SAID: CallTime = CallTime::from_millis(250);
 /// Sounds with more quiet between them are not of one utterance.
 const PAUSE: CallTime = CallTime::from_secs(2);
+/// A sound that lasts longer is nobody's words.
+const SOUNDS_MAX: CallTime = CallTime::from_secs(10);
 /// What was said longer ago is not heard again.
 pub(crate) const UNHEARD_MAX: CallTime = CallTime::from_secs(10);
 /// After a session that was replaced for nothing no other is for so long, and twice as long after each more.
@@ -34,8 +36,10 @@ const DISBELIEF_DOUBLED_MAX: u32 = 5;
 /// What was said on the line and no session has told of.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub(super) struct Unheard {
-    /// Somebody speaks since then.
+    /// Somebody speaks since then, and no session has told so.
     sounding: Option<CallTime>,
+    /// Somebody speaks since then, whoever has told so.
+    sounds: Option<CallTime>,
     /// What they have said; several sounds are one.
     said: Option<Sound>,
     /// When the session told last that it hears the caller.
@@ -44,6 +48,8 @@ pub(super) struct Unheard {
     on_trial: bool,
     /// … and that is all the session was replaced for.
     suspected: bool,
+    /// What was heard again, and is not once more if that session does not take it for a turn either.
+    reheard: Option<Arc<str>>,
     /// Sessions in a row that were replaced for nothing.
     mistaken: u32,
     believed_from: CallTime,
@@ -60,7 +66,8 @@ impl Unheard {
 
 impl CallState {
     pub(super) fn on_line_sounding(&mut self, since: CallTime) {
-        self.unheard.sounding = (!self.playing).then_some(since);
+        self.unheard.sounding = Some(since);
+        self.unheard.sounds = Some(since);
     }
 
     pub(super) fn on_line_sounded(&mut self, sound: Sound, now: CallTime) {
@@ -71,7 +78,7 @@ impl CallState {
         }
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         let noticed = self.caller_speaking || self.unheard.noticed.is_some_and(|noticed| noticed >= sound.began);
-        if !listening || noticed || self.playing || self.again.is_some() {
+        if !listening || noticed || self.again.is_some() {
             return;
         }
         self.unheard.add(sound, self.renewal.is_to_hear());
@@ -81,12 +88,39 @@ impl CallState {
         }
     }
 
+    /// Nobody speaks on the line.
+    pub(super) fn line_is_quiet(&mut self) {
+        self.unheard.sounds = None;
+    }
+
     /// The session tells of the caller: it is not deaf, and what was said is its business.
     pub(super) fn engine_hears(&mut self, now: CallTime) {
         (self.unheard.sounding, self.unheard.said) = (None, None);
         self.unheard.noticed = Some(now);
         self.timers.clear(Timer::Deaf);
+        self.timers.clear(Timer::Taken);
         self.line_was_right(true, now);
+    }
+
+    pub(super) fn is_heard_again(&mut self, item: &Arc<str>) {
+        self.unheard.reheard = Some(Arc::clone(item));
+    }
+
+    /// The session has heard the end of what the caller said.
+    pub(super) fn turn_is_due(&mut self, item: &Arc<str>, now: CallTime) {
+        let once_more = self.unheard.reheard.as_ref() == Some(item);
+        if self.phase == Phase::Live && self.engine == EngineStage::Ready && !once_more {
+            self.timers.set(Timer::Taken, now + self.facts.agent.limits.engine_progress);
+        }
+    }
+
+    /// … and nothing comes of it: it may have frozen just then, or it took it for a noise. Another is asked.
+    pub(super) fn on_turn_not_taken(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
+        let Some(began) = self.turns.unanswered_since().filter(|_| listening && self.is_silent()) else { return };
+        // It stands on record as a turn already.
+        self.unheard.said = Some(Sound { began, ended: now, clear: CallTime::ZERO });
+        self.renew_to_hear(now - heard_again_from(began, now), now, out);
     }
 
     /// A key that is pressed sounds on some lines.
@@ -101,15 +135,13 @@ impl CallState {
 
     /// Something was clearly said, and the session has not noticed it.
     pub(super) fn on_perhaps_deaf(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        // Who is making an answer, or has something done for one, is heard in a moment: then it is clear what it noticed. A session
-        // that knows what nobody was told yet is not given up for a bark.
-        let awaited = self.awaits() || !self.keys.is_empty() || self.turns.expects_words(now);
-        if (self.playing && self.playing_phrase) || awaited {
-            return self.look_again_whether_deaf(NOTICED, now);
-        }
+        // What is being said is heard out. Who is making an answer, or has something done for one, is heard in a moment: then it is
+        // clear what it noticed. A session that knows what nobody was told yet is not given up for a bark.
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
-        if !listening || self.playing || self.caller_speaking || self.contested.is_some() {
+        if !listening || self.caller_speaking {
             self.unheard.said = None;
+        } else if !self.is_silent() || self.turns.expects_words(now) {
+            self.look_again_whether_deaf(NOTICED, now);
         } else if let Some(said) = self.unheard.said.filter(|_| now >= self.unheard.believed_from) {
             let began = self.turns.unanswered_since().map_or(said.began, |turn| turn.min(said.began));
             self.renew_to_hear(now - heard_again_from(began, now), now, out);
@@ -171,6 +203,11 @@ impl CallState {
     /// Somebody speaks on the line, as far as it tells.
     pub(super) fn is_sounding(&self) -> bool {
         self.unheard.sounding.is_some()
+    }
+
+    /// … or a session as well.
+    pub(super) fn line_sounds(&self, now: CallTime) -> bool {
+        self.unheard.sounds.is_some_and(|since| now < since + SOUNDS_MAX)
     }
 
     fn is_free_to_speak(&self) -> bool {

@@ -13,7 +13,7 @@ fn ms(n: u64) -> CallTime {
 
 fn sounded(began: u64, ended: u64) -> CallEvent {
     let (began, ended) = (ms(began), ms(ended));
-    CallEvent::LineSounded(Sound { began, ended, clear: ended - began, over_agent: false })
+    CallEvent::LineSounded(Sound { began, ended, clear: ended - began })
 }
 
 fn sounding(since: u64) -> CallEvent {
@@ -35,7 +35,8 @@ fn play(state: &mut CallState, script: Vec<(u64, CallEvent)>) -> Vec<String> {
 #[test]
 fn what_no_session_notices_is_heard_again_by_the_next_and_answered() {
     let mut state = quiet(true);
-    let _ = play(&mut state, vec![(4_900, sounding(4_700)), (6_110, sounded(4_700, 5_960))]);
+    let quiet_since = CallEvent::LineQuiet { since: ms(5_960) };
+    let _ = play(&mut state, vec![(4_900, sounding(4_700)), (6_110, quiet_since), (6_110, sounded(4_700, 5_960))]);
     assert_eq!(words(&state.on(CallEvent::TimePassed, ms(6_950))), [""; 0], "it has a second");
     let effects = words(&state.on(CallEvent::TimePassed, ms(6_960)));
     assert_eq!(effects, ["renew, 2960 ms again"], "the line may be wrong");
@@ -44,6 +45,7 @@ fn what_no_session_notices_is_heard_again_by_the_next_and_answered() {
     let expected = [r#"engine_renewed {"why":"unheard"}"#, r#"caller_heard_again {"ms":3500}"#];
     assert_eq!((words(&renewed), notes(&renewed)), (vec![], expected.map(String::from).to_vec()));
     assert_eq!(play(&mut state, vec![(7_600, hears(600))]), ["say bridge"]);
+    assert_eq!(play(&mut state, vec![(7_620, began("phrase:bridge"))]), [""; 0], "nobody speaks now");
     let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 2_400, behind: Duration::ZERO };
     let committed = EngineEvent::TurnCommitted { item: "u9".into() };
     assert_eq!(play(&mut state, vec![(7_700, engine(stopped)), (7_700, engine(committed))]), ["ask"]);
@@ -232,4 +234,83 @@ fn what_else_happens_puts_the_other_session_off() {
     assert_eq!(words(&state.on(CallEvent::TimePassed, ms(7_000))), [""; 0]);
     let lost = state.on(lost(), ms(7_100));
     assert_eq!(words(&lost), ["say bridge", "open, 3100 ms again"], "it was deaf");
+}
+
+#[test]
+fn who_began_while_the_agent_spoke_is_not_forgotten() {
+    let speaking = || {
+        let mut state = quiet(true);
+        let _ = state.on(began("a1"), ms(4_000));
+        state
+    };
+    // Half of it after the agent's last word, and all of it over the agent.
+    for (ended, drained) in [(6_900, 5_200), (5_960, 6_500)] {
+        let mut state = speaking();
+        let (mut script, mut renewed) = (vec![(ended + 150, sounded(4_700, ended))], None);
+        script.extend([(drained, CallEvent::PlayoutDrained)]);
+        script.extend((5_000..12_000).step_by(50).map(|now| (now, CallEvent::TimePassed)));
+        script.sort_by_key(|(now, _)| *now);
+        for (now, event) in script {
+            let effects = words(&state.on(event, ms(now)));
+            let renews = effects.iter().any(|word| word.starts_with("renew"));
+            renewed = renewed.or(renews.then_some(now));
+        }
+        let renewed = renewed.expect("another session hears it");
+        assert!(renewed >= drained && renewed <= ended.max(drained) + 2 * 1_000, "{ended}: at {renewed}");
+    }
+    // Nobody is told to wait in the middle of their own words.
+    let mut state = speaking();
+    let script = vec![(4_800, sounding(4_700)), (5_000, CallEvent::PlayoutDrained), (5_500, lost())];
+    assert_eq!(play(&mut state, script), ["open, 1500 ms again"]);
+}
+
+#[test]
+fn what_the_session_heard_and_does_not_take_for_a_turn_is_heard_by_another_once() {
+    let stops = |item: &str, at_ms| EngineEvent::SpeechStopped { item: item.into(), at_ms, behind: Duration::ZERO };
+    let begins = |item: &str, at_ms| engine(EngineEvent::SpeechStarted { item: item.into(), at_ms });
+    let committed = |item: &str| engine(EngineEvent::TurnCommitted { item: item.into() });
+    let heard = || {
+        let mut state = quiet(true);
+        let _ = play(&mut state, vec![(4_700, begins("u1", 0)), (6_000, engine(stops("u1", 1_300)))]);
+        state
+    };
+    let due = ms(6_000) + heard().facts.agent.limits.engine_progress;
+    let mut state = heard();
+    assert_eq!(play(&mut state, vec![(6_100, committed("u1"))]), ["ask"], "it does");
+    let mut state = heard();
+    let _ = state.on(CallEvent::MediaResumed, due);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, due)), ["renew, 10000 ms again"]);
+    let again = vec![(14_500, renewed()), (14_600, begins("u2", 700))];
+    assert_eq!(play(&mut state, again), ["say bridge"]);
+    let mut answered = state.clone();
+    let script = vec![(14_700, engine(stops("u2", 2_000))), (14_800, committed("u2"))];
+    assert_eq!(play(&mut answered, script), ["ask"]);
+    // Two sessions take it for a noise.
+    let _ = play(&mut state, vec![(14_700, engine(stops("u2", 2_000))), (16_000, CallEvent::PlayoutDrained)]);
+    for now in (16_100..30_000).step_by(100) {
+        let _ = state.on(CallEvent::MediaResumed, ms(now));
+        let effects = words(&state.on(CallEvent::TimePassed, ms(now)));
+        assert!(!effects.iter().any(|word| word.starts_with("renew")), "{now}: {effects:?}");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_wait_in_their_own_words_though_no_session_hears_them() {
+    let mut state = asking(true);
+    let _ =
+        play(&mut state, vec![(4_000, lost()), (4_100, began("phrase:bridge")), (5_000, CallEvent::PlayoutDrained)]);
+    let _ = play(&mut state, vec![(6_000, sounding(5_850))]);
+    let said = |state: &mut CallState, from: u64, until: u64| -> Vec<u64> {
+        let mut told = vec![];
+        for now in (from..until).step_by(50) {
+            let effects = words(&state.on(CallEvent::TimePassed, ms(now)));
+            told.extend(effects.iter().any(|word| word.starts_with("say")).then_some(now));
+        }
+        told
+    };
+    assert_eq!(said(&mut state, 6_050, 12_000), [0; 0]);
+    let mut noise = state.clone();
+    let _ = play(&mut state, vec![(12_050, CallEvent::LineQuiet { since: ms(11_900) })]);
+    assert_eq!(said(&mut state, 12_100, 14_000).len(), 1, "they have done");
+    assert_eq!(said(&mut noise, 12_050, 17_000).len(), 1, "it is nobody's words");
 }

@@ -40,6 +40,7 @@ impl CallState {
                 Timer::AskAgain => self.on_ask_again(now, out),
                 Timer::Reheard => self.on_heard_again(now, out),
                 Timer::Deaf => self.on_perhaps_deaf(now, out),
+                Timer::Taken => self.on_turn_not_taken(now, out),
                 Timer::Hello => self.on_no_hello(now, out),
                 Timer::Floor => self.on_floor_undecided(now, out),
                 Timer::Filler => self.on_long_wait(now, out),

@@ -96,6 +96,8 @@ fn an_answer_to_the_question_whether_they_are_there_starts_the_silence_anew() {
     let mut state = settled();
     let script = [(33, CallEvent::TimePassed), (34, CallEvent::PlayoutDrained), (40, spoke()), (41, stopped())];
     let _ = hear(&mut state, script);
+    // It was no turn.
+    state.timers.clear(super::Timer::Taken);
     assert_eq!(state.next_deadline(), Some(at(71)));
     assert_eq!(words(&hear(&mut state, [(71, CallEvent::TimePassed)])), ["say still_there"]);
 }

@@ -168,6 +168,8 @@ impl CallState {
     pub(super) fn contest_what_begins(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
         let Some(speech) = self.facts.agent.barge_in.speech() else { return true };
         let free = self.contested.is_none() && self.phase == Phase::Live && !self.must_be_heard();
+        // What the session hears again is over.
+        let free = free && (self.heard_again_since().is_none() || self.line_sounds(now));
         let Some(item) = self.turns.caller_speaks().filter(|_| self.caller_speaking && free).cloned() else {
             return true;
         };
@@ -321,7 +323,9 @@ impl CallState {
             _ if contested.near => self.agent_goes_on("unconfirmed", now, out),
             _ if contested.echo => self.agent_goes_on("echo", now, out),
             // Nobody can tell whether they still speak.
-            None if self.engine != EngineStage::Ready => self.agent_goes_on("engine lost", now, out),
+            None if self.engine != EngineStage::Ready && !self.line_sounds(now) => {
+                self.agent_goes_on("engine lost", now, out)
+            }
             Some(_) if spoken < NOISE => self.agent_goes_on("noise", now, out),
             _ if contested.firm => self.agent_goes_on("reads back", now, out),
             Some(_) if !lost && long.is_some_and(|long| spoken < long) => self.agent_goes_on("unwritten", now, out),

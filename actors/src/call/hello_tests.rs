@@ -42,7 +42,7 @@ fn play(state: &mut CallState, script: Vec<(u64, CallEvent)>) -> Vec<String> {
 }
 
 fn sounded(began: u64, ended: u64, clear: u64) -> CallEvent {
-    CallEvent::LineSounded(Sound { began: ms(began), ended: ms(ended), clear: ms(clear), over_agent: false })
+    CallEvent::LineSounded(Sound { began: ms(began), ended: ms(ended), clear: ms(clear) })
 }
 
 fn time(state: &mut CallState, now: u64) -> Vec<String> {

@@ -28,6 +28,8 @@ pub(super) struct Leave {
     pub(super) since: Option<CallTime>,
     /// It was said, and waits for what the caller says.
     pub(super) waits: bool,
+    /// The session was lost in it: another is opened only if the call does not end.
+    pub(super) lost: bool,
 }
 
 impl CallState {
@@ -114,12 +116,21 @@ impl CallState {
         goes_on
     }
 
+    /// The session is lost: what is being said into the goodbye is for the next one to hear.
+    pub(super) fn lost_in_leave(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.awaits_caller(now) {
+            let _ = self.go_on_after_all(now, out);
+        }
+        self.leave.lost = self.is_leave();
+    }
+
     /// The call does not end yet. Whether it could be helped.
     pub(super) fn go_on_after_all(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        if !self.is_leave() || self.engine != EngineStage::Ready {
+        if !self.is_leave() || (self.engine != EngineStage::Ready && !self.leave.lost) {
             return false;
         }
-        (self.phase, self.leave.since, self.parting) = (Phase::Live, None, Parting::default());
+        let lost = self.leave.lost;
+        (self.phase, self.leave, self.parting) = (Phase::Live, Leave::default(), Parting::default());
         self.timers.clear(Timer::LastWords);
         self.timers.set(Timer::MaxDuration, self.time_up_at());
         if let Some(at) = warn_at(&self.facts.agent.limits).filter(|at| *at > now) {
@@ -130,6 +141,11 @@ impl CallState {
         self.restart_speech_timer(now);
         self.note("caller_went_on", &json!({}), now, out);
         out.extend(self.responses.cancel().map(Effect::Engine));
+        if lost {
+            self.engine = EngineStage::Opening;
+            let context = self.next_context(now);
+            out.push(self.another_session(context, CallTime::ZERO, now));
+        }
         true
     }
 

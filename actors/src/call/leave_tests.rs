@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::event::CallEvent;
 use super::super::table::*;
 use super::*;
-use crate::domain::{ActionState, Speaker, Understanding, Yes};
-use crate::ports::{ActionSpec, JournalEntry, SameAction};
+use crate::domain::{ActionState, MenuChoice, Speaker, Understanding, Yes};
+use crate::ports::{ActionSpec, EngineEvent, JournalEntry, SameAction};
 
 fn meant(intent: IntentKind) -> Understanding {
     let (own, wish, abusive, entities) = (None, None, false, vec![]);
@@ -122,10 +122,51 @@ fn nobody_is_heard_out_for_ever() {
     };
     let ended = (67..200).find(|now| media(&mut state, *now).contains(&"decide HangUp".to_owned()));
     assert_eq!(ended, Some(64 + 30));
-    // Nor where no engine can hear them.
-    let mut state = nobody_spoke();
-    let _ = hear(&mut state, [(65, spoke()), (65, lost())]);
-    assert!(words(&hear(&mut state, [(66, CallEvent::PlayoutDrained)])).contains(&"decide HangUp".to_owned()));
+}
+
+#[test]
+fn who_speaks_into_it_when_the_session_is_lost_is_heard_by_the_next() {
+    for state in [nobody_spoke, served] {
+        let mut state = state();
+        let effects = words(&hear(&mut state, [(65, spoke()), (65, lost())]));
+        assert_eq!(effects, ["open, 700 ms again"]);
+        let _ = hear(&mut state, [(66, CallEvent::PlayoutDrained)]);
+        assert_eq!(state.phase, Phase::Live);
+        let said = vec![(67, engine(EngineEvent::Ready)), (67, spoke_again()), (68, stopped()), (68, committed())];
+        assert_eq!(words(&hear(&mut state, said)).last().map(String::as_str), Some("ask"));
+    }
+}
+
+#[test]
+fn a_session_lost_in_it_is_replaced_only_for_who_has_something_to_say() {
+    let over = |effects: &[String]| effects.contains(&"decide HangUp".to_owned());
+    let mut state = served();
+    let _ = hear(&mut state, [(65, lost())]);
+    assert!(over(&words(&hear(&mut state, [(66, CallEvent::PlayoutDrained)]))), "nobody spoke");
+    let mut state = served();
+    let pressed = [(65, lost()), (65, CallEvent::DtmfPressed('7'))];
+    assert_eq!(words(&hear(&mut state, pressed)), ["open after 0 ms"]);
+    let told = words(&hear(&mut state, [(67, CallEvent::TimePassed), (67, engine(EngineEvent::Ready))]));
+    assert!(told.contains(&"keys".to_owned()) && told.contains(&"ask".to_owned()), "{told:?}");
+    // A person is had without any.
+    let mut state = with_menu(served(), '0', MenuChoice::Person);
+    let effects = words(&hear(&mut state, [(65, lost()), (65, CallEvent::DtmfPressed('0'))]));
+    assert!(effects.contains(&"decide Transfer".to_owned()), "{effects:?}");
+}
+
+/// The key means that.
+fn with_menu(mut state: CallState, key: char, choice: MenuChoice) -> CallState {
+    let mut facts = (*state.facts).clone();
+    let mut agent = (*facts.agent).clone();
+    agent.menu = vec![(key.to_string().into(), choice)].into();
+    facts.agent = agent.into();
+    state.facts = facts.into();
+    state
+}
+
+/// As the next session tells it.
+fn spoke_again() -> CallEvent {
+    engine(EngineEvent::SpeechStarted { item: "u1".into(), at_ms: 700 })
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn rows_of_the_other_engine() -> Vec<Row> {
 
 fn rows_of_bridges() -> Vec<Row> {
     let drained = || CallEvent::PlayoutDrained;
-    let unheard = {
+    let unheard = || {
         let mut state = call(true);
         state.attach(1);
         state
@@ -72,11 +72,19 @@ fn rows_of_bridges() -> Vec<Row> {
             "waiting",
         ),
         (
-            "no session for a caller who waits for the first word: bridged",
-            unheard,
+            "no session for a caller who waits for the first word: it may be there in a moment",
+            unheard(),
             vec![CallEvent::StreamStarted { rate: 8000 }],
             not_opened(),
-            &["say bridge", "open after 0 ms"],
+            &["open after 0 ms"],
+            "live",
+        ),
+        (
+            "… nor a second one: bridged",
+            unheard(),
+            vec![CallEvent::StreamStarted { rate: 8000 }, not_opened()],
+            not_opened(),
+            &["say bridge", "open after 250 ms"],
             "live",
         ),
         (

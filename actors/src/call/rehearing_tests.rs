@@ -199,7 +199,7 @@ fn one_that_notices_nothing_is_asked_all_the_same() {
 
 fn sounded(began: u64, ended: u64) -> CallEvent {
     let ms = Duration::from_millis;
-    CallEvent::LineSounded(Sound { began: ms(began), ended: ms(ended), clear: ms(ended - began), over_agent: false })
+    CallEvent::LineSounded(Sound { began: ms(began), ended: ms(ended), clear: ms(ended - began) })
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub enum Timer {
     Reheard,
     /// The session must have noticed what is clearly said on the line.
     Deaf,
+    /// The session must have taken what it heard for a turn.
+    Taken,
     /// Whoever was rung up has had time to say hello.
     Hello,
     /// The engine session is to be replaced in the next pause.
@@ -47,7 +49,7 @@ pub enum Timer {
     Teardown,
 }
 
-const COUNT: usize = 20;
+const COUNT: usize = 21;
 
 /// At most one deadline of each kind.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -63,6 +65,7 @@ impl Timers {
         Timer::AskAgain,
         Timer::Reheard,
         Timer::Deaf,
+        Timer::Taken,
         Timer::Hello,
         Timer::SessionAge,
         Timer::Floor,

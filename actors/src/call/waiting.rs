@@ -52,6 +52,8 @@ const ABOUT_A_MINUTE: std::ops::RangeInclusive<u64> = 45..=90;
 const WORTH_WARNING: CallTime = CallTime::from_secs(8);
 /// While somebody speaks, a sentence that is due waits this long and looks again.
 const POLITENESS: CallTime = CallTime::from_secs(1);
+/// Who speaks is not told to wait before they have done: looked at again so soon.
+const IN_THEIR_WORDS: CallTime = CallTime::from_millis(450);
 /// Who has just been connected waits this long for the first word.
 const FIRST_WORD: CallTime = CallTime::from_millis(2500);
 /// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
@@ -93,6 +95,11 @@ impl CallState {
             || self.awaits_hello()
             || !(bridged || self.awaits() || self.is_to_greet())
         {
+            return;
+        }
+        if self.line_sounds(now) {
+            // No session tells of them.
+            self.timers.set(Timer::Filler, now + IN_THEIR_WORDS);
             return;
         }
         if self.answer_what_is_owed(now, out) {
@@ -292,6 +299,7 @@ impl CallState {
             out.push(Effect::Engine(EngineCommand::CallerText(text)));
         } else if self.engine == EngineStage::Opening && self.untold.len() < UNTOLD_MAX {
             self.untold.push(EngineCommand::CallerText(text));
+            self.answering.is_told_more();
         }
         if self.engine != EngineStage::Dead {
             self.want(Wanted::default().told(), now, out);

@@ -4,7 +4,10 @@ use super::Media;
 use crate::audio::echo::Pass;
 use crate::audio::playout::Playout;
 use crate::call::event::CallEvent;
-use crate::domain::Pcm;
+use crate::domain::{CallTime, Pcm};
+
+/// Of frames that may be echo one in so many is looked at: a look tells of the last tenth of a second.
+const LOOKED_AT: u64 = 5;
 
 impl Media {
     pub(super) fn caller_audio(&mut self, pcm: &Pcm) {
@@ -15,16 +18,15 @@ impl Media {
             self.tell(CallEvent::MediaResumed);
         }
         let began = self.arrivals.spoken(now, pcm.duration());
-        if let Some(sound) = self.line.hear(began, pcm) {
+        let pass = self.echo.heard(&pcm.bytes);
+        let theirs = self.is_theirs(pass, now);
+        if let Some(sound) = self.line.hear(began, pcm, theirs) {
             self.tell(CallEvent::LineQuiet { since: sound.ended });
-            if !sound.over_agent {
-                self.tell(CallEvent::LineSounded(sound));
-            }
+            self.tell(CallEvent::LineSounded(sound));
         }
         if let Some(tap) = &mut self.tap {
             tap.caller(began, pcm);
         }
-        let pass = self.echo.heard(&pcm.bytes);
         if let Some(converter) = &mut self.to_engine {
             self.spec.to_engine.push(converter.convert(&pass.through(&pcm.bytes)));
         }
@@ -35,12 +37,23 @@ impl Media {
         self.notice();
     }
 
+    /// Whether what sounds while the agent's voice may come back is somebody else's.
+    fn is_theirs(&mut self, pass: Pass, now: CallTime) -> bool {
+        if !self.line.may_be_echo(now) || self.line.speaking().is_none() || pass == Pass::Silence {
+            self.theirs = false;
+        } else if self.frames_in.is_multiple_of(LOOKED_AT) {
+            self.theirs = self.echo.is_caller();
+        }
+        self.theirs
+    }
+
     /// Sound of the caller's, and whether the agent is heard meanwhile.
     fn notice(&mut self) {
         let agent = self.playout.as_ref().is_some_and(Playout::is_heard);
         if agent {
             self.line.agent_heard(self.spec.clock.now());
-        } else if let Some(since) = self.line.clearly_sounding() {
+        }
+        if let Some(since) = self.line.clearly_sounding() {
             self.tell(CallEvent::LineSounding { since });
         }
         let Some(since) = self.line.speaking() else {
