@@ -1,4 +1,4 @@
-//! How large and how small a saved agent's settings may be. Looked at when an agent is saved, not when it is used: one that was
+//! How large and how small a saved agent's settings may be, and which go together. Looked at when an agent is saved, not when it is used: one that was
 //! saved before goes on answering.
 
 use serde_json::Value;
@@ -38,12 +38,29 @@ pub fn check(settings: &Value) -> Result<(), SettingsError> {
         }
     }
     greeting(settings)?;
+    together(settings)?;
     for (key, least, most, off) in LIMITS {
         let Some(given) = settings["limits"][key].as_f64() else { continue };
         if !((least..=most).contains(&given) || (off && given == 0.0)) {
             let or_off = if off { ", or 0 for never" } else { "" };
             return Err(wrong(&format!("limits.{key}"), &format!("expected {least} to {most} seconds{or_off}")));
         }
+    }
+    Ok(())
+}
+
+/// What one setting promises and another takes back.
+fn together(settings: &Value) -> Result<(), SettingsError> {
+    let named = |key: &str| settings[key].as_array().filter(|named| !named.is_empty());
+    if let (Some(language), Some(languages)) = (settings.get("language"), named("languages"))
+        && !languages.contains(language)
+    {
+        return Err(wrong("language", "expected one of languages: those are all that the agent speaks"));
+    }
+    let person = |choice: &Value| choice.as_str() == Some("person");
+    let hands_over = settings["menu"].as_object().is_some_and(|menu| menu.values().any(person));
+    if hands_over && named("handoff_numbers").is_none() {
+        return Err(wrong("menu", "a key hands over to a person, and there are no handoff_numbers to ring"));
     }
     Ok(())
 }
@@ -95,6 +112,8 @@ mod tests {
             (json!({"limits": {"idle_speech_s": 0.1}}), "limits.idle_speech_s"),
             (json!({"limits": {"time_warning_s": 5}}), "limits.time_warning_s"),
             (json!({"limits": {"engine_progress_s": 61}}), "limits.engine_progress_s"),
+            (json!({"languages": ["en"], "language": "hi"}), "language"),
+            (json!({"menu": {"1": {"tell": "hm"}, "0": "person"}}), "menu"),
         ] {
             let refused = check(&settings).unwrap_err();
             assert_eq!(refused.key.as_deref(), Some(key), "{refused}");
@@ -109,9 +128,16 @@ mod tests {
             }
         }
         let templated = format!("{{{{ client.name }}}}{}{{% if caller.number %}}{{% endif %}}", "अ".repeat(600));
-        for settings in
-            [json!({}), json!({"voice": "voice_68f0-A"}), json!({"greeting": templated}), json!({"voice": "marin"})]
-        {
+        for settings in [
+            json!({}),
+            json!({"voice": "voice_68f0-A"}),
+            json!({"greeting": templated}),
+            json!({"voice": "marin"}),
+            json!({"languages": [], "language": "hi"}),
+            json!({"languages": ["hi", "en"], "language": "hi"}),
+            json!({"menu": {"0": "person"}, "handoff_numbers": ["+919876500000"]}),
+            json!({"menu": {"9": "end"}}),
+        ] {
             assert!(check(&settings).is_ok(), "{settings}");
         }
     }

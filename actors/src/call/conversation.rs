@@ -43,6 +43,7 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
+                self.recogniser.hears(&item);
                 if !self.began_before(&item, at_ms, now, out) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
@@ -63,6 +64,10 @@ impl CallState {
                 self.unheard_words = true;
                 self.knows_item(&item);
                 if !self.turns.is_silenced(&response) {
+                    if !self.turns.is_open(&item) {
+                        // One item after the other: those before are all there.
+                        self.turns.answers_complete();
+                    }
                     self.ledger.words_made(&item, self.turns.heard_since(&item));
                 }
                 self.turns.agent_words(&response, &item, &delta);
@@ -211,6 +216,9 @@ impl CallState {
 
     /// What the caller said is written down, or could not be made out.
     fn on_caller_words(&mut self, item: &Arc<str>, written: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
+        if !self.recogniser.writes(item, written.is_some()) {
+            return;
+        }
         let echo = self.are_echo(item);
         // The engine is not to believe that the caller said what it said itself.
         out.extend(echo.then(|| Effect::Engine(EngineCommand::DeleteItem { item: Arc::clone(item) })));

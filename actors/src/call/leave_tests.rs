@@ -158,7 +158,7 @@ fn a_session_lost_in_it_is_replaced_only_for_who_has_something_to_say() {
 fn with_menu(mut state: CallState, key: char, choice: MenuChoice) -> CallState {
     let mut facts = (*state.facts).clone();
     let mut agent = (*facts.agent).clone();
-    agent.menu = vec![(key.to_string().into(), choice)].into();
+    agent.menu = vec![(key.to_string().into(), choice)];
     facts.agent = agent.into();
     state.facts = facts.into();
     state

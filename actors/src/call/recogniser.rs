@@ -3,6 +3,8 @@
 //! what the caller says never tells the right one. So it is told nothing any more as soon as the agent, which hears the
 //! caller itself, answers in another.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::Effect;
@@ -14,9 +16,11 @@ use crate::understand::language::language;
 
 /// So many words in another language are an answer in it, not a name.
 const TELLING_WORDS: usize = 4;
+/// Items of which it is remembered that they are written down.
+const WRITTEN_MAX: usize = 16;
 
 /// See the module's text.
-#[derive(Clone, Copy, PartialEq, Default, Debug)]
+#[derive(Clone, PartialEq, Default, Debug)]
 pub(super) struct Recogniser {
     /// What the caller speaks, once it was heard.
     pub(super) heard: Option<Language>,
@@ -26,9 +30,27 @@ pub(super) struct Recogniser {
     told: Option<Language>,
     /// It was wrong once, and is told nothing in this call.
     doubted: bool,
+    /// The last items that the session has written down.
+    written: VecDeque<Arc<str>>,
 }
 
 impl Recogniser {
+    /// Whether these are the first `words` of an item, or that there are none is the first that is told of it: some services send
+    /// them twice.
+    pub(super) fn writes(&mut self, item: &Arc<str>, words: bool) -> bool {
+        let new = !self.written.contains(item);
+        if new && words {
+            self.written.truncate(WRITTEN_MAX - 1);
+            self.written.push_front(Arc::clone(item));
+        }
+        new
+    }
+
+    /// An item begins.
+    pub(super) fn hears(&mut self, item: &Arc<str>) {
+        self.written.retain(|written| written != item);
+    }
+
     fn expects(&self) -> Option<Language> {
         self.heard.or(self.known).filter(|_| !self.doubted)
     }
@@ -45,6 +67,7 @@ impl CallState {
     pub(super) fn another_session(&mut self, context: Vec<ContextItem>, wait: Duration, now: CallTime) -> Effect {
         let language = self.recogniser.expects();
         self.recogniser.told = language;
+        self.recogniser.written.clear();
         self.trouble.session_at(now + wait);
         let (within, again) = (self.trouble.is_borne_for(now + wait), self.again_for(now));
         Effect::OpenEngine { by: self.engine_by, context, language, wait, within, again }
@@ -58,6 +81,7 @@ impl CallState {
     /// It has taken that place.
     pub(super) fn next_session_knows(&mut self) {
         self.recogniser.told = self.recogniser.expects();
+        self.recogniser.written.clear();
     }
 
     /// The agent said this.

@@ -161,7 +161,7 @@ pub struct CallState {
     pub(super) fallback_left: bool,
     pub(super) keys: String,
     /// When a key was taken for a choice before it was known whether more follow.
-    pub(super) chosen: Option<CallTime>,
+    pub(super) chosen: Option<(CallTime, char)>,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
     /// What is heard is a stored phrase, not the engine.

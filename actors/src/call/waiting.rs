@@ -15,6 +15,8 @@ use crate::ports::{EngineCommand, EngineError};
 
 /// Keys pressed within this time of each other belong together.
 const KEYS_GAP: CallTime = CallTime::from_millis(1500);
+/// A key pressed again so soon was pressed once, by a finger in doubt.
+const PRESSED_TWICE: CallTime = CallTime::from_millis(500);
 /// Words for what callers type, and how long ago the agent may have asked for it.
 const TYPED: [&str; 21] = [
     "number",
@@ -240,9 +242,9 @@ impl CallState {
             }
         }
         self.key_sounds(now);
-        let chosen = self.chosen.take().is_some_and(|at| now < at + KEYS_GAP);
-        if chosen && key == '#' {
-            // It only ends what was chosen already.
+        let ends = |(at, last)| (key == '#' && now < at + KEYS_GAP) || (key == last && now < at + PRESSED_TWICE);
+        if self.chosen.take().is_some_and(ends) {
+            // It only ends what was chosen already, or says it once more.
             return;
         }
         if self.keys.len() < KEYS_MAX {
@@ -252,7 +254,7 @@ impl CallState {
         }
         self.reprompts = 0;
         self.restart_speech_timer(now);
-        self.chosen = self.is_one_choice(now).then_some(now);
+        self.chosen = self.is_one_choice(now).then_some((now, key));
         let complete = key == '#' || self.chosen.is_some();
         self.timers.set(Timer::Dtmf, if complete { now } else { now + KEYS_GAP });
         if complete {
@@ -301,9 +303,23 @@ impl CallState {
             self.untold.push(EngineCommand::CallerText(text));
             self.answering.is_told_more();
         }
-        if self.engine != EngineStage::Dead {
+        if self.key_interrupts(now, out) {
+            // Asked for once the engine has been told what was heard.
+            self.answer_after_cut = true;
+        } else if self.engine != EngineStage::Dead {
             self.want(Wanted::default().told(), now, out);
         }
+    }
+
+    /// Who types has heard enough of what the agent says, unless that must be heard.
+    fn key_interrupts(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
+        let heard = self.phase == Phase::Live && self.playing && !self.playing_phrase && self.contested.is_none();
+        let may = self.facts.agent.barge_in.speech().is_some() && !self.must_be_heard() && !self.reads_back();
+        let interrupts = heard && may && self.engine == EngineStage::Ready;
+        if interrupts {
+            self.caller_goes_on(now, out);
+        }
+        interrupts
     }
 
     /// Whether a choice can be carried out now; if not, the keys are told to the engine as they are.

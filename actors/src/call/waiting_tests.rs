@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::event::{CallEvent, Effect};
 use super::super::table::*;
 use super::*;
-use crate::domain::Agent;
+use crate::domain::{Agent, BargeIn};
 use crate::ports::{ContextItem, EngineEvent, ResponseOutcome};
 
 fn with_menu() -> Agent {
@@ -234,4 +234,22 @@ fn the_warning_that_time_runs_out_tells_no_time_that_is_not_true() {
     mid_answer.on_time_warning(at(10), &mut out);
     assert_eq!(words(&out), [""; 0]);
     assert!(mid_answer.next_deadline() <= Some(at(10) + Duration::from_secs(1)), "looked at again");
+}
+
+#[test]
+fn who_types_has_heard_enough_of_what_the_agent_says() {
+    let speaking = |barge_in| {
+        let mut state = quiet_of(Agent { barge_in, ..agent(true) });
+        let _ = hear(&mut state, [(3, spoke()), (3, stopped()), (3, committed()), (3, written_down("hm"))]);
+        let _ = hear(&mut state, [(3, created("r1", 2)), (3, agent_words()), (4, began("a1"))]);
+        let _ = state.on(done("r1", ResponseOutcome::Completed), at(4));
+        state
+    };
+    let keys = [(5, key('4')), (5, key('2')), (5, key('#'))];
+    let mut state = speaking(BargeIn::Normal);
+    assert_eq!(words(&hear(&mut state, keys.clone())), ["keys", "interrupt"]);
+    let cut = vec![crate::audio::playout::Cut { item: "a1".into(), heard_ms: 900, total_ms: 4_000 }];
+    assert!(words(&state.on(CallEvent::PlayoutCut(cut), at(5))).contains(&"ask".to_owned()));
+    let mut state = speaking(BargeIn::Off);
+    assert_eq!(words(&hear(&mut state, keys)), ["keys", "ask"]);
 }
