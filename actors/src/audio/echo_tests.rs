@@ -26,8 +26,15 @@ fn bytes(samples: &[i16]) -> Vec<u8> {
 
 /// What comes back of `sent` at a frame: `db` quieter, `late` frames later, smeared a little.
 fn back(sent: &[i16], frame: usize, late: usize, db: i32) -> Vec<i16> {
+    back_later(sent, frame, (late * FRAME) as f32, db)
+}
+
+/// The same so many samples later, which need not be whole ones.
+fn back_later(sent: &[i16], frame: usize, late: f32, db: i32) -> Vec<i16> {
     let gain = 10_f32.powf(db as f32 / 20.0);
-    let at = |n: usize| n.checked_sub(late * FRAME).and_then(|n| sent.get(n)).map_or(0.0, |sample| f32::from(*sample));
+    let (whole, part) = (late as usize, late.fract());
+    let there = |n: usize| n.checked_sub(whole).and_then(|n| sent.get(n)).map_or(0.0, |sample| f32::from(*sample));
+    let at = |n: usize| (1.0 - part) * there(n) + part * there(n.saturating_sub(1));
     let smeared = |n: usize| 0.9 * at(n) + 0.3 * at(n.saturating_sub(4)) - 0.2 * at(n.saturating_sub(9));
     (frame * FRAME..(frame + 1) * FRAME).map(|n| (gain * smeared(n)) as i16).collect()
 }
@@ -72,6 +79,26 @@ fn an_echo_is_known_at_any_level_and_delay_and_kept_from_the_engine() {
         let callers = passed.iter().filter(|pass| matches!(pass, Pass::Caller)).count();
         // The rest is too quiet for anybody to take it for speech.
         assert!(kept >= 20 && callers == 0, "{db} dB, {late} frames late: {kept} of 60 kept, {callers} callers");
+    }
+}
+
+#[test]
+fn an_echo_is_known_between_two_of_the_samples_that_are_looked_at() {
+    for late in [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75] {
+        let late = late + (10 * FRAME) as f32;
+        let mut line = Line::new();
+        line.run(60, None);
+        let (mut echoes, mut callers) = (0, 0);
+        for _ in 0..200 {
+            let own = back_later(&line.agent, line.frame, late, -12);
+            line.tick(None, &own);
+            match line.watch.look(0) {
+                Sound::Echo => echoes += 1,
+                Sound::Caller => callers += 1,
+                Sound::Quiet => {}
+            }
+        }
+        assert!(echoes > 100 && callers == 0, "{late} samples late: {echoes} echoes, {callers} callers");
     }
 }
 

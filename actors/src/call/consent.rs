@@ -348,8 +348,10 @@ impl CallState {
             "2" => (Yes::Refused, "no"),
             _ => return None,
         };
-        self.ledger.entries().any(|entry| entry.consent.bears(now)).then_some(())?;
-        self.caller_answered(&Answer { started: now, said, named: &[] }, now, out);
+        // To what was told before the key was pressed, not while it was waited whether more follow.
+        let started = self.keyed_at;
+        self.ledger.entries().any(|entry| entry.consent.bears(started)).then_some(())?;
+        self.caller_answered(&Answer { started, said, named: &[] }, now, out);
         self.settle_held(false, now, out);
         Some(told)
     }

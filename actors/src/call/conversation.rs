@@ -350,10 +350,9 @@ impl CallState {
             }
             return;
         }
-        // Taken before the bridge phrase, which means nothing to the engine.
+        // Taken before the bridge phrase, which means nothing to the engine; it has all that was to be told.
         let context = self.next_context(now);
-        self.answer_owed |= !self.untold.is_empty();
-        self.untold.clear();
+        self.answer_owed |= !std::mem::take(&mut self.untold).is_empty();
         self.known_untold = false;
         // The other engine is tried at once: it asked for no patience.
         let fell_back = self.trouble.failures == 0;

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::event::Effect;
+use super::event::{Effect, EngineChoice};
 use super::rehearing::heard_again_from;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
@@ -17,6 +17,8 @@ use crate::domain::CallTime;
 
 /// The tone of a key is heard so long before the carrier tells of it, at most.
 const KEY_SOUNDS: CallTime = CallTime::from_secs(1);
+/// … and is no longer than this.
+const KEY_TONE: CallTime = CallTime::from_millis(600);
 /// From the end of what was clearly said until the engine must have noticed it: no detector and no way there takes longer.
 const NOTICED: CallTime = CallTime::from_secs(1);
 /// So much of a voice is a session replaced for. Shorter is a cough, and a word that is repeated.
@@ -44,18 +46,27 @@ pub(super) struct Unheard {
     said: Option<Sound>,
     /// When the session told last that it hears the caller.
     noticed: Option<CallTime>,
+    /// When a key was pressed last.
+    key: Option<CallTime>,
     /// What is heard again was told by the line alone.
     on_trial: bool,
     /// … and that is all the session was replaced for.
     suspected: bool,
     /// What was heard again, and is not once more if that session does not take it for a turn either.
     reheard: Option<Arc<str>>,
+    /// … and is what it has heard the end of.
+    twice: bool,
     /// Sessions in a row that were replaced for nothing.
     mistaken: u32,
     believed_from: CallTime,
 }
 
 impl Unheard {
+    fn disbelieve(&mut self, now: CallTime) {
+        self.believed_from = now + DISBELIEF * (1 << self.mistaken.min(DISBELIEF_DOUBLED_MAX));
+        self.mistaken += 1;
+    }
+
     /// `opening`: a session is being opened to hear what was said before, so it hears this as well.
     fn add(&mut self, sound: Sound, opening: bool) {
         let recent = self.said.filter(|said| opening || sound.began <= said.ended + PAUSE);
@@ -64,10 +75,26 @@ impl Unheard {
     }
 }
 
+/// An item for what no session has told of.
+fn line_item(began: CallTime) -> Arc<str> {
+    format!("line:{}", began.as_millis()).into()
+}
+
 impl CallState {
-    pub(super) fn on_line_sounding(&mut self, since: CallTime) {
+    pub(super) fn on_line_sounding(&mut self, since: CallTime, now: CallTime, out: &mut Vec<Effect>) {
         self.unheard.sounding = Some(since);
         self.unheard.sounds = Some(since);
+        self.line_speaks_into_leave(now, out);
+    }
+
+    /// Only the line has told of who speaks, if anybody does, and there is no session: the next one hears it.
+    pub(super) fn is_perhaps_spoken_into(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if let Some(began) = self.unheard.sounding.take() {
+            (self.unheard.suspected, self.unheard.on_trial) = (true, true);
+            self.turns.caller_began(began, &line_item(began));
+        }
+        self.goes_unheard(true, now);
+        self.hear_again(false, now, out);
     }
 
     pub(super) fn on_line_sounded(&mut self, sound: Sound, now: CallTime) {
@@ -78,7 +105,8 @@ impl CallState {
         }
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         let noticed = self.caller_speaking || self.unheard.noticed.is_some_and(|noticed| noticed >= sound.began);
-        if !listening || noticed || self.again.is_some() {
+        let tone = sound.clear <= KEY_TONE && self.unheard.key.is_some_and(|key| key >= sound.began);
+        if !listening || noticed || tone || self.again.is_some() {
             return;
         }
         self.unheard.add(sound, self.renewal.is_to_hear());
@@ -108,26 +136,30 @@ impl CallState {
 
     /// The session has heard the end of what the caller said.
     pub(super) fn turn_is_due(&mut self, item: &Arc<str>, now: CallTime) {
-        let once_more = self.unheard.reheard.as_ref() == Some(item);
-        if self.phase == Phase::Live && self.engine == EngineStage::Ready && !once_more {
+        self.unheard.twice = self.unheard.reheard.as_ref() == Some(item);
+        if self.phase == Phase::Live && self.engine == EngineStage::Ready {
             self.timers.set(Timer::Taken, now + self.facts.agent.limits.engine_progress);
         }
     }
 
     /// … and nothing comes of it: it may have frozen just then, or it took it for a noise. Another is asked.
     pub(super) fn on_turn_not_taken(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
+        if self.unheard.twice {
+            return self.unheard.disbelieve(now);
+        }
+        let believed = now >= self.unheard.believed_from;
+        let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready && believed;
         let Some(began) = self.turns.unanswered_since().filter(|_| listening && self.is_silent()) else { return };
         // It stands on record as a turn already.
         self.unheard.said = Some(Sound { began, ended: now, clear: CallTime::ZERO });
-        self.renew_to_hear(now - heard_again_from(began, now), now, out);
+        self.renew_to_hear(self.engine_by, now - heard_again_from(began, now), now, out);
     }
 
     /// A key that is pressed sounds on some lines.
     pub(super) fn key_sounds(&mut self, now: CallTime) {
-        self.unheard.noticed = Some(now);
+        self.unheard.key = Some(now);
         // Its tone may have been heard before the carrier told of it.
-        if self.unheard.said.is_some_and(|said| now <= said.ended + KEY_SOUNDS) {
+        if self.unheard.said.is_some_and(|said| said.clear <= KEY_TONE && now <= said.ended + KEY_SOUNDS) {
             self.unheard.said = None;
             self.timers.clear(Timer::Deaf);
         }
@@ -142,10 +174,21 @@ impl CallState {
             self.unheard.said = None;
         } else if !self.is_silent() || self.turns.expects_words(now) {
             self.look_again_whether_deaf(NOTICED, now);
-        } else if let Some(said) = self.unheard.said.filter(|_| now >= self.unheard.believed_from) {
+        } else if let Some(said) = self.unheard.said.filter(|_| self.is_believed(now)) {
             let began = self.turns.unanswered_since().map_or(said.began, |turn| turn.min(said.began));
-            self.renew_to_hear(now - heard_again_from(began, now), now, out);
+            self.renew_to_hear(self.who_may_hear(), now - heard_again_from(began, now), now, out);
         }
+    }
+
+    /// Whoever is asked whether they are there and says something is no dog.
+    fn is_believed(&self, now: CallTime) -> bool {
+        now >= self.unheard.believed_from || self.reprompts > 0
+    }
+
+    /// Another session of the same engine did not notice anybody either: it may be the engine that is deaf.
+    fn who_may_hear(&self) -> EngineChoice {
+        let other = self.unheard.mistaken > 0 && self.fallback_left;
+        if other { EngineChoice::Fallback } else { self.engine_by }
     }
 
     /// It may still be: what was said is not forgotten, for a while.
@@ -181,7 +224,7 @@ impl CallState {
             return false;
         };
         self.unheard.on_trial = true;
-        let item: Arc<str> = format!("line:{}", began.as_millis()).into();
+        let item = line_item(began);
         self.turns.caller_began(began, &item);
         if sounding.is_none() {
             self.turns.caller_stopped(now, &item, Stopped { at: now, window: None });
@@ -220,12 +263,10 @@ impl CallState {
         if !std::mem::take(&mut self.unheard.on_trial) {
             return;
         }
-        let unheard = &mut self.unheard;
         if right {
-            (unheard.mistaken, unheard.believed_from) = (0, CallTime::ZERO);
+            (self.unheard.mistaken, self.unheard.believed_from) = (0, CallTime::ZERO);
         } else {
-            unheard.believed_from = now + DISBELIEF * (1 << unheard.mistaken.min(DISBELIEF_DOUBLED_MAX));
-            unheard.mistaken += 1;
+            self.unheard.disbelieve(now);
         }
     }
 }

@@ -314,3 +314,52 @@ fn nobody_is_told_to_wait_in_their_own_words_though_no_session_hears_them() {
     assert_eq!(said(&mut state, 12_100, 14_000).len(), 1, "they have done");
     assert_eq!(said(&mut noise, 12_050, 17_000).len(), 1, "it is nobody's words");
 }
+
+#[test]
+fn a_key_takes_away_its_own_tone_and_no_more() {
+    for (name, spoken, key, renews) in [
+        ("at once after a sentence", 2_200, 0, true),
+        ("a moment after it", 2_200, 400, true),
+        ("its tone", 500, 100, false),
+    ] {
+        let mut state = quiet(true);
+        let ended = 4_700 + spoken;
+        let mut script = vec![(ended + 150, sounded(4_700, ended)), (ended + key, CallEvent::DtmfPressed('5'))];
+        script.sort_by_key(|(now, _)| *now);
+        let _ = play(&mut state, script);
+        assert_eq!(state.unheard.said.is_some(), renews, "{name}");
+    }
+}
+
+#[test]
+fn who_speaks_right_after_a_session_was_replaced_for_a_bark_says_nothing_but_what_they_say() {
+    let mut state = suspected();
+    let _ = state.on(renewed(), ms(7_500));
+    // New: it began after the session had taken its place.
+    let began = state.on(engine(EngineEvent::SpeechStarted { item: "u9".into(), at_ms: 4_000 }), ms(8_100));
+    assert_eq!((words(&began), turns(&began).len()), (vec![], 0));
+    let stopped = EngineEvent::SpeechStopped { item: "u9".into(), at_ms: 5_000, behind: Duration::ZERO };
+    let committed = EngineEvent::TurnCommitted { item: "u9".into() };
+    assert_eq!(play(&mut state, vec![(9_000, engine(stopped)), (9_000, engine(committed))]), ["ask"]);
+    let said = engine(EngineEvent::CallerTranscript { item: "u9".into(), text: "are you open".into() });
+    assert_eq!(turns(&state.on(said, ms(9_300))).len(), 1);
+    let later = state.on(CallEvent::TimePassed, ms(9_600));
+    assert_eq!((words(&later), turns(&later).len()), (vec![], 0), "nothing is told of the bark, nor stored");
+    assert!(state.unheard.believed_from > ms(8_100), "and the line is not believed for a while");
+}
+
+#[test]
+fn an_engine_of_which_no_session_hears_the_caller_gives_way_to_the_other() {
+    let mut state = quiet(true).with_fallback(true);
+    let spoken = vec![(6_110, sounded(4_700, 5_960)), (6_960, CallEvent::TimePassed)];
+    assert_eq!(play(&mut state, spoken), ["renew, 2960 ms again"]);
+    let _ = play(&mut state, vec![(7_500, renewed()), (9_500, CallEvent::TimePassed)]);
+    // "Are you still there?"
+    state.reprompts = 1;
+    let _ = play(&mut state, vec![(12_150, sounded(11_000, 12_000))]);
+    let effects = state.on(CallEvent::TimePassed, ms(13_000));
+    assert!(matches!(effects[..], [Effect::RenewEngine { by: EngineChoice::Fallback, .. }]), "{effects:?}");
+    let renewed = state.on(renewed(), ms(13_500));
+    assert!(notes(&renewed).contains(&"engine_fell_back {}".to_owned()), "{renewed:?}");
+    assert_eq!((state.engine_by, state.fallback_left), (EngineChoice::Fallback, false));
+}

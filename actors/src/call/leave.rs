@@ -124,6 +124,13 @@ impl CallState {
         self.leave.lost = self.is_leave();
     }
 
+    /// Somebody speaks, as the line tells: into a goodbye whose session is lost, it is for the next one to say.
+    pub(super) fn line_speaks_into_leave(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.leave.lost {
+            let _ = self.go_on_after_all(now, out);
+        }
+    }
+
     /// The call does not end yet. Whether it could be helped.
     pub(super) fn go_on_after_all(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
         if !self.is_leave() || (self.engine != EngineStage::Ready && !self.leave.lost) {
@@ -143,6 +150,7 @@ impl CallState {
         out.extend(self.responses.cancel().map(Effect::Engine));
         if lost {
             self.engine = EngineStage::Opening;
+            self.is_perhaps_spoken_into(now, out);
             let context = self.next_context(now);
             out.push(self.another_session(context, CallTime::ZERO, now));
         }

@@ -204,3 +204,15 @@ fn what_went_on_may_end_again() {
     let transferred = words(&hear(&mut state, [(70, CallEvent::DrainExpired)]));
     assert_eq!(transferred[0], "decide HangUp", "{transferred:?}");
 }
+
+#[test]
+fn who_speaks_into_it_after_the_session_was_lost_is_heard_by_another() {
+    let mut state = served();
+    let _ = hear(&mut state, [(65, lost())]);
+    let spoken = CallEvent::LineSounding { since: at(65) };
+    assert_eq!(words(&hear(&mut state, [(66, spoken)])), ["open, 1700 ms again"]);
+    let _ = hear(&mut state, [(66, CallEvent::PlayoutDrained)]);
+    assert_eq!(state.phase, Phase::Live);
+    let heard = vec![(67, engine(EngineEvent::Ready)), (67, spoke_again()), (68, stopped()), (68, committed())];
+    assert_eq!(words(&hear(&mut state, heard)).last().map(String::as_str), Some("ask"));
+}

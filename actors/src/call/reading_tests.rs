@@ -199,3 +199,20 @@ fn a_read_back_that_nobody_wants_any_more_is_none_though_its_first_sound_was_on_
     scene.play("says haan kar do; call t2");
     assert_eq!(scene.runs(), 0);
 }
+
+#[test]
+fn a_key_is_a_yes_to_what_was_read_back_before_it_was_pressed_and_cuts_nothing_of_it() {
+    let pressed = |before: &str, after: &str| {
+        let mut scene = Scene::new(BargeIn::Normal);
+        scene.play(before);
+        scene.hear(CallEvent::DtmfPressed('1'));
+        scene.play(after);
+        scene
+    };
+    // It is waited whether more keys follow.
+    let early = pressed("call t1; planned", "read; late; heard; call t2");
+    assert_eq!(early.runs(), 0, "it was pressed before");
+    let amid = pressed("call t1; planned; read", "late");
+    let cuts = |effect: &&Effect| matches!(effect, Effect::Media(MediaWish::Interrupt { .. }));
+    assert_eq!(amid.effects.iter().filter(cuts).count(), 0, "it is heard to its end");
+}

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::event::Effect;
+use super::event::{Effect, EngineChoice};
 use super::state::{CallState, EngineStage};
 use super::trouble::WAITED_MAX;
 use crate::domain::{CallTime, Language};
@@ -74,8 +74,8 @@ impl CallState {
     }
 
     /// … and a session that is to take the place of one that goes on meanwhile.
-    pub(super) fn next_session(&self, context: Vec<ContextItem>, again: Option<Duration>) -> Effect {
-        Effect::RenewEngine { by: self.engine_by, context, language: self.recogniser.expects(), again }
+    pub(super) fn next_session(&self, by: EngineChoice, context: Vec<ContextItem>, again: Option<Duration>) -> Effect {
+        Effect::RenewEngine { by, context, language: self.recogniser.expects(), again }
     }
 
     /// It has taken that place.

@@ -134,7 +134,11 @@ impl CallState {
     pub(super) fn began_before(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) -> bool {
         let began = |from: CallTime| from + CallTime::from_millis(at_ms);
         let Some(again) = self.again.filter(|again| began(again.from) < again.until) else {
-            self.again = None;
+            if self.again.take().is_some() && self.is_suspected() {
+                // It has passed over what it was opened to hear: that was nobody.
+                self.timers.clear(Timer::Reheard);
+                self.on_heard_again(now, out);
+            }
             return self.began_in_outage(item, at_ms, now);
         };
         let began = began(again.from);

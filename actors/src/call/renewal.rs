@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::event::Effect;
+use super::event::{Effect, EngineChoice};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use crate::domain::CallTime;
@@ -33,6 +33,7 @@ pub(super) struct Renewal {
 struct Opening {
     /// What it is told.
     context: Vec<(CallTime, ContextItem)>,
+    by: EngineChoice,
     why: Why,
 }
 
@@ -74,22 +75,22 @@ impl CallState {
             self.timers.set(Timer::SessionAge, now + LOOK_AGAIN);
             return;
         }
-        self.renew(Why::Age, None, out);
+        self.renew(Why::Age, self.engine_by, None, out);
     }
 
     /// The session has not noticed what another hears again, so much of the caller's last sound.
-    pub(super) fn renew_to_hear(&mut self, again: Duration, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn renew_to_hear(&mut self, by: EngineChoice, again: Duration, now: CallTime, out: &mut Vec<Effect>) {
         if self.renewal.is_for(Why::Age) {
             // It waits for its turn.
             self.timers.set(Timer::SessionAge, now + NEXT_PAUSE);
         }
-        self.renew(Why::Unheard, Some(again), out);
+        self.renew(Why::Unheard, by, Some(again), out);
     }
 
-    fn renew(&mut self, why: Why, again: Option<Duration>, out: &mut Vec<Effect>) {
+    fn renew(&mut self, why: Why, by: EngineChoice, again: Option<Duration>, out: &mut Vec<Effect>) {
         let context = self.timed_context();
-        out.push(self.next_session(context.iter().map(|(_, item)| item.clone()).collect(), again));
-        self.renewal.opening = Some(Opening { context, why });
+        out.push(self.next_session(by, context.iter().map(|(_, item)| item.clone()).collect(), again));
+        self.renewal.opening = Some(Opening { context, by, why });
     }
 
     /// Looked at after every event: what happens now the session being opened would not know.
@@ -115,12 +116,15 @@ impl CallState {
 
     /// The next session has taken the place of the old one.
     pub(super) fn on_engine_renewed(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(Opening { context, why }) = self.renewal.opening.take() else {
+        let Some(Opening { context, by, why }) = self.renewal.opening.take() else {
             // It was wanted no more when it came: what was said since is heard again by another.
             out.push(Effect::CloseEngine);
             return self.on_engine_lost(EngineError::Connection("renewed too late".to_owned()), now, out);
         };
         self.note("engine_renewed", &json!({ "why": why.name() }), now, out);
+        if by != self.engine_by {
+            self.on_engine_fell_back(now, out);
+        }
         self.session_is_gone();
         match why {
             Why::Age => self.renewal.failures = 0,

@@ -162,6 +162,8 @@ pub struct CallState {
     pub(super) keys: String,
     /// When a key was taken for a choice before it was known whether more follow.
     pub(super) chosen: Option<(CallTime, char)>,
+    /// When the first of the keys was pressed that were not told yet.
+    pub(super) keyed_at: CallTime,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
     /// What is heard is a stored phrase, not the engine.
@@ -249,6 +251,7 @@ impl CallState {
             fallback_left: false,
             keys: String::new(),
             chosen: None,
+            keyed_at: CallTime::ZERO,
             reprompts: 0,
             playing_phrase: false,
             fillers: 0,
@@ -344,7 +347,7 @@ impl CallState {
             CallEvent::MediaResumed => self.on_media_resumed(),
             CallEvent::CallerHeard { since } => self.on_caller_heard(since, now, out),
             CallEvent::LineQuiet { since } => self.on_line_quiet(since, now),
-            CallEvent::LineSounding { since } => self.on_line_sounding(since),
+            CallEvent::LineSounding { since } => self.on_line_sounding(since, now, out),
             CallEvent::LineSounded(sound) => self.on_line_sounded(sound, now),
             CallEvent::SpeechBegan { item, first } => self.on_speech_began(&item, first, now, out),
             CallEvent::SpeechHeard { item, at } => self.turns.agent_heard(&item, at),

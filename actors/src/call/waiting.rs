@@ -18,7 +18,31 @@ const KEYS_GAP: CallTime = CallTime::from_millis(1500);
 /// A key pressed again so soon was pressed once, by a finger in doubt.
 const PRESSED_TWICE: CallTime = CallTime::from_millis(500);
 /// Words for what callers type, and how long ago the agent may have asked for it.
-const TYPED: [&str; 21] = [
+const TYPED: [&str; 45] = [
+    "type",
+    "enter",
+    "keypad",
+    "date",
+    "birth",
+    "card",
+    "account",
+    "amount",
+    "daalein",
+    "daliye",
+    "likhiye",
+    "tareekh",
+    "tarikh",
+    "sankhya",
+    "kramank",
+    "डालिए",
+    "डालें",
+    "तारीख",
+    "तारीख़",
+    "संख्या",
+    "क्रमांक",
+    "खाता",
+    "कार्ड",
+    "जन्म",
     "number",
     "numbers",
     "digit",
@@ -99,7 +123,7 @@ impl CallState {
         {
             return;
         }
-        if self.line_sounds(now) {
+        if self.engine != EngineStage::Ready && self.line_sounds(now) {
             // No session tells of them.
             self.timers.set(Timer::Filler, now + IN_THEIR_WORDS);
             return;
@@ -252,6 +276,10 @@ impl CallState {
         } else {
             metrics::counter!("caly_keys_dropped_total").increment(1);
         }
+        if self.keys.len() == 1 {
+            self.keyed_at = now;
+            self.types_over(now, out);
+        }
         self.reprompts = 0;
         self.restart_speech_timer(now);
         self.chosen = self.is_one_choice(now).then_some((now, key));
@@ -303,7 +331,7 @@ impl CallState {
             self.untold.push(EngineCommand::CallerText(text));
             self.answering.is_told_more();
         }
-        if self.key_interrupts(now, out) {
+        if self.cutting.asked.is_some() {
             // Asked for once the engine has been told what was heard.
             self.answer_after_cut = true;
         } else if self.engine != EngineStage::Dead {
@@ -312,14 +340,12 @@ impl CallState {
     }
 
     /// Who types has heard enough of what the agent says, unless that must be heard.
-    fn key_interrupts(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        let heard = self.phase == Phase::Live && self.playing && !self.playing_phrase && self.contested.is_none();
+    fn types_over(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let heard = self.phase == Phase::Live && self.playing && !self.playing_phrase && self.keys != "#";
         let may = self.facts.agent.barge_in.speech().is_some() && !self.must_be_heard() && !self.reads_back();
-        let interrupts = heard && may && self.engine == EngineStage::Ready;
-        if interrupts {
+        if heard && may && self.engine == EngineStage::Ready {
             self.caller_goes_on(now, out);
         }
-        interrupts
     }
 
     /// Whether a choice can be carried out now; if not, the keys are told to the engine as they are.

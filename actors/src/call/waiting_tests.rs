@@ -247,7 +247,8 @@ fn who_types_has_heard_enough_of_what_the_agent_says() {
     };
     let keys = [(5, key('4')), (5, key('2')), (5, key('#'))];
     let mut state = speaking(BargeIn::Normal);
-    assert_eq!(words(&hear(&mut state, keys.clone())), ["keys", "interrupt"]);
+    assert_eq!(words(&state.on(key('4'), at(5))), ["interrupt"], "at the first key");
+    assert_eq!(words(&hear(&mut state, [(5, key('2')), (5, key('#'))])), ["keys"]);
     let cut = vec![crate::audio::playout::Cut { item: "a1".into(), heard_ms: 900, total_ms: 4_000 }];
     assert!(words(&state.on(CallEvent::PlayoutCut(cut), at(5))).contains(&"ask".to_owned()));
     let mut state = speaking(BargeIn::Off);

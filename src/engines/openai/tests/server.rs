@@ -69,6 +69,24 @@ pub(super) async fn serve_tls<T: 'static, F: Future<Output = T> + 'static>(
     (base, task)
 }
 
+/// A frame as it is on the wire.
+pub(super) fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![if last { 0x80 } else { 0 } | opcode];
+    match payload.len() {
+        short @ 0..=125 => frame.push(short as u8),
+        middle @ 126..=65_535 => {
+            frame.push(126);
+            frame.extend((middle as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(127);
+            frame.extend((long as u64).to_be_bytes());
+        }
+    }
+    frame.extend(payload);
+    frame
+}
+
 impl Peer {
     async fn accepted(mut io: Box<dyn Io>) -> Self {
         let mut head = Vec::new();
@@ -119,21 +137,7 @@ impl Peer {
 
     /// A raw frame. A client that has already gone is no failure of the script.
     pub(super) async fn frame(&mut self, last: bool, opcode: u8, payload: &[u8]) {
-        let mut frame = vec![if last { 0x80 } else { 0 } | opcode];
-        match payload.len() {
-            short @ 0..=125 => frame.push(short as u8),
-            middle @ 126..=65_535 => {
-                frame.push(126);
-                frame.extend((middle as u16).to_be_bytes());
-            }
-            long => {
-                frame.push(127);
-                frame.extend((long as u64).to_be_bytes());
-            }
-        }
-        frame.extend(payload);
-        let _ = self.io.write_all(&frame).await;
-        let _ = self.io.flush().await;
+        self.raw(&frame(last, opcode, payload)).await;
     }
 
     /// Bytes as they are, for half a frame.

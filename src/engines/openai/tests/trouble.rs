@@ -6,7 +6,7 @@ use bytes::Bytes;
 use caly_actors::ports::{Engine as _, EngineError, EngineEvent, EngineSession};
 use futures_util::StreamExt as _;
 
-use super::server::{BINARY, Peer, TEXT, serve};
+use super::server::{BINARY, Peer, TEXT, frame, serve};
 use super::{fixture, lanes, options, spec};
 use crate::engines::openai::pump::Pace;
 use crate::engines::openai::{OpenAi, OpenAiOptions, OptionsError};
@@ -322,4 +322,53 @@ fn options_that_cannot_work_are_refused_by_name() {
     assert!(with(|o| o.project = Some("a b".to_owned())).starts_with("project:"));
     assert!(with(|o| o.model = " ".to_owned()).starts_with("model:"));
     assert!(with(|o| o.ca_file = Some("/nowhere.pem".into())).starts_with("ca file"));
+}
+
+/// Simulated calls lose their sockets between two events; on the wire that is every place there is.
+#[actix_rt::test]
+async fn a_socket_that_drops_at_any_byte_has_told_what_was_whole_by_then_and_is_lost_once() {
+    let said = [
+        fixture!("input_audio_buffer.speech_started"),
+        fixture!("response.created"),
+        fixture!("response.output_audio.delta"),
+        fixture!("response.output_audio_transcript.done"),
+        fixture!("response.done_completed"),
+    ];
+    let frames = said.map(|text| frame(true, TEXT, text.as_bytes()));
+    let ends: Vec<usize> = frames
+        .iter()
+        .scan(0, |end, frame| {
+            *end += frame.len();
+            Some(*end)
+        })
+        .collect();
+    let wire = frames.concat();
+    let beside = |cut: usize| ends.iter().any(|end| cut.abs_diff(*end) <= 3);
+    let mut told = Vec::new();
+    for cut in (0..=wire.len()).filter(|cut| cut % 16 == 0 || beside(*cut)) {
+        let sent = wire[..cut].to_vec();
+        let (base, server) = serve(|mut peer| async move {
+            peer.hand_shake().await;
+            peer.raw(&sent).await;
+        })
+        .await;
+        let (_caller, agent_out, lanes) = lanes();
+        let mut session = OpenAi::new(options(&base)).expect("options").open(spec(), lanes).await.expect("a session");
+        let (mut events, mut lost) = (Vec::new(), 0);
+        while let Some(event) = soon(session.events.next()).await {
+            match event {
+                // The call of a tool is told by the end of its answer.
+                EngineEvent::Ready | EngineEvent::ToolCalled { .. } => {}
+                EngineEvent::Lost(_) => lost += 1,
+                other => events.push(other),
+            }
+        }
+        server.await.expect("the server");
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        // A delta of sound is told by its lane.
+        let sound = usize::from(agent_out.try_next().is_some());
+        assert_eq!((events.len() + sound, lost), (whole, 1), "at {cut} of {}: {events:?}", wire.len());
+        told.push(whole);
+    }
+    assert!(told.is_sorted() && told.last() == Some(&said.len()) && told.len() > 100, "{told:?}");
 }
