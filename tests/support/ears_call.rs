@@ -177,7 +177,9 @@ impl Telephone {
     /// One sample of what comes back of the last 20 ms that were played and those before: quieter, later, and smeared over
     /// two milliseconds as a hybrid does it.
     fn echoed(&self, echo: Echo, at: usize) -> f32 {
-        let back = FRAME - at + echo.delay_ms as usize * 8;
+        // No line is late by whole milliseconds.
+        let part = (echo.delay_ms as usize + echo.level_db.unsigned_abs() as usize) % 4;
+        let back = FRAME - at + echo.delay_ms as usize * 8 + part;
         let tap = |later: usize| {
             let at = self.played.len().checked_sub(back + later);
             f32::from(at.and_then(|at| self.played.get(at)).copied().unwrap_or_default())

@@ -349,7 +349,7 @@ impl CallState {
             _ => return None,
         };
         // To what was told before the key was pressed, not while it was waited whether more follow.
-        let started = self.keyed_at;
+        let started = self.typing.since;
         self.ledger.entries().any(|entry| entry.consent.bears(started)).then_some(())?;
         self.caller_answered(&Answer { started, said, named: &[] }, now, out);
         self.settle_held(false, now, out);

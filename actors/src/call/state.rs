@@ -27,6 +27,7 @@ use super::summary::Summary;
 use super::timers::{Timer, Timers};
 use super::trouble::Trouble;
 use super::turns::Turns;
+use super::waiting::Typing;
 use super::window::Window;
 use crate::domain::{ActionId, AfterStream, CallFacts, CallTime, EndReason, Language, Pcm, Phrase, Usage};
 use crate::ports::{ActionError, ActionSpec, EngineCommand, EngineError, JournalEntry, Phrases, WINDOW_LEAST};
@@ -160,10 +161,7 @@ pub struct CallState {
     /// There is another engine, not tried yet.
     pub(super) fallback_left: bool,
     pub(super) keys: String,
-    /// When a key was taken for a choice before it was known whether more follow.
-    pub(super) chosen: Option<(CallTime, char)>,
-    /// When the first of the keys was pressed that were not told yet.
-    pub(super) keyed_at: CallTime,
+    pub(super) typing: Typing,
     /// How often the caller was asked whether they are there since anybody spoke.
     pub(super) reprompts: u32,
     /// What is heard is a stored phrase, not the engine.
@@ -250,8 +248,7 @@ impl CallState {
             engine_by: EngineChoice::First,
             fallback_left: false,
             keys: String::new(),
-            chosen: None,
-            keyed_at: CallTime::ZERO,
+            typing: Typing::default(),
             reprompts: 0,
             playing_phrase: false,
             fillers: 0,

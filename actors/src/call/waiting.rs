@@ -85,6 +85,15 @@ const FIRST_WORD: CallTime = CallTime::from_millis(2500);
 /// From the end of the caller's sound on the line to the engine's word that they stopped: longer than any of them takes.
 pub(super) const NEVER_STOPPED: CallTime = CallTime::from_secs(5);
 
+/// Keys as they are pressed.
+#[derive(Clone, Copy, PartialEq, Default, Debug)]
+pub(super) struct Typing {
+    /// When the first of those was pressed that were not told yet.
+    pub(super) since: CallTime,
+    /// A choice of the menu that was made at once, and when.
+    chosen: Option<(CallTime, char)>,
+}
+
 impl CallState {
     /// Something is awaited: an answer, or the result of an action.
     pub(super) fn awaits(&self) -> bool {
@@ -267,7 +276,7 @@ impl CallState {
         }
         self.key_sounds(now);
         let ends = |(at, last)| (key == '#' && now < at + KEYS_GAP) || (key == last && now < at + PRESSED_TWICE);
-        if self.chosen.take().is_some_and(ends) {
+        if self.typing.chosen.take().is_some_and(ends) {
             // It only ends what was chosen already, or says it once more.
             return;
         }
@@ -277,13 +286,13 @@ impl CallState {
             metrics::counter!("caly_keys_dropped_total").increment(1);
         }
         if self.keys.len() == 1 {
-            self.keyed_at = now;
+            self.typing.since = now;
             self.types_over(now, out);
         }
         self.reprompts = 0;
         self.restart_speech_timer(now);
-        self.chosen = self.is_one_choice(now).then_some((now, key));
-        let complete = key == '#' || self.chosen.is_some();
+        self.typing.chosen = self.is_one_choice(now).then_some((now, key));
+        let complete = key == '#' || self.typing.chosen.is_some();
         self.timers.set(Timer::Dtmf, if complete { now } else { now + KEYS_GAP });
         if complete {
             self.on_time(now, out);
