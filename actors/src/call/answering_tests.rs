@@ -419,21 +419,3 @@ fn what_one_engine_failed_at_is_asked_of_the_other() {
         assert_eq!(words(&state.on(ready(), at(22))), ["ask"]);
     }
 }
-
-#[test]
-fn an_item_that_was_all_there_is_heard_to_its_end_though_the_next_is_lost() {
-    let mut state = asking(true);
-    let word = |item: &str, delta: &str| {
-        engine(EngineEvent::AgentWords { response: "r1".into(), item: item.into(), delta: delta.into() })
-    };
-    let all = engine(EngineEvent::AgentTranscript { item: "a1".into(), text: "I have found it.".into() });
-    let heard = [(4, created("r1", 2)), (4, word("a1", "I have found it.")), (4, began("a1")), (4, all)];
-    let _ = hear(&mut state, heard);
-    let _ = state.on(CallEvent::SpeechSounded { item: "a1".into(), sound: at(1) }, at(4));
-    let mut clone = state.clone();
-    let of_a1 = |effects: &[Effect]| turns(effects).remove(0);
-    let cut_short = of_a1(&hear(&mut clone, [(5, lost()), (5, CallEvent::PlayoutDrained)]));
-    assert!(!cut_short.unheard.is_empty(), "{cut_short:?}");
-    let whole = of_a1(&hear(&mut state, [(4, word("a2", "Your order")), (5, lost()), (5, CallEvent::PlayoutDrained)]));
-    assert_eq!((&*whole.text, &*whole.unheard), ("I have found it.", ""));
-}

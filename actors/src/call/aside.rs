@@ -1,10 +1,13 @@
 //! Turns of the caller that nobody has written down: a session took them with it, or the call ended in them.
 
+use super::deaf::LINE;
 use super::draft::Draft;
 use super::turns::Turns;
 use crate::domain::{CallTime, Speaker, Turn};
 use crate::ports::ContextItem;
 
+/// What the next session is told of a turn that it does not hear.
+pub(super) const NOT_UNDERSTOOD: &str = "The caller said something here that was not understood.";
 /// From the end of the caller's speech until its words are taken for lost.
 const WORDS_LOST: CallTime = CallTime::from_secs(10);
 
@@ -48,13 +51,14 @@ impl Turns {
         self.open.retain(|draft| !draft.aside);
     }
 
-    /// … or were not noticed: turns without words.
+    /// … or were not noticed: turns without words, those that only the line has told of apart.
     #[must_use]
-    pub fn never_heard(&mut self, now: CallTime) -> Vec<Turn> {
-        let (aside, open) = std::mem::take(&mut self.open).into_iter().partition(|draft| draft.aside);
+    pub fn never_heard(&mut self, now: CallTime) -> (Vec<Turn>, Vec<Turn>) {
+        let (aside, open): (Vec<Draft>, _) = std::mem::take(&mut self.open).into_iter().partition(|draft| draft.aside);
         self.open = open;
-        let aside: Vec<Draft> = aside;
-        aside.into_iter().map(|draft| self.close(now, draft)).collect()
+        let (line, told): (Vec<Draft>, Vec<Draft>) = aside.into_iter().partition(|draft| draft.item.starts_with(LINE));
+        let mut close = |drafts: Vec<Draft>| drafts.into_iter().map(|draft| self.close(now, draft)).collect();
+        (close(line), close(told))
     }
 
     /// The call ends while the caller speaks: what they have said is all.

@@ -64,10 +64,6 @@ impl CallState {
                 self.unheard_words = true;
                 self.knows_item(&item);
                 if !self.turns.is_silenced(&response) {
-                    if !self.turns.is_open(&item) {
-                        // One item after the other: those before are all there.
-                        self.turns.answers_complete();
-                    }
                     self.ledger.words_made(&item, self.turns.heard_since(&item));
                 }
                 self.turns.agent_words(&response, &item, &delta);
@@ -110,7 +106,7 @@ impl CallState {
 
     fn on_turn_committed(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = false;
-        self.timers.clear(Timer::Taken);
+        self.turn_is_taken();
         self.turns.caller_committed(now, item);
         let dealt_with = self.is_hello(item, now, out)
             || self.committed_while_contested()
@@ -396,6 +392,7 @@ impl CallState {
             return;
         }
         self.engine = EngineStage::Dead;
+        self.leave.lost = false;
         let _ = self.responses.lost();
         self.forget_answers();
         self.ledger.session_lost();
@@ -425,14 +422,14 @@ impl CallState {
 
     pub(super) fn on_engine_while_tearing(&mut self, event: EngineEvent, now: CallTime, out: &mut Vec<Effect>) {
         match event {
-            EngineEvent::CallerTranscript { item, text } => {
+            EngineEvent::CallerTranscript { item, text } if self.recogniser.writes(&item, true) => {
                 let turn = self.turns.caller_said(now, &item, &text);
                 if !turn.text.is_empty() {
                     self.await_meaning(turn.id, (turn.started, &turn.text), false);
                 }
                 self.record_turn(turn, out);
             }
-            EngineEvent::CallerTranscriptFailed { item } => {
+            EngineEvent::CallerTranscriptFailed { item } if self.recogniser.writes(&item, false) => {
                 let turn = self.turns.caller_said(now, &item, "");
                 self.record_turn(turn, out);
             }

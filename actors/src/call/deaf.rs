@@ -75,9 +75,11 @@ impl Unheard {
     }
 }
 
-/// An item for what no session has told of.
+/// Begins the name of an item that no session has told of.
+pub(super) const LINE: &str = "line:";
+
 fn line_item(began: CallTime) -> Arc<str> {
-    format!("line:{}", began.as_millis()).into()
+    format!("{LINE}{}", began.as_millis()).into()
 }
 
 impl CallState {
@@ -142,14 +144,25 @@ impl CallState {
         }
     }
 
-    /// … and nothing comes of it: it may have frozen just then, or it took it for a noise. Another is asked.
+    /// … and makes a turn of it.
+    pub(super) fn turn_is_taken(&mut self) {
+        self.unheard.said = None;
+        self.timers.clear(Timer::Deaf);
+        self.timers.clear(Timer::Taken);
+    }
+
+    /// … or nothing comes of it: it may have frozen just then, or it took it for a noise. Another is asked.
     pub(super) fn on_turn_not_taken(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         if self.unheard.twice {
             return self.unheard.disbelieve(now);
         }
         let believed = now >= self.unheard.believed_from;
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready && believed;
-        let Some(began) = self.turns.unanswered_since().filter(|_| listening && self.is_silent()) else { return };
+        let recent = |began: &CallTime| listening && now < *began + UNHEARD_MAX;
+        let Some(began) = self.turns.unanswered_since().filter(recent) else { return };
+        if !self.is_silent() {
+            return self.timers.set(Timer::Taken, now + NOTICED);
+        }
         // It stands on record as a turn already.
         self.unheard.said = Some(Sound { began, ended: now, clear: CallTime::ZERO });
         self.renew_to_hear(self.engine_by, now - heard_again_from(began, now), now, out);
@@ -172,12 +185,17 @@ impl CallState {
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready;
         if !listening || self.caller_speaking {
             self.unheard.said = None;
-        } else if !self.is_silent() || self.turns.expects_words(now) {
+        } else if !self.is_silent() || (self.turns.expects_words(now) && !self.hears_turn_again()) {
             self.look_again_whether_deaf(NOTICED, now);
         } else if let Some(said) = self.unheard.said.filter(|_| self.is_believed(now)) {
             let began = self.turns.unanswered_since().map_or(said.began, |turn| turn.min(said.began));
             self.renew_to_hear(self.who_may_hear(), now - heard_again_from(began, now), now, out);
         }
+    }
+
+    /// What is to be heard again is the turn whose words are missing.
+    fn hears_turn_again(&self) -> bool {
+        self.unheard.said.is_some_and(|said| said.clear.is_zero())
     }
 
     /// Whoever is asked whether they are there and says something is no dog.
@@ -210,6 +228,10 @@ impl CallState {
         self.adopt_unheard(now);
         self.goes_unheard(true, now);
         self.hear_again(false, now, out);
+        if self.heard_again_since().is_none() {
+            // There is nothing left to hear.
+            (self.unheard.suspected, self.unheard.on_trial) = (false, false);
+        }
     }
 
     /// The session is gone, and what was said to it unnoticed: a turn of the caller like any other that nobody wrote down. Whether

@@ -363,3 +363,39 @@ fn an_engine_of_which_no_session_hears_the_caller_gives_way_to_the_other() {
     assert!(notes(&renewed).contains(&"engine_fell_back {}".to_owned()), "{renewed:?}");
     assert_eq!((state.engine_by, state.fallback_left), (EngineChoice::Fallback, false));
 }
+
+#[test]
+fn a_turn_that_is_made_late_is_answered_once() {
+    let mut state = quiet(true);
+    let begins = engine(EngineEvent::SpeechStarted { item: "u1".into(), at_ms: 0 });
+    let stops = engine(EngineEvent::SpeechStopped { item: "u1".into(), at_ms: 1_300, behind: Duration::ZERO });
+    let _ = play(&mut state, vec![(4_700, begins), (6_000, stops)]);
+    let due = ms(6_000) + state.facts.agent.limits.engine_progress;
+    let _ = state.on(CallEvent::MediaResumed, due);
+    assert_eq!(words(&state.on(CallEvent::TimePassed, due)), ["renew, 10000 ms again"]);
+    let late = engine(EngineEvent::TurnCommitted { item: "u1".into() });
+    assert_eq!(words(&state.on(late, due + ms(100))), ["ask", "keep"]);
+    let said = engine(EngineEvent::CallerTranscript { item: "u1".into(), text: "are you open".into() });
+    let answered = vec![(14_200, said), (14_300, created("r1", 2)), (14_400, began("a1"))];
+    let _ = play(&mut state, answered);
+    let ended = vec![(14_500, done("r1", ResponseOutcome::Completed)), (15_000, CallEvent::PlayoutDrained)];
+    let _ = play(&mut state, ended);
+    for now in (15_100..25_000).step_by(100) {
+        let _ = state.on(CallEvent::MediaResumed, ms(now));
+        assert_eq!(words(&state.on(CallEvent::TimePassed, ms(now))), [""; 0], "at {now}");
+    }
+}
+
+#[test]
+fn sessions_that_are_lost_as_soon_as_they_listen_are_no_proof_of_a_dog() {
+    let mut state = suspected();
+    let _ = state.on(renewed(), ms(7_500));
+    let mut waits = vec![];
+    for n in 0..4 {
+        let lost = state.on(lost(), ms(8_000 + n * 3_000));
+        waits.extend(words(&lost).into_iter().filter(|word| word.starts_with("open")));
+        let _ = state.on(engine(EngineEvent::Ready), ms(8_500 + n * 3_000));
+    }
+    assert!(state.trouble.failures > 0, "they count");
+    assert_ne!(waits[0], waits[3], "and are waited for longer: {waits:?}");
+}

@@ -88,7 +88,9 @@ impl CallState {
                 self.close(EndReason::Drained, AfterStream::HangUp, "", words, now, out);
             }
             Phase::Waiting => self.end(EndReason::Drained, now, out),
-            Phase::Closing(_) | Phase::Tearing(_) | Phase::Ended(_) => {}
+            // Whatever is said into it.
+            Phase::Closing(_) => self.leave.since = None,
+            Phase::Tearing(_) | Phase::Ended(_) => {}
         }
     }
 

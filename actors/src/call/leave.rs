@@ -11,7 +11,7 @@ use super::parting::Parting;
 use super::reply::Reply;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
-use super::waiting::warn_at;
+use super::waiting::{KEYS_GAP, warn_at};
 use crate::domain::{AfterStream, CallTime, EndReason, IntentKind};
 
 /// From the end of what was said into it, and of the goodbye, until words that are not there are taken for more than a goodbye.
@@ -133,8 +133,12 @@ impl CallState {
 
     /// The call does not end yet. Whether it could be helped.
     pub(super) fn go_on_after_all(&mut self, now: CallTime, out: &mut Vec<Effect>) -> bool {
-        if !self.is_leave() || (self.engine != EngineStage::Ready && !self.leave.lost) {
+        let over = now >= self.facts.agent.limits.max_duration;
+        if over || !self.is_leave() || (self.engine != EngineStage::Ready && !self.leave.lost) {
             return false;
+        }
+        if !self.keys.is_empty() {
+            self.timers.set(Timer::Dtmf, now + KEYS_GAP);
         }
         let lost = self.leave.lost;
         (self.phase, self.leave, self.parting) = (Phase::Live, Leave::default(), Parting::default());

@@ -216,3 +216,28 @@ fn who_speaks_into_it_after_the_session_was_lost_is_heard_by_another() {
     let heard = vec![(67, engine(EngineEvent::Ready)), (67, spoke_again()), (68, stopped()), (68, committed())];
     assert_eq!(words(&hear(&mut state, heard)).last().map(String::as_str), Some("ask"));
 }
+
+#[test]
+fn no_call_is_revived_for_an_engine_that_is_gone_for_good_or_beyond_its_time() {
+    let mut state = served();
+    let refused = engine(EngineEvent::Lost(crate::ports::EngineError::Refused("key".into())));
+    let _ = hear(&mut state, [(65, refused)]);
+    let spoken = CallEvent::LineSounding { since: at(65) };
+    assert_eq!(words(&hear(&mut state, [(66, spoken.clone())])), [""; 0]);
+    let mut state = served();
+    let max = state.facts.agent.limits.max_duration;
+    let _ = hear(&mut state, [(65, lost())]);
+    assert_eq!(words(&state.on(spoken, max)).iter().filter(|word| word.starts_with("open")).count(), 0);
+}
+
+#[test]
+fn keys_that_were_pressed_before_a_goodbye_are_told_when_the_call_goes_on() {
+    let mut state = served();
+    state.phase = Phase::Live;
+    let _ = hear(&mut state, [(65, CallEvent::DtmfPressed('5'))]);
+    let words_of_leave = LastWords::Stored(crate::domain::Phrase::Goodbye);
+    state.take_leave(EndReason::AgentEnded, words_of_leave, at(65), &mut vec![]);
+    let _ = state.on(spoke(), at(66));
+    assert!(state.go_on_after_all(at(66), &mut vec![]));
+    assert!(words(&hear(&mut state, [(67, stopped()), (68, CallEvent::TimePassed)])).contains(&"keys".to_owned()));
+}

@@ -186,8 +186,16 @@ impl CallState {
     /// What the session hears from now on is new. If it noticed nothing before, an answer is asked for all the same.
     pub(super) fn on_heard_again(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         self.again = None;
-        let (unnoticed, suspected) = (self.turns.never_heard(now), self.is_suspected());
-        self.line_was_right(unnoticed.is_empty(), now);
+        let suspected = self.is_suspected();
+        let (by_line, unnoticed) = self.turns.never_heard(now);
+        self.line_was_right(unnoticed.is_empty() && by_line.is_empty(), now);
+        let unnoticed = if suspected {
+            // What only the line has told of was nobody; what a session had heard was somebody.
+            unnoticed.into_iter().for_each(|turn| self.record_turn(turn, out));
+            by_line
+        } else {
+            [by_line, unnoticed].concat()
+        };
         let greeted = unnoticed.iter().all(|turn| self.is_until_greeting(turn.started));
         if greeted || suspected {
             let _ = self.answer_what_is_owed(now, out);

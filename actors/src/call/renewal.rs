@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::aside::NOT_UNDERSTOOD;
 use super::event::{Effect, EngineChoice};
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
@@ -88,7 +89,11 @@ impl CallState {
     }
 
     fn renew(&mut self, why: Why, by: EngineChoice, again: Option<Duration>, out: &mut Vec<Effect>) {
-        let context = self.timed_context();
+        let mut context = self.timed_context();
+        if why == Why::Unheard {
+            // What it hears again it is not told of.
+            context.retain(|(_, item)| *item != ContextItem::Note(NOT_UNDERSTOOD.into()));
+        }
         out.push(self.next_session(by, context.iter().map(|(_, item)| item.clone()).collect(), again));
         self.renewal.opening = Some(Opening { context, by, why });
     }
@@ -122,7 +127,7 @@ impl CallState {
             return self.on_engine_lost(EngineError::Connection("renewed too late".to_owned()), now, out);
         };
         self.note("engine_renewed", &json!({ "why": why.name() }), now, out);
-        if by != self.engine_by {
+        if by == EngineChoice::Fallback && self.engine_by != by {
             self.on_engine_fell_back(now, out);
         }
         self.session_is_gone();

@@ -128,10 +128,6 @@ impl CallState {
     /// One more session is lost, or was not to be had.
     pub(super) fn count_lost_session(&mut self, error: &EngineError, was_ready: bool, speaking: bool, now: CallTime) {
         let began = if was_ready { now } else { self.trouble.session.min(now) };
-        if was_ready && self.is_only_suspected() {
-            // It may well have been right.
-            return self.trouble.session_at(now);
-        }
         if was_ready {
             self.trouble.session_lost(error, now);
         } else {

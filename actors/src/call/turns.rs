@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::aside::NOT_UNDERSTOOD;
 use super::draft::Draft;
 use super::heard::split_heard;
 use super::history::{History, spoken};
@@ -378,9 +379,7 @@ impl Turns {
                     }
                     ContextItem::Agent(heard.into())
                 }
-                (Speaker::Caller, "") => {
-                    ContextItem::Note("The caller said something here that was not understood.".into())
-                }
+                (Speaker::Caller, "") => ContextItem::Note(NOT_UNDERSTOOD.into()),
                 (Speaker::Caller, text) => ContextItem::Caller(text.into()),
             };
             Some((started, item))

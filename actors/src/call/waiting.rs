@@ -14,7 +14,7 @@ use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, Language, Menu
 use crate::ports::{EngineCommand, EngineError};
 
 /// Keys pressed within this time of each other belong together.
-const KEYS_GAP: CallTime = CallTime::from_millis(1500);
+pub(super) const KEYS_GAP: CallTime = CallTime::from_millis(1500);
 /// A key pressed again so soon was pressed once, by a finger in doubt.
 const PRESSED_TWICE: CallTime = CallTime::from_millis(500);
 /// Words for what callers type, and how long ago the agent may have asked for it.

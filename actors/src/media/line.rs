@@ -1,12 +1,16 @@
 //! What comes from the caller's side: its way to the engine, and what its loudness tells of who speaks.
 
+use std::time::Duration;
+
 use super::Media;
 use crate::audio::echo::Pass;
 use crate::audio::playout::Playout;
 use crate::call::event::CallEvent;
 use crate::domain::{CallTime, Pcm};
 
-/// Of frames that may be echo one in so many is looked at: a look tells of the last tenth of a second.
+/// A look tells of the last tenth of a second: …
+const A_LOOK: Duration = Duration::from_millis(100);
+/// … of shorter frames that may be echo one in so many is looked at.
 const LOOKED_AT: u64 = 5;
 
 impl Media {
@@ -19,7 +23,7 @@ impl Media {
         }
         let began = self.arrivals.spoken(now, pcm.duration());
         let pass = self.echo.heard(&pcm.bytes);
-        let theirs = self.is_theirs(pass, now);
+        let theirs = self.is_theirs(pass, pcm, now);
         if let Some(sound) = self.line.hear(began, pcm, theirs) {
             self.tell(CallEvent::LineQuiet { since: sound.ended });
             self.tell(CallEvent::LineSounded(sound));
@@ -38,10 +42,10 @@ impl Media {
     }
 
     /// Whether what sounds while the agent's voice may come back is somebody else's.
-    fn is_theirs(&mut self, pass: Pass, now: CallTime) -> bool {
+    fn is_theirs(&mut self, pass: Pass, pcm: &Pcm, now: CallTime) -> bool {
         if !self.line.may_be_echo(now) || self.line.speaking().is_none() || pass == Pass::Silence {
             self.theirs = false;
-        } else if self.frames_in.is_multiple_of(LOOKED_AT) {
+        } else if self.frames_in.is_multiple_of(LOOKED_AT) || pcm.duration() >= A_LOOK {
             self.theirs = self.echo.is_caller();
         }
         self.theirs
