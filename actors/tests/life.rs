@@ -121,9 +121,7 @@ async fn a_question_to_a_frozen_session_is_heard_and_answered_by_the_next() {
     let quiet = world.now();
     frames(&session, &line, 1_300, 0).await;
     let second = world.session(1).await;
-    while world.events("engine_renewed") == 0 {
-        tokio::task::yield_now().await;
-    }
+    wait_for(|| (world.events("engine_renewed") == 1).then_some(())).await;
     let unread = second.lanes.caller.depth() as u64 * 20;
     let spoken = (world.now() - began).as_millis() as u64;
     assert!(unread >= spoken, "{unread} ms of {spoken} ms are heard again");

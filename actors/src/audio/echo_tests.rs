@@ -130,6 +130,25 @@ fn a_caller_on_a_clean_line_is_no_echo() {
 }
 
 #[test]
+fn what_begins_alone_is_no_echo_of_a_voice_that_spoke_before() {
+    let vowel: Vec<i16> =
+        (0..400 * FRAME).map(|n| ((n as f32 * std::f32::consts::TAU * 130.0 / 8000.0).sin() * 9000.0) as i16).collect();
+    let looks = |begins: usize| {
+        let mut line = Line { agent: vowel.clone(), ..Line::new() };
+        let mut looks = Vec::new();
+        for frame in 0..60 {
+            line.tick((frame >= begins).then_some((4, -18)), &[]);
+            looks.push(line.watch.look(0));
+        }
+        looks
+    };
+    let alone = looks(40);
+    assert!(alone[20..40].iter().all(|sound| *sound == Sound::Quiet), "{alone:?}");
+    assert!(alone[41..44].iter().all(|sound| *sound == Sound::Caller), "a vowel like the agent's: {alone:?}");
+    assert_eq!(looks(0)[41..44], [Sound::Echo; 3], "the same had it come back all the time");
+}
+
+#[test]
 fn a_caller_over_an_echo_stops_the_agent_in_a_few_frames() {
     let mut line = Line::new();
     line.run(60, Some((4, -18)));

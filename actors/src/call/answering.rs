@@ -82,7 +82,7 @@ impl Answering {
     }
 
     /// There is more to answer than the session took with it.
-    pub(super) fn is_told_more(&mut self) {
+    pub(super) fn forget_rest(&mut self) {
         self.go_on = false;
     }
 

@@ -43,7 +43,7 @@ impl CallState {
         match event {
             EngineEvent::Ready => self.on_engine_ready(now, out),
             EngineEvent::SpeechStarted { item, at_ms } => {
-                self.recogniser.hears(&item);
+                self.recogniser.item_begins(&item);
                 if !self.began_before(&item, at_ms, now, out) {
                     self.on_caller_began(&item, at_ms, now, out);
                 }
@@ -106,7 +106,7 @@ impl CallState {
 
     fn on_turn_committed(&mut self, item: &Arc<str>, now: CallTime, out: &mut Vec<Effect>) {
         self.caller_speaking = false;
-        self.turn_is_taken();
+        self.on_turn_taken();
         self.turns.caller_committed(now, item);
         let dealt_with = self.is_hello(item, now, out)
             || self.committed_while_contested()
@@ -203,7 +203,7 @@ impl CallState {
         let window = silence_window(self.facts.agent.turn_detection);
         self.turns.caller_stopped(now, item, Stopped { at: now.saturating_sub(behind), window });
         self.restart_speech_timer(now);
-        self.turn_is_due(item, now);
+        self.await_turn(item, now);
         self.words_are_due(now);
         self.caller_fell_silent(now);
         self.await_in_silence(now);

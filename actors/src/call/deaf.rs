@@ -90,7 +90,7 @@ impl CallState {
     }
 
     /// Only the line has told of who speaks, if anybody does, and there is no session: the next one hears it.
-    pub(super) fn is_perhaps_spoken_into(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+    pub(super) fn adopt_what_sounds(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         if let Some(began) = self.unheard.sounding.take() {
             (self.unheard.suspected, self.unheard.on_trial) = (true, true);
             self.turns.caller_began(began, &line_item(began));
@@ -119,7 +119,7 @@ impl CallState {
     }
 
     /// Nobody speaks on the line.
-    pub(super) fn line_is_quiet(&mut self) {
+    pub(super) fn on_line_silent(&mut self) {
         self.unheard.sounds = None;
     }
 
@@ -132,12 +132,12 @@ impl CallState {
         self.line_was_right(true, now);
     }
 
-    pub(super) fn is_heard_again(&mut self, item: &Arc<str>) {
+    pub(super) fn remember_heard_again(&mut self, item: &Arc<str>) {
         self.unheard.reheard = Some(Arc::clone(item));
     }
 
     /// The session has heard the end of what the caller said.
-    pub(super) fn turn_is_due(&mut self, item: &Arc<str>, now: CallTime) {
+    pub(super) fn await_turn(&mut self, item: &Arc<str>, now: CallTime) {
         self.unheard.twice = self.unheard.reheard.as_ref() == Some(item);
         if self.phase == Phase::Live && self.engine == EngineStage::Ready {
             self.timers.set(Timer::Taken, now + self.facts.agent.limits.engine_progress);
@@ -145,7 +145,7 @@ impl CallState {
     }
 
     /// … and makes a turn of it.
-    pub(super) fn turn_is_taken(&mut self) {
+    pub(super) fn on_turn_taken(&mut self) {
         self.unheard.said = None;
         self.timers.clear(Timer::Deaf);
         self.timers.clear(Timer::Taken);
@@ -255,7 +255,7 @@ impl CallState {
         sounding.is_some()
     }
 
-    /// It was replaced for what the line tells, and none listens in its place yet.
+    /// Another session has been asked to hear what only the line has told of, and has noticed nobody yet.
     pub(super) fn is_suspected(&self) -> bool {
         self.unheard.suspected
     }

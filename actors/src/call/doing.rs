@@ -127,7 +127,7 @@ impl CallState {
         if self.engine == EngineStage::Opening {
             // The session that is opening was told that it runs.
             self.untold.push(EngineCommand::Note(late_note(&name, &output)));
-            self.answering.is_told_more();
+            self.answering.forget_rest();
         }
         match result.as_ref().ok().and_then(|output| output.change.clone()) {
             Some(change) => self.change(change, now, out),

@@ -154,7 +154,7 @@ impl CallState {
         out.extend(self.responses.cancel().map(Effect::Engine));
         if lost {
             self.engine = EngineStage::Opening;
-            self.is_perhaps_spoken_into(now, out);
+            self.adopt_what_sounds(now, out);
             let context = self.next_context(now);
             out.push(self.another_session(context, CallTime::ZERO, now));
         }

@@ -47,7 +47,7 @@ impl Recogniser {
     }
 
     /// An item begins.
-    pub(super) fn hears(&mut self, item: &Arc<str>) {
+    pub(super) fn item_begins(&mut self, item: &Arc<str>) {
         self.written.retain(|written| written != item);
     }
 

@@ -152,7 +152,7 @@ impl CallState {
         self.window.caller_began(item, at_ms, began);
         self.turns.caller_began(began, item);
         self.answering.hears_again(item);
-        self.is_heard_again(item);
+        self.remember_heard_again(item);
         self.restart_speech_timer(now);
         if self.is_only_suspected() && !self.is_hello_again() {
             // It is true, so they wait.
@@ -234,7 +234,7 @@ impl CallState {
 
     /// The line fell quiet: somebody said something, and perhaps there is no session that could tell so.
     pub(super) fn on_line_quiet(&mut self, since: CallTime, now: CallTime) {
-        self.line_is_quiet();
+        self.on_line_silent();
         self.turns.line_quiet(since);
         self.line_fell_quiet(since);
         if self.engine == EngineStage::Opening {

@@ -338,7 +338,7 @@ impl CallState {
             out.push(Effect::Engine(EngineCommand::CallerText(text)));
         } else if self.engine == EngineStage::Opening && self.untold.len() < UNTOLD_MAX {
             self.untold.push(EngineCommand::CallerText(text));
-            self.answering.is_told_more();
+            self.answering.forget_rest();
         }
         if self.cutting.asked.is_some() {
             // Asked for once the engine has been told what was heard.
