@@ -12,12 +12,18 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::marks::Marks;
 pub use super::steps::{Cut, FirstSound, Step};
+use super::steps::{Given, Queued, Sent};
 use crate::domain::CallTime;
 
 /// Most audio the carrier may hold that the caller has not heard.
 pub const AHEAD_MAX: Duration = Duration::from_millis(400);
 /// How far ahead is sent by our own clock: the carrier begins to play a little later than we think.
 const AHEAD_TARGET: Duration = Duration::from_millis(350);
+/// … however far behind marks tell the ear to be: they may have been on their way for long, and a carrier that has nothing to play
+/// is silent.
+const AHEAD_LEAST: Duration = Duration::from_millis(250);
+/// The ear is no further behind that of a carrier that plays at once what it is sent.
+const LAG_MAX: Duration = AHEAD_MAX;
 /// Usual size of a message to the carrier.
 const MESSAGE: Duration = Duration::from_millis(100);
 /// Audio between two marks while speech flows.
@@ -32,27 +38,6 @@ const MARK_EARLY: Duration = Duration::from_millis(100);
 const UNIT_BYTES: usize = 320;
 /// Agent audio kept for playing: five minutes at 24 kHz. More than any answer; a flood beyond it is dropped.
 const QUEUE_BYTES_MAX: usize = 24_000 * 2 * 300;
-
-struct Queued {
-    item: Arc<str>,
-    bytes: Bytes,
-}
-
-struct Sent {
-    item: Arc<str>,
-    start: u64,
-    end: u64,
-}
-
-/// An item still in play.
-struct Given {
-    item: Arc<str>,
-    samples: u64,
-    /// … and there was no room for so many more.
-    dropped: u64,
-    /// When the first of them came.
-    first: CallTime,
-}
 
 /// See the module's text.
 pub struct Playout {
@@ -169,7 +154,9 @@ impl Playout {
     /// Where the ear is, in samples since the stream began.
     #[must_use]
     pub fn position(&self, now: CallTime) -> u64 {
-        self.moved(self.anchor, now)
+        // A line that lags by more would need more sound than it is given: it is the marks that are late.
+        let least = self.moved(self.earliest, now).saturating_sub(self.samples(LAG_MAX));
+        self.moved(self.anchor, now).max(least)
     }
 
     fn moved(&self, (then, position): (CallTime, u64), now: CallTime) -> u64 {
@@ -301,10 +288,18 @@ impl Playout {
         // only add delay to an engine that speaks in real time.
         let message = self.bytes(MESSAGE).min(self.queued_bytes) / UNIT_BYTES * UNIT_BYTES;
         if message > 0 {
-            return (self.ahead(now) + self.time(message as u64 / 2) <= AHEAD_TARGET).then_some(message);
+            return (self.due_in(now, message) == Duration::ZERO).then_some(message);
         }
         // Less than one unit: only when nothing more has come for a while, padded with silence.
         (now >= self.last_queued_at + MARK_QUIET / 2).then_some(UNIT_BYTES)
+    }
+
+    /// When there is room for so many bytes more at the carrier.
+    fn due_in(&self, now: CallTime, message: usize) -> Duration {
+        let message = self.time(message as u64 / 2);
+        let told = self.ahead(now).saturating_sub(AHEAD_TARGET.saturating_sub(message));
+        let least = self.time(self.sent_samples - self.moved(self.earliest, now));
+        told.min(least.saturating_sub(AHEAD_LEAST.saturating_sub(message)))
     }
 
     fn send(&mut self, now: CallTime, length: usize, steps: &mut Vec<Step>) {
@@ -450,8 +445,7 @@ impl Playout {
                 return Some((self.last_queued_at + MARK_QUIET / 2).max(now));
             }
             let message = self.bytes(MESSAGE).min(self.queued_bytes);
-            let room_at = AHEAD_TARGET.saturating_sub(self.time(message as u64 / 2));
-            return Some(now + self.ahead(now).saturating_sub(room_at));
+            return Some(now + self.due_in(now, message));
         }
         if self.drained {
             return None;

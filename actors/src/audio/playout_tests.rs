@@ -327,3 +327,30 @@ fn a_mark_that_comes_before_its_sound_can_have_been_heard_is_not_believed() {
     let [cut] = &playout.interrupt(MS(now))[..] else { panic!("it is cut") };
     assert!((now..=now + MARK_EARLY.as_millis() as u64).contains(&cut.heard_ms), "{cut:?} at {now}");
 }
+
+#[test]
+fn marks_that_are_long_on_their_way_leave_no_gap() {
+    for late in [0, 300, 1_000, 3_000] {
+        let mut playout = Playout::new(8000);
+        playout.push(MS(0), &item("a"), speech(6_000));
+        // A carrier that plays at once what it is sent, and whose marks come back late.
+        let (mut sent, mut marks): (u64, VecDeque<(u64, String)>) = (0, VecDeque::new());
+        for now in 0..6_000_u64 {
+            while marks.front().is_some_and(|(at, _)| *at <= now) {
+                let (_, name) = marks.pop_front().expect("there is one");
+                playout.mark_played(MS(now), &name);
+            }
+            let mut steps = Vec::new();
+            playout.pump(MS(now), &mut steps);
+            for step in steps {
+                match step {
+                    Step::Send(bytes, _) => sent += bytes.len() as u64 / 16,
+                    Step::Mark(name) => marks.push_back((sent + late, name.to_string())),
+                    _ => {}
+                }
+            }
+            assert!(sent > now, "{late} ms late: silent at {now} ms");
+            assert!(sent <= now + 400, "{late} ms late: {} ms ahead", sent - now);
+        }
+    }
+}

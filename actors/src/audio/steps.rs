@@ -45,3 +45,26 @@ pub struct Cut {
     /// Milliseconds given to us.
     pub total_ms: u64,
 }
+
+/// Sound that waits to be sent.
+pub(super) struct Queued {
+    pub(super) item: Arc<str>,
+    pub(super) bytes: Bytes,
+}
+
+/// Where sound of an item lies in all that was sent, in samples.
+pub(super) struct Sent {
+    pub(super) item: Arc<str>,
+    pub(super) start: u64,
+    pub(super) end: u64,
+}
+
+/// An item still in play.
+pub(super) struct Given {
+    pub(super) item: Arc<str>,
+    pub(super) samples: u64,
+    /// … and there was no room for so many more.
+    pub(super) dropped: u64,
+    /// When the first of them came.
+    pub(super) first: CallTime,
+}

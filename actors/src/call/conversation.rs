@@ -74,6 +74,8 @@ impl CallState {
                 self.turns.agent_said(&item, &text);
                 self.record_finished_turns(now, false, out);
             }
+            // What it means for the answer is minded already.
+            EngineEvent::AgentSoundMade { .. } => {}
             EngineEvent::ToolCalled { tool_call, name, arguments, .. } => {
                 self.window.called(&tool_call, now);
                 self.on_tool_called(&tool_call, &name, &arguments, now, out);
@@ -147,7 +149,8 @@ impl CallState {
             self.greeted = true;
             self.ask_for_greeting(typed, now, out);
         } else if reheard {
-            let again = self.again.is_some() && !self.is_only_suspected() && !self.is_hello_again();
+            let decides = self.is_decided_by_what_is_heard_again();
+            let again = self.again.is_some() && !decides && !self.is_only_suspected() && !self.is_hello_again();
             self.answer_owed |= anything_new || again;
         } else if self.answer_owed && self.nobody_spoke() {
             // It was the greeting that was lost.
@@ -257,6 +260,8 @@ impl CallState {
         let request = self.responses.want_so(wanted);
         if request.is_some() {
             self.answer_is_asked(now);
+            // It sees all that is owed by now. If the session is lost before it is answered, it is owed again.
+            self.answer_owed = false;
         }
         out.extend(request.map(Effect::Engine));
         if !self.timers.is_set(Timer::EngineProgress) {
@@ -267,6 +272,9 @@ impl CallState {
 
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
     pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.is_heard_whole() {
+            return self.on_end_untold(now, out);
+        }
         // What is being heard may stand before the answer that has words.
         let worded = self.responses.active().is_some() && self.answering.is_only_words();
         if self.playing && worded {
@@ -305,8 +313,10 @@ impl CallState {
         let unheard = was_ready && self.adopt_unheard(now);
         let speaking = std::mem::take(&mut self.caller_speaking) || unheard;
         self.answering.breaks_off(last && owed, speaking || self.turns.are_spoken_into());
+        // What was said into the agent's words may want no answer: they are heard again.
+        let asking = speaking && self.contested.as_ref().is_none_or(|contested| contested.echo);
         // Who only may have been deaf told of nothing that is missing, and what runs is told of when it is done. A hello wants no answer.
-        let missing = (self.ledger.waiting() > 0 || speaking) && !self.is_suspected() && !self.awaits_hello();
+        let missing = (self.ledger.waiting() > 0 || asking) && !self.is_suspected() && !self.awaits_hello();
         self.answer_owed |= owed || self.outputs_owed || missing;
         self.outputs_owed = false;
         self.count_lost_session(&error, was_ready, speaking, now);
@@ -317,6 +327,7 @@ impl CallState {
         }
         if !self.is_decided_by_what_is_heard_again() {
             // What was made is heard; nobody will tell what the caller said.
+            self.answer_owed |= speaking && !asking;
             self.agent_goes_on("engine lost", now, out);
         }
         if !self.playing {
@@ -353,15 +364,20 @@ impl CallState {
         // The other engine is tried at once: it asked for no patience.
         let fell_back = self.trouble.failures == 0;
         let wait = if fell_back { Duration::ZERO } else { self.trouble.wait(&error, self.facts.call, now) };
+        self.tell_of_loss(first_failure, speaking, wait.is_zero(), now, out);
+        out.push(self.another_session(context, wait, now));
+    }
+
+    /// The caller is told to wait. `at_once`: another session is asked for now.
+    fn tell_of_loss(&mut self, first: bool, speaking: bool, at_once: bool, now: CallTime, out: &mut Vec<Effect>) {
         // The phone may have rung until now.
         let untold = self.is_to_greet() && self.fillers == 0;
-        if untold && wait.is_zero() {
+        if untold && at_once {
             // A call begins with the greeting, if that can be had in a moment.
             self.await_in_silence(now);
-        } else if (first_failure || untold) && !self.is_only_suspected() {
+        } else if (first || untold) && !self.is_only_suspected() {
             self.bridge(speaking, now, out);
         }
-        out.push(self.another_session(context, wait, now));
     }
 
     /// From now on the other engine, with attempts of its own; `false` if there is none, or it was tried, or is as bad.
@@ -392,6 +408,7 @@ impl CallState {
             return;
         }
         self.engine = EngineStage::Dead;
+        self.record_what_nobody_heard(now, out);
         self.leave.lost = false;
         let _ = self.responses.lost();
         self.forget_answers();
@@ -454,6 +471,7 @@ fn is_progress(event: &EngineEvent) -> bool {
         EngineEvent::ResponseCreated { .. }
             | EngineEvent::AgentWords { .. }
             | EngineEvent::AgentTranscript { .. }
+            | EngineEvent::AgentSoundMade { .. }
             | EngineEvent::ToolCalled { .. }
             | EngineEvent::ResponseDone { .. }
     )

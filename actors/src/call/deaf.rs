@@ -78,7 +78,7 @@ impl Unheard {
 /// Begins the name of an item that no session has told of.
 pub(super) const LINE: &str = "line:";
 
-fn line_item(began: CallTime) -> Arc<str> {
+pub(super) fn line_item(began: CallTime) -> Arc<str> {
     format!("{LINE}{}", began.as_millis()).into()
 }
 

@@ -16,6 +16,8 @@ pub(super) struct Draft {
     pub(super) ended: Option<CallTime>,
     /// When the next agent item began: this one had ended by then.
     pub(super) followed: Option<CallTime>,
+    /// All that there was of its sound has been heard.
+    pub(super) drained: bool,
     /// Neither words nor sound will come any more.
     pub(super) complete: bool,
     pub(super) cut: Option<Cut>,
@@ -52,6 +54,7 @@ impl Draft {
             started: None,
             ended: None,
             followed: None,
+            drained: false,
             complete: false,
             cut: None,
             cut_short: false,

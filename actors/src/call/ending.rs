@@ -173,6 +173,7 @@ impl CallState {
         let reason = if let Phase::Closing(decided) = self.phase { decided } else { reason };
         self.decide(AfterStream::HangUp, "", out);
         self.withdraw_proposals(now, out);
+        self.record_what_nobody_heard(now, out);
         self.phase = Phase::Tearing(reason);
         self.timers.clear_all();
         let teardown = self.facts.agent.limits.teardown.saturating_sub(TEARDOWN_MARGIN);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::event::{Effect, MediaWish};
+use super::rehearing::FINISHED;
 use super::state::{CallState, EngineStage, Phase, is_phrase};
 use super::timers::Timer;
 use crate::audio::playout::{Cut, FirstSound};
@@ -68,6 +69,7 @@ impl CallState {
         self.turns.heard_all(now);
         self.record_finished_turns(now, false, out);
         self.restart_speech_timer(now);
+        self.time_warning_heard(now, out);
         self.await_words_passed_over(now);
         if self.reading_is_over(now) && self.responses.is_idle() {
             self.ledger.read_back_unheard();
@@ -81,6 +83,7 @@ impl CallState {
         }
         self.playing_phrase = false;
         self.await_in_silence(now);
+        self.bridge_who_spoke(now + FINISHED);
         if let Phase::Closing(reason) = self.phase
             && (self.responses.is_idle() || self.parting.is_heard())
         {
@@ -115,6 +118,7 @@ impl CallState {
         self.unheard_words = false;
         self.turns.heard_part(now, cuts);
         self.ledger.read_back_cut(cuts);
+        self.time_warning_cut(cuts, now, out);
         if self.engine == EngineStage::Ready {
             let known = |item: &Arc<str>| self.session_items.contains(item);
             for cut in cuts.iter().filter(|cut| known(&cut.item)) {

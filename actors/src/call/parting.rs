@@ -27,6 +27,8 @@ pub(super) struct Parting {
     stored: Option<Phrase>,
     /// … and it is being heard.
     heard: bool,
+    /// What is being said of the time that is left.
+    warning: Option<Phrase>,
 }
 
 impl Parting {
@@ -38,6 +40,21 @@ impl Parting {
     /// A stored sentence says it.
     pub(super) fn by_phrase(phrase: Phrase) -> Self {
         Self { stored: Some(phrase), ..Self::default() }
+    }
+
+    /// The caller is being told how little time there is.
+    pub(super) fn warns(&mut self, phrase: Phrase) {
+        self.warning = Some(phrase);
+    }
+
+    /// How they are being told, if they are.
+    pub(super) fn warns_of(&self) -> Option<Phrase> {
+        self.warning
+    }
+
+    /// They were, or were not.
+    pub(super) fn warned(&mut self) -> Option<Phrase> {
+        self.warning.take()
     }
 
     /// A stored sentence begins to be heard.

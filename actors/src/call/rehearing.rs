@@ -8,9 +8,11 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::deaf::line_item;
 use super::event::Effect;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
+use super::waited::Stopped;
 use super::waiting::NEVER_STOPPED;
 use crate::audio::level::Sound;
 use crate::domain::{CallTime, Phrase};
@@ -22,12 +24,16 @@ pub(crate) const AGAIN_MAX: CallTime = CallTime::from_secs(20);
 pub(crate) const CAUGHT: CallTime = CallTime::from_millis(300);
 /// Sound before the engine's word that speech had begun: it comes late, and a detector wants to hear the quiet before.
 const BEFORE: CallTime = CallTime::from_millis(700);
+/// So much sound over the agent's words is more than a listener's.
+const OVER_AGENT: CallTime = CallTime::from_millis(900);
+/// A session that has just begun to listen, and tells of speech from its very beginning, tells of what was said before.
+const FROM_THE_FIRST: CallTime = CallTime::from_secs(1);
 /// From the next session's word that it listens until it has noticed speech in what it was given.
 const NOTICED: CallTime = CallTime::from_secs(2);
 /// … and until it has caught up with the line, whatever it calls the places it tells of.
 const CAUGHT_UP: CallTime = CallTime::from_secs(3);
 /// A caller who was speaking when the session went, and is quiet for this long, has finished.
-const FINISHED: CallTime = CallTime::from_millis(450);
+pub(super) const FINISHED: CallTime = CallTime::from_millis(450);
 /// … and one on a line that is never quiet is told so late.
 const NEVER_QUIET: CallTime = CallTime::from_secs(4);
 
@@ -49,7 +55,9 @@ pub(super) struct Outage {
     lost: CallTime,
     /// … and when the next one listened.
     until: Option<CallTime>,
-    /// Somebody spoke meanwhile, as the line tells.
+    /// What was said meanwhile, as the line tells; several sounds are one.
+    said: Option<Sound>,
+    /// … and is more than a listener says.
     spoken: bool,
 }
 
@@ -62,17 +70,46 @@ impl CallState {
     /// No session hears the caller from now on.
     pub(super) fn goes_unheard(&mut self, was_ready: bool, now: CallTime) {
         let before = self.outage.filter(|outage| !was_ready && outage.until.is_none());
-        let new = Outage { from: now.saturating_sub(CAUGHT), lost: now, until: None, spoken: false };
+        let new = Outage { from: now.saturating_sub(CAUGHT), lost: now, until: None, said: None, spoken: false };
         self.outage = Some(before.unwrap_or(new));
+    }
+
+    /// The call is up before its first session is, which hears it from here on.
+    pub(super) fn begins_unheard(&mut self, now: CallTime) {
+        if self.engine == EngineStage::Opening {
+            self.outage = Some(Outage { from: now, lost: now, until: None, said: None, spoken: false });
+        }
     }
 
     /// Something was said on the line that no session hears as yet: whoever said it is to be told to wait.
     pub(super) fn said_in_outage(&mut self, sound: Sound, now: CallTime) {
+        let over_agent = self.playing && !self.playing_phrase;
         let Some(outage) = self.outage.as_mut().filter(|outage| sound.began >= outage.lost) else { return };
-        outage.spoken = true;
-        if self.greeted && !self.awaits_hello() && self.fillers == 0 && !self.playing {
+        let said =
+            outage.said.map_or(sound, |said| Sound { began: said.began, clear: said.clear + sound.clear, ..sound });
+        outage.said = Some(said);
+        outage.spoken |= !over_agent || said.clear >= OVER_AGENT;
+        self.bridge_who_spoke(now.max(sound.ended + FINISHED));
+    }
+
+    /// Whoever spoke while there is no session is told to wait then, once the agent has said what it had to.
+    pub(super) fn bridge_who_spoke(&mut self, at: CallTime) {
+        let spoken = self.engine == EngineStage::Opening && self.outage.is_some_and(|outage| outage.spoken);
+        if spoken && self.greeted && !self.awaits_hello() && self.fillers == 0 && !self.playing {
             self.bridge_when_quiet = true;
-            self.timers.set(Timer::Filler, now.max(sound.ended + FINISHED));
+            self.timers.set(Timer::Filler, at);
+        }
+    }
+
+    /// No session will tell any more what was said while there was none.
+    pub(super) fn record_what_nobody_heard(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        let missed = self.outage.take().filter(|outage| outage.until.is_none());
+        if let Some(said) = missed.and_then(|outage| outage.said) {
+            let item = line_item(said.began);
+            self.turns.caller_began(said.began, &item);
+            self.turns.caller_stopped(said.ended, &item, Stopped { at: said.ended, window: None });
+            let turn = self.turns.caller_said(now, &item, "");
+            self.record_turn(turn, out);
         }
     }
 
@@ -165,9 +202,14 @@ impl CallState {
     /// The same of what was said while there was no session: it interrupts nobody now, and wants an answer.
     fn began_in_outage(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime) -> bool {
         let Some(outage) = self.outage else { return false };
-        let began = outage.from + CallTime::from_millis(at_ms);
-        // An engine that does not tell where speech began tells 0.
-        let new = at_ms == 0 || self.phase != Phase::Live;
+        // An engine that does not tell where speech began tells 0, and so does one that heard the very beginning of it.
+        let first = outage.said.filter(|_| outage.until.is_some_and(|until| now < until + FROM_THE_FIRST));
+        let told = Some(outage.from + CallTime::from_millis(at_ms)).filter(|_| at_ms > 0);
+        let Some(began) = told.or(first.map(|said| said.began)) else {
+            self.outage = None;
+            return false;
+        };
+        let new = self.phase != Phase::Live;
         if new || outage.until.is_none_or(|until| began >= until || now >= until + CAUGHT_UP) {
             self.outage = None;
             return false;
@@ -258,3 +300,7 @@ impl CallState {
 #[cfg(test)]
 #[path = "rehearing_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "outage_tests.rs"]
+mod outage_tests;

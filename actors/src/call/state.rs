@@ -403,6 +403,7 @@ impl CallState {
         if self.engine == EngineStage::Dead {
             self.farewell_without_engine(now, out);
         } else {
+            self.begins_unheard(now);
             self.greet_in_time(now, out);
         }
     }

@@ -158,7 +158,7 @@ impl Turns {
         }
         let draft = self.draft(Speaker::Agent, item);
         draft.started.get_or_insert(now);
-        draft.ended = None;
+        (draft.ended, draft.drained) = (None, false);
         // It begins anew when nothing of it was heard before the caller made a sound.
         if let (Some(known), Some(first)) = (&mut draft.latency, first) {
             known.heard = Some(first.heard);
@@ -228,10 +228,9 @@ impl Turns {
 
     /// Everything sent was heard.
     pub fn heard_all(&mut self, now: CallTime) {
-        for draft in &mut self.open {
-            if draft.speaker == Speaker::Agent && draft.started.is_some() {
-                draft.ended.get_or_insert(draft.followed.unwrap_or(now));
-            }
+        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent && draft.started.is_some()) {
+            draft.ended.get_or_insert(draft.followed.unwrap_or(now));
+            draft.drained = true;
         }
     }
 
@@ -446,8 +445,11 @@ impl Turns {
         // It began when its first sound went out, behind what the carrier had to play.
         let ended = draft.ended.or(self.held).unwrap_or(now);
         let heard = ended.saturating_sub(started).saturating_sub(draft.held).saturating_sub(AHEAD_MAX);
-        // Where marks come late, nobody knows of a silence behind what was made of it.
-        let heard = draft.sound.filter(|_| draft.lost).map_or(heard, |sound| heard.min(sound));
+        // Of what broke off, all that was made of it may have been heard; and where marks come late, nobody knows of a silence
+        // behind that.
+        let sound = draft.sound.filter(|_| draft.lost);
+        let longest = if draft.drained { now.saturating_sub(started).saturating_sub(draft.held) } else { heard };
+        let heard = sound.map_or(heard, |sound| sound.min(longest));
         let heard_ms = heard.as_millis() as u64;
         let letters = draft.text.trim().chars().count() as u64;
         let whole = draft.ended.is_some() && !draft.lost;

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::ending::LastWords;
 use super::event::Effect;
 use super::responses::Wanted;
-use super::state::{CallState, EngineStage, Phase};
+use super::state::{CallState, EngineStage, Phase, phrase_item};
 use super::timers::Timer;
+use crate::audio::playout::Cut;
 use crate::domain::{AfterStream, CallLimits, CallTime, EndReason, Language, MenuChoice, Phrase};
 use crate::ports::{EngineCommand, EngineError};
 
@@ -77,7 +78,7 @@ const ABOUT_A_MINUTE: std::ops::RangeInclusive<u64> = 45..=90;
 /// With less time left the caller is not told of it: nothing else could be said any more.
 const WORTH_WARNING: CallTime = CallTime::from_secs(8);
 /// While somebody speaks, a sentence that is due waits this long and looks again.
-const POLITENESS: CallTime = CallTime::from_secs(1);
+const POLITENESS: CallTime = CallTime::from_millis(250);
 /// Who speaks is not told to wait before they have done: looked at again so soon.
 const IN_THEIR_WORDS: CallTime = CallTime::from_millis(450);
 /// Who has just been connected waits this long for the first word.
@@ -98,7 +99,8 @@ impl CallState {
     /// Something is awaited: an answer, or the result of an action.
     pub(super) fn awaits(&self) -> bool {
         let acts = self.ledger.waiting() > 0 || self.ledger.acts();
-        self.answer_owed || self.outputs_owed || acts || !self.responses.is_idle()
+        let answered = self.responses.is_idle() || self.is_heard_whole();
+        self.answer_owed || self.outputs_owed || acts || !answered
     }
 
     /// If something is awaited and nobody speaks, the caller is told after a while. After a longer one before the engine was ever
@@ -244,24 +246,53 @@ impl CallState {
         if self.phase != Phase::Live {
             return;
         }
+        // It may have waited for a pause since it was due.
+        let seconds = self.seconds_left(now);
+        if seconds < WORTH_WARNING.as_secs() {
+            let text = format!("[the call ends in {seconds} s, and the caller could not be told: come to an end]");
+            return self.tell_session(text, out);
+        }
         if self.playing || self.caller_speaking {
             self.timers.set(Timer::TimeWarning, now + POLITENESS);
             return;
         }
-        // It may have waited for a long answer since it was due.
-        let left = self.facts.agent.limits.max_duration.saturating_sub(now);
-        let seconds = left.as_secs();
-        if left < WORTH_WARNING {
-            return;
-        }
         self.ledger.ask_anew();
-        self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
-        self.say(if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort }, out);
-        if self.engine == EngineStage::Ready {
+        let phrase = if ABOUT_A_MINUTE.contains(&seconds) { Phrase::MinuteLeft } else { Phrase::TimeShort };
+        self.say(phrase, out);
+        self.parting.warns(phrase);
+    }
+
+    fn seconds_left(&self, now: CallTime) -> u64 {
+        self.facts.agent.limits.max_duration.saturating_sub(now).as_secs()
+    }
+
+    /// The agent has said all it had to; whether that was that there is little time left.
+    pub(super) fn time_warning_heard(&mut self, now: CallTime, out: &mut Vec<Effect>) {
+        if self.parting.warned().is_some() {
+            let seconds = self.seconds_left(now);
+            self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
             let text = format!(
                 "[the caller was told that there is little time left: the call ends in {seconds} s; come to an end]"
             );
+            self.tell_session(text, out);
+        }
+    }
+
+    fn tell_session(&self, text: String, out: &mut Vec<Effect>) {
+        if self.engine == EngineStage::Ready {
             out.push(Effect::Engine(EngineCommand::Note(text.into())));
+        }
+    }
+
+    /// … or was cut short. Who has heard too little of it is told again.
+    pub(super) fn time_warning_cut(&mut self, cuts: &[Cut], now: CallTime, out: &mut Vec<Effect>) {
+        let Some(phrase) = self.parting.warns_of() else { return };
+        let item = phrase_item(phrase);
+        if cuts.iter().any(|cut| cut.item == item && cut.heard_ms * 2 < cut.total_ms) {
+            self.parting.warned();
+            self.timers.set(Timer::TimeWarning, now + POLITENESS);
+        } else {
+            self.time_warning_heard(now, out);
         }
     }
 

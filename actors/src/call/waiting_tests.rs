@@ -208,11 +208,15 @@ fn the_warning_that_time_runs_out_tells_no_time_that_is_not_true() {
         let _ = state.on(CallEvent::MediaResumed, at(3));
         let mut out = vec![];
         state.on_time_warning(at(now), &mut out);
+        let said = words(&out).first().filter(|said| said.starts_with("say")).cloned();
+        // Told when it was heard.
+        assert!(said.is_none() || !words(&out).contains(&"note".to_owned()), "{:?}", words(&out));
+        out.extend(state.on(CallEvent::PlayoutDrained, at(now)));
         let note = out.iter().find_map(|effect| match effect {
             Effect::Engine(EngineCommand::Note(text)) => Some(text.to_string()),
             _ => None,
         });
-        (words(&out).first().cloned(), note.unwrap_or_default())
+        (said, note.unwrap_or_default())
     };
     for (warning, now, said, seconds) in [
         (60, 940, Some("say minute_left"), "60 s"),
@@ -222,7 +226,7 @@ fn the_warning_that_time_runs_out_tells_no_time_that_is_not_true() {
         (300, 700, Some("say time_short"), "300 s"),
         // It waited for a long answer.
         (60, 980, Some("say time_short"), "20 s"),
-        (60, 995, None, ""),
+        (60, 995, None, "5 s, and the caller could not be told"),
     ] {
         let (phrase, note) = warned(warning, now);
         assert_eq!(phrase.as_deref(), said, "{warning} s, at {now} s");
@@ -253,4 +257,21 @@ fn who_types_has_heard_enough_of_what_the_agent_says() {
     assert!(words(&state.on(CallEvent::PlayoutCut(cut), at(5))).contains(&"ask".to_owned()));
     let mut state = speaking(BargeIn::Off);
     assert_eq!(words(&hear(&mut state, keys)), ["keys", "ask"]);
+}
+
+#[test]
+fn who_talks_over_the_warning_is_warned_again() {
+    let warning = || crate::audio::playout::Cut { item: "phrase:time_short".into(), heard_ms: 100, total_ms: 2_500 };
+    let whole = || crate::audio::playout::Cut { item: "phrase:time_short".into(), heard_ms: 2_000, total_ms: 2_500 };
+    for (cut, again) in [(warning(), true), (whole(), false)] {
+        let mut state = settled();
+        let mut out = vec![];
+        state.on_time_warning(at(10), &mut out);
+        assert_eq!(words(&out), ["say time_short"]);
+        let _ = state.on(began("phrase:time_short"), at(10));
+        let told = words(&state.on(CallEvent::PlayoutCut(vec![cut]), at(11)));
+        assert_eq!(told.contains(&"note".to_owned()), !again, "the engine is told when the caller was: {told:?}");
+        let later = words(&state.on(CallEvent::TimePassed, at(12)));
+        assert_eq!(later.contains(&"say time_short".to_owned()), again, "{later:?}");
+    }
 }

@@ -302,6 +302,11 @@ pub enum EngineEvent {
         /// The words.
         text: Arc<str>,
     },
+    /// All the sound of an item; it may be on its way to the caller still.
+    AgentSoundMade {
+        /// The item.
+        item: Arc<str>,
+    },
     /// The engine wants an action.
     ToolCalled {
         /// The response it came in.

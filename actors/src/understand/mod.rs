@@ -65,8 +65,10 @@ const BACKCHANNELS: [&str; 55] = [
 ];
 /// The same in words that are none of a listener's alone.
 #[rustfmt::skip]
-const BACKCHANNEL_PHRASES: [&[&str]; 7] = [
+const BACKCHANNEL_PHRASES: [&[&str]; 13] = [
     &["theek", "hai"], &["theek", "he"], &["sahi", "hai"], &["sahi", "he"], &["i", "see"], &["got", "it"], &["all", "right"],
+    &["samajh", "gaya"], &["samajh", "gayi"],
+    &["haan", "boliye"], &["haan", "bataiye"], &["ji", "boliye"], &["ji", "bataiye"],
 ];
 /// Listeners say at most so many of these.
 const BACKCHANNEL_WORDS_MAX: usize = 3;

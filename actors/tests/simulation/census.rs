@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Every fault there is; each must come up in a run of the usual length.
-const FAULTS: [&str; 52] = [
+const FAULTS: [&str; 53] = [
     "actions panic",
     "actions panic at an event",
     "an answer breaks off silent",
@@ -54,6 +54,7 @@ const FAULTS: [&str; 52] = [
     "session expired",
     "socket dies unnoticed",
     "socket drops",
+    "the end of an answer is not told",
     "transcript is lost",
     "transcripts out of order",
     "words away from their sound",

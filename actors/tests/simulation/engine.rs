@@ -310,6 +310,11 @@ impl Engine {
         };
         self.active = None;
         let Some(outcome) = outcome else { return false };
+        let spoken = fate > 60 && matches!(outcome, ResponseOutcome::Completed);
+        if spoken && self.dice.percent(2) {
+            self.fault("the end of an answer is not told");
+            return self.current.borrow().as_ref().is_some_and(|(number, _)| *number == self.number);
+        }
         // Now and then it does not tell what an answer was made from.
         let text_in = if fate % 7 == 0 { 0 } else { self.truth.borrow().tokens(self.number) };
         let usage = Usage { text_in, audio_out: 1, ..Usage::default() };
@@ -369,6 +374,7 @@ impl Engine {
             }
         }
         if !self.cancelled {
+            self.say(EngineEvent::AgentSoundMade { item: Arc::clone(&item) });
             telling.up_to(words, self);
         }
         telling.done(self);

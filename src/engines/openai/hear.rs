@@ -29,7 +29,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// Events that are known and need nothing done.
-const UNEVENTFUL: [&str; 19] = [
+const UNEVENTFUL: [&str; 18] = [
     "session.created",
     "session.updated",
     "conversation.created",
@@ -44,7 +44,6 @@ const UNEVENTFUL: [&str; 19] = [
     "rate_limits.updated",
     "response.content_part.added",
     "response.content_part.done",
-    "response.output_audio.done",
     "response.function_call_arguments.delta",
     "output_audio_buffer.started",
     "output_audio_buffer.stopped",
@@ -128,6 +127,10 @@ impl Hearing {
         match &*event.kind {
             kind if self.asides.is_about(text(&event.response_id)) => self.hear_aside(kind, event),
             "response.output_audio.delta" => self.audio_delta(event),
+            "response.output_audio.done" => {
+                let item = self.item.get(text(&event.item_id));
+                events.push_back(EngineEvent::AgentSoundMade { item });
+            }
             "response.output_audio_transcript.delta" | "response.output_text.delta" => {
                 let Some(delta) = &event.delta else { return ignored("malformed") };
                 let item = self.has_words(event);

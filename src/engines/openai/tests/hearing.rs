@@ -85,6 +85,7 @@ fn each_event_about_the_agents_words_is_told() {
         (fixture!("response.created_without_metadata"), created("resp_R2", None)),
         (fixture!("response.output_audio_transcript.delta"), words("Namaste ह")),
         (fixture!("response.output_audio_transcript.done"), all("Namaste, how can I help?")),
+        (fixture!("response.output_audio.done"), EngineEvent::AgentSoundMade { item: "item_A1".into() }),
         (fixture!("response.output_text.delta"), words("Hi")),
         (fixture!("response.output_text.done"), all("Hi there")),
     ];
