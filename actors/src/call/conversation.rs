@@ -72,10 +72,10 @@ impl CallState {
                 self.knows_item(&item);
                 self.window.agent_said(&text);
                 self.turns.agent_said(&item, &text);
+                self.turns.words_made(&item);
                 self.record_finished_turns(now, false, out);
             }
-            // What it means for the answer is minded already.
-            EngineEvent::AgentSoundMade { .. } => {}
+            EngineEvent::AgentSoundMade { item } => self.turns.sound_made(&item),
             EngineEvent::ToolCalled { tool_call, name, arguments, .. } => {
                 self.window.called(&tool_call, now);
                 self.on_tool_called(&tool_call, &name, &arguments, now, out);
@@ -190,6 +190,10 @@ impl CallState {
     }
 
     fn on_caller_began(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) {
+        if self.is_heard_whole() {
+            // They answer it.
+            self.on_end_untold(now, out);
+        }
         self.window.caller_began(item, at_ms, now);
         self.hear_out(now);
         self.caller_speaking = true;
@@ -335,7 +339,7 @@ impl CallState {
         }
         self.lose_answers();
         self.ledger.session_lost();
-        self.turns.broke_off();
+        self.turns.session_gone();
         self.session_items.clear();
         self.engine = EngineStage::Opening;
         self.record_finished_turns(now, false, out);
@@ -344,7 +348,7 @@ impl CallState {
         self.notices_are_lost();
         self.timers.clear(Timer::EngineProgress);
         self.timers.clear(Timer::SessionAge);
-        let first_failure = was_ready || self.trouble.failures == 1;
+        let first_failure = was_ready || (self.trouble.failures == 1 && self.fillers == 0);
         if given_up && !self.falls_back(now, out) {
             self.engine_dead(now, out);
             return;

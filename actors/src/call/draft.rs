@@ -18,6 +18,9 @@ pub(super) struct Draft {
     pub(super) followed: Option<CallTime>,
     /// All that there was of its sound has been heard.
     pub(super) drained: bool,
+    /// All of its words are there, and all of its sound.
+    pub(super) words_made: bool,
+    pub(super) sound_made: bool,
     /// Neither words nor sound will come any more.
     pub(super) complete: bool,
     pub(super) cut: Option<Cut>,
@@ -55,6 +58,8 @@ impl Draft {
             ended: None,
             followed: None,
             drained: false,
+            words_made: false,
+            sound_made: false,
             complete: false,
             cut: None,
             cut_short: false,

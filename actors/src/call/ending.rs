@@ -252,7 +252,7 @@ impl CallState {
         if self.cutting.asked.is_some() || waits_for_words || self.ledger.running().next().is_some() {
             return;
         }
-        self.turns.broke_off();
+        self.turns.session_gone();
         // What the cut did not name was heard; without a cut nobody knows, and it is told by the time there was.
         if !self.cutting.lost {
             self.turns.heard_all(now);

@@ -26,6 +26,8 @@ pub(crate) const CAUGHT: CallTime = CallTime::from_millis(300);
 const BEFORE: CallTime = CallTime::from_millis(700);
 /// So much sound over the agent's words is more than a listener's.
 const OVER_AGENT: CallTime = CallTime::from_millis(900);
+/// Quiet that an engine counts to the speech after it, at most.
+const QUIET_BEFORE: CallTime = CallTime::from_millis(500);
 /// A session that has just begun to listen, and tells of speech from its very beginning, tells of what was said before.
 const FROM_THE_FIRST: CallTime = CallTime::from_secs(1);
 /// From the next session's word that it listens until it has noticed speech in what it was given.
@@ -101,6 +103,12 @@ impl CallState {
         }
     }
 
+    /// When whoever spoke while there is no session had said what they are to be answered.
+    pub(super) fn asked_in_outage(&self) -> Option<CallTime> {
+        let outage = self.outage.filter(|outage| outage.spoken && outage.until.is_none())?;
+        outage.said.map(|said| said.ended)
+    }
+
     /// No session will tell any more what was said while there was none.
     pub(super) fn record_what_nobody_heard(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let missed = self.outage.take().filter(|outage| outage.until.is_none());
@@ -130,6 +138,11 @@ impl CallState {
         });
         if let (Some(again), Some(outage)) = (self.again, self.outage.as_mut()) {
             outage.from = again.from;
+        }
+        // The next session calls what it hears again by other names.
+        self.spoken_over.clear();
+        if let Some(passed) = &mut self.near.passed_over {
+            (passed.items, passed.committed) = (vec![], false);
         }
     }
 
@@ -182,6 +195,8 @@ impl CallState {
         self.caller_speaking = true;
         if self.contested.is_some() {
             self.begins_over_agent(item);
+        } else if let Some(passed) = &mut self.near.passed_over {
+            passed.items.push(Arc::clone(item));
         }
         self.turns.heard_again();
         // As the session before had told it.
@@ -204,7 +219,11 @@ impl CallState {
         let Some(outage) = self.outage else { return false };
         // An engine that does not tell where speech began tells 0, and so does one that heard the very beginning of it.
         let first = outage.said.filter(|_| outage.until.is_some_and(|until| now < until + FROM_THE_FIRST));
+        // It counts a little of the quiet before, which the line does not.
         let told = Some(outage.from + CallTime::from_millis(at_ms)).filter(|_| at_ms > 0);
+        let sounded =
+            |told: CallTime| outage.said.filter(|said| said.began >= told && said.began < told + QUIET_BEFORE);
+        let told = told.map(|told| sounded(told).map_or(told, |said| said.began));
         let Some(began) = told.or(first.map(|said| said.began)) else {
             self.outage = None;
             return false;

@@ -161,7 +161,7 @@ impl CallState {
         self.forget_answers();
         self.lose_answers();
         self.ledger.session_lost();
-        self.turns.broke_off();
+        self.turns.session_gone();
         self.session_items.clear();
     }
 }

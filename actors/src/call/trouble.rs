@@ -128,6 +128,7 @@ impl CallState {
     /// One more session is lost, or was not to be had.
     pub(super) fn count_lost_session(&mut self, error: &EngineError, was_ready: bool, speaking: bool, now: CallTime) {
         let began = if was_ready { now } else { self.trouble.session.min(now) };
+        let began = self.asked_in_outage().map_or(began, |asked| began.max(asked));
         if was_ready {
             self.trouble.session_lost(error, now);
         } else {

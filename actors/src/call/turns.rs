@@ -188,14 +188,6 @@ impl Turns {
         }
     }
 
-    /// The session is gone, or the answer was not made to its end: what was being said breaks off somewhere.
-    pub fn broke_off(&mut self) {
-        for draft in self.open.iter_mut().filter(|draft| draft.speaker == Speaker::Agent) {
-            draft.lost |= !draft.complete;
-            draft.complete = true;
-        }
-    }
-
     /// The agent falls silent in the middle of what it says.
     pub fn agent_holds(&mut self, now: CallTime) {
         self.held.get_or_insert(now);
@@ -420,7 +412,7 @@ impl Turns {
         }
     }
 
-    fn draft(&mut self, speaker: Speaker, item: &Arc<str>) -> &mut Draft {
+    pub(super) fn draft(&mut self, speaker: Speaker, item: &Arc<str>) -> &mut Draft {
         let at = self.open.iter().position(|draft| draft.item == *item && draft.speaker == speaker);
         let at = at.unwrap_or_else(|| {
             if self.open.len() >= OPEN_MAX {

@@ -78,7 +78,7 @@ fn a_turn_is_over_only_when_its_words_are_complete_and_heard() {
 fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
     let words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen";
     type Ends = fn(&mut Turns);
-    let rows: [(&str, Ends, &str); 6] = [
+    let rows: [(&str, Ends, &str); 7] = [
         ("cut in its sound", |turns| turns.heard_part(at(500), &[cut("a1", 500, 1000)]), "one two"),
         ("broken off after a part of it was heard", Turns::broke_off, "one two three"),
         ("the same, told by the end of the call", |turns| drop(turns.finished(at(1), false)), "one two three"),
@@ -91,6 +91,15 @@ fn words_that_are_all_there_before_their_sound_are_heard_no_sooner() {
             "one two",
         ),
         ("made to its end", Turns::answers_complete, words),
+        (
+            "made to its end, though its session was lost before it said so",
+            |turns| {
+                turns.words_made(&id("a1"));
+                turns.sound_made(&id("a1"));
+                turns.session_gone();
+            },
+            words,
+        ),
         (
             "made to its end and then cut",
             |turns| {
