@@ -20,6 +20,8 @@ const HEARD: usize = (RATE / 10) as usize;
 const BEFORE: usize = (RATE * 3 / 10) as usize;
 /// … looked for in steps of a frame.
 const FRAME: usize = (RATE / 50) as usize;
+/// Frames for which it is kept how much had been sent by then.
+const FRAMES_KEPT: usize = 32;
 /// How well it must fit, 0 to 1: a hybrid that smears over two milliseconds leaves 0.78 of a hiss, and the echo of a voice fits to
 /// 0.76 and more, however late it is, while of 27,006 looks at other voices and noises (`tests/fixtures/ears`) 107 do, most of
 /// them at two of the voices, in bass vowels: 69 once those are told that begin alone. A low pass, which would serve late echoes
@@ -88,6 +90,8 @@ pub struct EchoWatch {
     sent: Recent,
     /// … each a part of a sample later than the one before.
     heard: [Recent; PHASES],
+    /// How much had been heard and sent after each of the last frames: what was sent later has caused none of it.
+    by_then: VecDeque<(i64, i64)>,
     /// Which of them fitted last.
     phase: usize,
     /// Where in all that was sent the last echo lay, less what was heard until then.
@@ -103,6 +107,7 @@ impl EchoWatch {
         let mut watch = Self {
             sent: Recent::new(SENT_MAX, step, 0),
             heard: std::array::from_fn(|phase| Recent::new(2 * HEARD + BEFORE, step, phase * step / PHASES)),
+            by_then: VecDeque::with_capacity(FRAMES_KEPT),
             phase: 0,
             place: None,
             echoing: None,
@@ -125,6 +130,10 @@ impl EchoWatch {
     #[must_use]
     pub fn heard(&mut self, pcm: &[u8]) -> Pass {
         self.heard.iter_mut().for_each(|heard| heard.push(pcm));
+        if self.by_then.len() == FRAMES_KEPT {
+            self.by_then.pop_front();
+        }
+        self.by_then.push_back((self.heard[0].count_all, self.sent.count_all));
         let Some(Echoing { echoes, others }) = self.echoing else { return Pass::As };
         let patience = if echoes < SURE_FRAMES { CALLER_FRAMES_UNSURE } else { CALLER_FRAMES };
         let (pass, echoing) = match self.look(0) {
@@ -187,9 +196,11 @@ impl EchoWatch {
                 && product(heard, &sent[at..at + HEARD]).abs() >= FITS * (power * under).sqrt()
                 && !begins_alone(sent, at, power / under, earlier)
         };
-        let places = (sent.len() + 1).saturating_sub(HEARD);
-        // While the agent speaks without a pause, what comes back moves along what was sent at the pace of time.
         let first = self.sent.count_all - sent.len() as i64;
+        let by_then = self.by_then.iter().find(|(heard, _)| *heard >= ended).map_or(self.sent.count_all, |then| then.1);
+        let there = usize::try_from(by_then - first).unwrap_or(0).min(sent.len());
+        let places = (there + 1).saturating_sub(HEARD);
+        // While the agent speaks without a pause, what comes back moves along what was sent at the pace of time.
         let expected = self.place.map(|place| usize::try_from(ended + place - first).unwrap_or(0));
         let near = expected.map_or(0..0, |at| at.saturating_sub(NEAR).min(places)..(at + NEAR).min(places));
         let mut found = near.into_iter().find(|&at| fits(at, energy(&sent[at..at + HEARD])));

@@ -149,6 +149,22 @@ fn what_begins_alone_is_no_echo_of_a_voice_that_spoke_before() {
 }
 
 #[test]
+fn what_was_heard_before_the_agent_spoke_is_no_echo_however_alike() {
+    let said = speech(2, 60);
+    let mut watch = EchoWatch::new(8000);
+    watch.paused();
+    for frame in said.chunks(FRAME) {
+        let _ = watch.heard(&bytes(frame));
+    }
+    // The agent says the very same from now on, while the caller is silent.
+    for (at, frame) in said[45 * FRAME..].chunks(FRAME).enumerate() {
+        watch.sent(&bytes(frame));
+        let _ = watch.heard(&[0; 2 * FRAME]);
+        assert!(!watch.is_echo(), "{} ms after they fell silent", at * 20);
+    }
+}
+
+#[test]
 fn a_caller_over_an_echo_stops_the_agent_in_a_few_frames() {
     let mut line = Line::new();
     line.run(60, Some((4, -18)));

@@ -20,8 +20,6 @@ const TOOL_CHAIN_MAX: u32 = 5;
 const BACK_OFF: Duration = Duration::from_millis(250);
 /// How often the engine's time is doubled for failures in a row.
 const PATIENCE_DOUBLED_MAX: u32 = 2;
-/// From the end of an answer as it is heard until the engine must have said that it was one.
-const LAST_WORD: Duration = Duration::from_secs(1);
 /// From one look whether an answer in words is heard to the next.
 pub(super) const SOUND_AT_LEAST: Duration = Duration::from_millis(250);
 /// While the caller speaks nothing is asked for again: what they say wants an answer anyway.
@@ -46,11 +44,8 @@ pub(super) struct Answering {
     go_on: bool,
     /// What it answers, as far as the next session has heard it again.
     reheard: Vec<Arc<str>>,
-    /// Words of it are coming, the last of them in this item.
+    /// Words of it are coming.
     in_words: bool,
-    words_of: Option<Arc<str>>,
-    /// All the sound of this item has been made.
-    sound_of: Option<Arc<str>>,
     /// When an answer was asked for last.
     asked: CallTime,
     /// To be asked for again, and not before this time.
@@ -72,12 +67,6 @@ impl Answering {
     /// It is asked for again in a moment.
     pub(super) fn is_put_off(&self) -> bool {
         self.again.is_some()
-    }
-
-    /// It has words, all of which have been made and sounded, and asks for nothing to be done: but for the engine's word, it is over.
-    fn is_all_there(&self) -> bool {
-        let sounded = self.sound_of.is_some() && self.sound_of == self.words_of;
-        sounded && self.sounds && self.heard && !self.in_words && !self.acts
     }
 
     /// Words of it are coming, and no sound is heard.
@@ -166,7 +155,6 @@ impl CallState {
         self.parting.begins();
         (self.answering.acts, self.answering.sounds, self.answering.in_words) = (false, false, false);
         self.answering.heard = false;
-        (self.answering.words_of, self.answering.sound_of) = (None, None);
         if let Some(cancel) = self.responses.created(&response, wish) {
             self.turns.silence(&response);
             out.push(Effect::Media(MediaWish::Discard { response }));
@@ -183,14 +171,10 @@ impl CallState {
     /// Notes what an event shows of the answer being made.
     pub(super) fn mind_answer(&mut self, event: &EngineEvent) {
         match event {
-            EngineEvent::AgentWords { item, .. } => {
+            EngineEvent::AgentWords { .. } => {
                 self.answering.somebody_speaks();
                 self.answering.in_words = true;
-                if self.answering.words_of.as_ref() != Some(item) {
-                    self.answering.words_of = Some(Arc::clone(item));
-                }
             }
-            EngineEvent::AgentSoundMade { item } => self.answering.sound_of = Some(Arc::clone(item)),
             EngineEvent::TurnCommitted { item } if !self.answering.reheard.contains(item) => {
                 self.answering.somebody_speaks();
                 self.answering.reheard.clear();
@@ -290,9 +274,7 @@ impl CallState {
         let closing = matches!(self.phase, Phase::Closing(_));
         let doubled = if closing { 0 } else { self.trouble.failures.min(PATIENCE_DOUBLED_MAX) };
         let patient = |limit: Duration| limit * (1 << doubled);
-        let at = if self.is_heard_whole() {
-            now + LAST_WORD
-        } else if self.responses.active().is_none() || self.responses.is_cancelled() {
+        let at = if self.responses.active().is_none() || self.responses.is_cancelled() {
             now + patient(limits.engine_progress)
         } else if self.answering.in_words && self.answering.heard {
             now + patient(limits.answer_gap)
@@ -306,19 +288,6 @@ impl CallState {
             (self.answering.asked + patient(first_audio)).max(now + patient(limits.answer_gap))
         };
         self.timers.set(Timer::EngineProgress, at);
-    }
-
-    /// The caller has heard all of the answer that is being made, as far as can be told; the engine has not said that it is over.
-    pub(super) fn is_heard_whole(&self) -> bool {
-        let made = self.responses.active().is_some() && !self.responses.is_cancelled();
-        made && !self.playing && self.answering.is_all_there()
-    }
-
-    /// The engine's word that the answer is over was lost: it is, for the caller has heard it.
-    pub(super) fn on_end_untold(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let Some(response) = self.responses.active().cloned() else { return };
-        self.note("answer_end_untold", &json!({}), now, out);
-        self.on_response_done(&response, ResponseOutcome::Completed, now, out);
     }
 
     fn fate(&mut self, response: &str, outcome: ResponseOutcome, now: CallTime, out: &mut Vec<Effect>) -> Fate {

@@ -419,30 +419,3 @@ fn what_one_engine_failed_at_is_asked_of_the_other() {
         assert_eq!(words(&state.on(ready(), at(22))), ["ask"]);
     }
 }
-
-#[test]
-fn an_answer_that_was_heard_whole_is_over_although_the_engine_does_not_say_so() {
-    for (name, missing, over) in
-        [("all is there", None, true), ("sound is missing", Some(0), false), ("words are missing", Some(1), false)]
-    {
-        let mut state = asking(true);
-        let _ = hear(&mut state, [(4, created("r1", 2)), (4, agent_words()), (4, began("a1"))]);
-        let ends = [
-            engine(EngineEvent::AgentSoundMade { item: "a1".into() }),
-            engine(EngineEvent::AgentTranscript { item: "a1".into(), text: "we open at nine".into() }),
-        ];
-        for (_, end) in ends.into_iter().enumerate().filter(|(at, _)| Some(*at) != missing) {
-            let _ = state.on(end, at(5));
-        }
-        let _ = state.on(CallEvent::PlayoutDrained, at(6));
-        let effects = state.on(CallEvent::TimePassed, at(7));
-        assert_eq!(notes(&effects).contains(&"answer_end_untold {}".to_owned()), over, "{name}");
-        assert_eq!(state.is_silent(), over, "{name}: nothing more is awaited");
-        if over {
-            let later = hear(&mut state, [(7, spoke()), (8, stopped()), (8, committed())]);
-            assert_eq!(words(&later), ["ask"], "the same session is asked");
-            let _ = state.on(completed("r1"), at(8));
-            assert_eq!(words(&state.on(created("r2", 3), at(8))), [""; 0], "its word comes late");
-        }
-    }
-}

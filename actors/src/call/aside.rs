@@ -46,6 +46,13 @@ impl Turns {
         self.open.iter().filter(unanswered).filter_map(|draft| draft.started).min()
     }
 
+    /// What the caller said last was written down, and never taken for a turn.
+    #[must_use]
+    pub fn is_written_untaken(&self) -> bool {
+        let open = |item: &str| self.open.iter().any(|draft| draft.speaker == Speaker::Caller && *draft.item == *item);
+        self.unanswered.as_ref().is_some_and(|asked| asked.committed.is_none() && !open(&asked.item))
+    }
+
     /// They are heard again, as turns of another session.
     pub fn heard_again(&mut self) {
         self.open.retain(|draft| !draft.aside);

@@ -190,10 +190,6 @@ impl CallState {
     }
 
     fn on_caller_began(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime, out: &mut Vec<Effect>) {
-        if self.is_heard_whole() {
-            // They answer it.
-            self.on_end_untold(now, out);
-        }
         self.window.caller_began(item, at_ms, now);
         self.hear_out(now);
         self.caller_speaking = true;
@@ -221,6 +217,10 @@ impl CallState {
     fn on_caller_words(&mut self, item: &Arc<str>, written: Option<&str>, now: CallTime, out: &mut Vec<Effect>) {
         if !self.recogniser.writes(item, written.is_some()) {
             return;
+        }
+        if written.is_some() && self.turns.caller_speaks() == Some(item) {
+            // Who is written down has stopped, whether that was told or not.
+            self.on_caller_stopped(item, Duration::ZERO, now, out);
         }
         let echo = self.are_echo(item);
         // The engine is not to believe that the caller said what it said itself.
@@ -276,9 +276,6 @@ impl CallState {
 
     /// An answer was owed and nothing came: a stall is a failure just as an error is.
     pub(super) fn on_engine_stalled(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.is_heard_whole() {
-            return self.on_end_untold(now, out);
-        }
         // What is being heard may stand before the answer that has words.
         let worded = self.responses.active().is_some() && self.answering.is_only_words();
         if self.playing && worded {
@@ -475,7 +472,6 @@ fn is_progress(event: &EngineEvent) -> bool {
         EngineEvent::ResponseCreated { .. }
             | EngineEvent::AgentWords { .. }
             | EngineEvent::AgentTranscript { .. }
-            | EngineEvent::AgentSoundMade { .. }
             | EngineEvent::ToolCalled { .. }
             | EngineEvent::ResponseDone { .. }
     )

@@ -159,6 +159,14 @@ impl CallState {
         let believed = now >= self.unheard.believed_from;
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready && believed;
         let recent = |began: &CallTime| listening && now < *began + UNHEARD_MAX;
+        if listening && self.turns.is_written_untaken() {
+            // It was written down, so it is a turn.
+            return if self.is_silent() {
+                self.want_answer(None, now, out)
+            } else {
+                self.timers.set(Timer::Taken, now + NOTICED)
+            };
+        }
         let Some(began) = self.turns.unanswered_since().filter(recent) else { return };
         if !self.is_silent() {
             return self.timers.set(Timer::Taken, now + NOTICED);

@@ -399,3 +399,17 @@ fn sessions_that_are_lost_as_soon_as_they_listen_are_no_proof_of_a_dog() {
     assert!(state.trouble.failures > 0, "they count");
     assert_ne!(waits[0], waits[3], "and are waited for longer: {waits:?}");
 }
+
+#[test]
+fn what_was_written_down_is_a_turn_whatever_the_session_left_out() {
+    for (name, told) in [
+        ("that it took it for one", vec![(4_000, spoke()), (5_000, stopped()), (5_500, written_down("are you open"))]),
+        ("… and that they had stopped", vec![(4_000, spoke()), (5_500, written_down("are you open"))]),
+    ] {
+        let mut state = quiet(true);
+        let _ = play(&mut state, told);
+        let later = (5_500..15_000).step_by(500).map(|now| (now, CallEvent::TimePassed));
+        let asked: Vec<String> = later.flat_map(|(now, event)| words(&state.on(event, ms(now)))).collect();
+        assert_eq!(asked.iter().filter(|word| *word == "ask").count(), 1, "{name}: {asked:?}");
+    }
+}

@@ -99,8 +99,7 @@ impl CallState {
     /// Something is awaited: an answer, or the result of an action.
     pub(super) fn awaits(&self) -> bool {
         let acts = self.ledger.waiting() > 0 || self.ledger.acts();
-        let answered = self.responses.is_idle() || self.is_heard_whole();
-        self.answer_owed || self.outputs_owed || acts || !answered
+        self.answer_owed || self.outputs_owed || acts || !self.responses.is_idle()
     }
 
     /// If something is awaited and nobody speaks, the caller is told after a while. After a longer one before the engine was ever
@@ -252,7 +251,7 @@ impl CallState {
             let text = format!("[the call ends in {seconds} s, and the caller could not be told: come to an end]");
             return self.tell_session(text, out);
         }
-        if self.playing || self.caller_speaking {
+        if !self.is_silent() {
             self.timers.set(Timer::TimeWarning, now + POLITENESS);
             return;
         }
@@ -374,14 +373,18 @@ impl CallState {
         if self.cutting.asked.is_some() {
             // Asked for once the engine has been told what was heard.
             self.answer_after_cut = true;
+        } else if self.engine == EngineStage::Ready && (self.caller_speaking || self.timers.is_set(Timer::Taken)) {
+            // Asked for with what they are saying.
+            self.answer_owed = true;
         } else if self.engine != EngineStage::Dead {
             self.want(Wanted::default().told(), now, out);
         }
     }
 
-    /// Who types has heard enough of what the agent says, unless that must be heard.
+    /// Who types has heard enough of what the agent says or is about to, unless that must be heard.
     fn types_over(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        let heard = self.phase == Phase::Live && self.playing && !self.playing_phrase && self.keys != "#";
+        let says = if self.playing { !self.playing_phrase } else { self.responses.active().is_some() };
+        let heard = self.phase == Phase::Live && says && self.keys != "#";
         let may = self.facts.agent.barge_in.speech().is_some() && !self.must_be_heard() && !self.reads_back();
         if heard && may && self.engine == EngineStage::Ready {
             self.caller_goes_on(now, out);

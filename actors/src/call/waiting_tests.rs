@@ -275,3 +275,23 @@ fn who_talks_over_the_warning_is_warned_again() {
         assert_eq!(later.contains(&"say time_short".to_owned()), again, "{later:?}");
     }
 }
+
+#[test]
+fn keys_typed_while_speaking_are_answered_with_what_is_said() {
+    let mut state = quiet(true);
+    let typed = [(4, spoke()), (5, key('5')), (5, key('#'))];
+    assert_eq!(words(&hear(&mut state, typed)), ["keys"]);
+    assert_eq!(words(&hear(&mut state, [(6, stopped()), (6, committed())])), ["ask"]);
+}
+
+#[test]
+fn who_types_stops_an_answer_that_is_not_heard_yet() {
+    let mut state = asking(true);
+    let _ = state.on(created("r1", 2), at(4));
+    let effects = words(&state.on(key('4'), at(4)));
+    assert!(effects.contains(&"interrupt".to_owned()) && effects.contains(&"cancel".to_owned()), "{effects:?}");
+    let _ = state.on(CallEvent::PlayoutCut(vec![]), at(4));
+    let _ = state.on(done("r1", ResponseOutcome::Cancelled), at(4));
+    let told = words(&hear(&mut state, [(5, key('2')), (5, key('#'))]));
+    assert_eq!(told, ["keys", "ask"]);
+}
