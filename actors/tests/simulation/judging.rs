@@ -165,8 +165,11 @@ impl Script {
             format!("nobody asked for an answer to what was said at {at:?}")
         });
         let mut told: Vec<String> = told.collect();
-        // What came of a tool call is spoken of in an answer that was asked for since.
-        let untold = truth.told.iter().find(|at| {
+        // What came of a tool call is spoken of in an answer that was asked for since. Of one whose end is not told, nobody knows
+        // that it is over before a flood of sound is.
+        let endless = ["flood of sound", "the end of an answer is not told"];
+        let endless = endless.iter().all(|fault| truth.faults.contains(fault));
+        let untold = truth.told.iter().filter(|_| !endless).find(|at| {
             let until = **at + ANSWERED;
             let live = until.duration_since(self.world.epoch) < ended;
             live && !truth.asked_for.iter().any(|asked| (**at..=until).contains(asked))
