@@ -60,3 +60,39 @@ pub(super) fn split_heard(text: &str, cut: Option<&Cut>) -> (String, String) {
     }
     (text[..end].trim().to_owned(), text[end..].trim().to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CallTime;
+
+    fn at(ms: u64) -> CallTime {
+        CallTime::from_millis(ms)
+    }
+
+    fn id(name: &str) -> Arc<str> {
+        name.into()
+    }
+
+    #[test]
+    fn of_an_answer_that_broke_off_all_that_was_made_is_heard_before_what_follows_it() {
+        let words = "one two three four five six seven eight nine ten eleven twelve";
+        for (drained, heard) in [(true, "one two three four five six"), (false, "one two")] {
+            let mut turns = Turns::default();
+            turns.agent_words("r", &id("a1"), words);
+            turns.agent_began(at(0), &id("a1"), None);
+            turns.broke_off();
+            // What follows is sent while the last of it is still with the carrier.
+            turns.agent_sounded("a1", at(2_000));
+            turns.phrase(&id("phrase:bridge"), "One moment please.", false);
+            turns.phrase_began(at(1_650), &id("phrase:bridge"));
+            if drained {
+                turns.heard_all(at(3_000));
+            } else {
+                turns.ear_lost(at(1_650));
+            }
+            let over = turns.finished(at(3_000), true);
+            assert_eq!(over.iter().find(|turn| turn.interrupted).map(|turn| &*turn.text), Some(heard));
+        }
+    }
+}

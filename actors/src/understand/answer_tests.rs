@@ -1,7 +1,7 @@
 //! Answers of callers, and what only begins like one.
 
 use super::*;
-use crate::understand::{Surroundings, understand};
+use crate::understand::{Surroundings, is_backchannel, understand};
 
 fn said(text: &str) -> Yes {
     let asked = "Aapka order 1042 cancel kar doon? Kya main aage badhoon?";
@@ -389,5 +389,16 @@ fn a_fair_yes_is_one_however_it_is_put() {
         "yes thank you",
     ] {
         assert_eq!(to("Order 1042 cancel kar doon?", text), Yes::Said, "{text}");
+    }
+}
+
+#[test]
+fn who_understands_or_bids_the_agent_go_on_only_listens() {
+    for text in ["samajh gaya", "अच्छा समझ गई", "haan bataiye", "हाँ जी बोलिए"]
+    {
+        assert!(is_backchannel(text), "{text}");
+    }
+    for text in ["bataiye", "samajh nahi aaya"] {
+        assert!(!is_backchannel(text), "{text}");
     }
 }

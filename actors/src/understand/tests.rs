@@ -450,10 +450,6 @@ fn listeners_words_are_told_from_a_wish_to_speak() {
         "हम्म",
         "sahi hai",
         "uh huh",
-        "samajh gaya",
-        "अच्छा समझ गई",
-        "haan bataiye",
-        "हाँ जी बोलिए",
     ] {
         assert!(is_backchannel(text), "{text}");
     }
@@ -478,8 +474,6 @@ fn listeners_words_are_told_from_a_wish_to_speak() {
         "okay bye",
         "mujhe",
         "suniye",
-        "bataiye",
-        "samajh nahi aaya",
     ] {
         assert!(!is_backchannel(text), "{text}");
     }
