@@ -181,10 +181,10 @@ impl EchoWatch {
 
     fn look_at(&mut self, phase: usize, before: usize) -> Sound {
         let Recent { samples, count_all, .. } = &mut self.heard[phase];
-        let heard = samples.make_contiguous();
-        let Some(end) = heard.len().checked_sub(before).filter(|end| *end >= HEARD) else { return Sound::Quiet };
-        let earlier = end.checked_sub(2 * HEARD).map(|from| energy(&heard[from..from + HEARD]));
-        let (heard, ended) = (&heard[end - HEARD..end], *count_all - before as i64);
+        let samples = &*samples.make_contiguous();
+        let Some(end) = samples.len().checked_sub(before).filter(|end| *end >= HEARD) else { return Sound::Quiet };
+        let earlier = end.checked_sub(2 * HEARD).map(|from| &samples[from..from + HEARD]);
+        let (heard, ended) = (&samples[end - HEARD..end], *count_all - before as i64);
         let sent = self.sent.samples.make_contiguous();
         let power = energy(heard);
         if power < QUIET * HEARD as f32 {
@@ -197,8 +197,9 @@ impl EchoWatch {
                 && !begins_alone(sent, at, power / under, earlier)
         };
         let first = self.sent.count_all - sent.len() as i64;
-        let by_then = self.by_then.iter().find(|(heard, _)| *heard >= ended).map_or(self.sent.count_all, |then| then.1);
-        let there = usize::try_from(by_then - first).unwrap_or(0).min(sent.len());
+        let then = self.by_then.iter().find(|(heard, _)| *heard >= ended);
+        let sent_then = then.map_or(self.sent.count_all, |(_, sent)| *sent);
+        let there = usize::try_from(sent_then - first).unwrap_or(0).min(sent.len());
         let places = (there + 1).saturating_sub(HEARD);
         // While the agent speaks without a pause, what comes back moves along what was sent at the pace of time.
         let expected = self.place.map(|place| usize::try_from(ended + place - first).unwrap_or(0));
@@ -221,10 +222,10 @@ impl EchoWatch {
 }
 
 /// Whether what was sent before that place would have come back as well, and has not: then what fits is a vowel like another.
-fn begins_alone(sent: &[f32], at: usize, gain: f32, earlier: Option<f32>) -> bool {
+fn begins_alone(sent: &[f32], at: usize, gain: f32, earlier: Option<&[f32]>) -> bool {
     let (Some(from), Some(earlier)) = (at.checked_sub(HEARD), earlier) else { return false };
     let expected = gain * energy(&sent[from..at]);
-    expected >= AUDIBLE * QUIET * HEARD as f32 && earlier * MISSING < expected
+    expected >= AUDIBLE * QUIET * HEARD as f32 && energy(earlier) * MISSING < expected
 }
 
 fn energy(samples: &[f32]) -> f32 {

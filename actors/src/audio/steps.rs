@@ -1,4 +1,4 @@
-//! What playout has done, and what was heard of it.
+//! What playout has done, and what was heard of it; and the pieces that it keeps.
 
 use std::sync::Arc;
 use std::time::Duration;

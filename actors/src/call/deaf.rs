@@ -159,18 +159,15 @@ impl CallState {
         let believed = now >= self.unheard.believed_from;
         let listening = self.phase == Phase::Live && self.engine == EngineStage::Ready && believed;
         let recent = |began: &CallTime| listening && now < *began + UNHEARD_MAX;
-        if listening && self.turns.is_written_untaken() {
-            // It was written down, so it is a turn.
-            return if self.is_silent() {
-                self.want_answer(None, now, out)
-            } else {
-                self.timers.set(Timer::Taken, now + NOTICED)
-            };
-        }
-        let Some(began) = self.turns.unanswered_since().filter(recent) else { return };
-        if !self.is_silent() {
+        // What was written down is a turn, whether it was told so or not.
+        let written = listening && self.turns.is_written_untaken();
+        let unheard = self.turns.unanswered_since().filter(recent);
+        if !self.is_silent() && (written || unheard.is_some()) {
             return self.timers.set(Timer::Taken, now + NOTICED);
+        } else if written {
+            return self.want_answer(None, now, out);
         }
+        let Some(began) = unheard else { return };
         // It stands on record as a turn already.
         self.unheard.said = Some(Sound { began, ended: now, clear: CallTime::ZERO });
         self.renew_to_hear(self.engine_by, now - heard_again_from(began, now), now, out);

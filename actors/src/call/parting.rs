@@ -47,12 +47,7 @@ impl Parting {
         self.warning = Some(phrase);
     }
 
-    /// How they are being told, if they are.
-    pub(super) fn warns_of(&self) -> Option<Phrase> {
-        self.warning
-    }
-
-    /// They were, or were not.
+    /// How they were being told, if they were: that is over.
     pub(super) fn warned(&mut self) -> Option<Phrase> {
         self.warning.take()
     }

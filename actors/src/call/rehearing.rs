@@ -2,7 +2,7 @@
 //! asked twice because a socket broke in it.
 //!
 //! The next session gets the sound of it at once, in less time than it took. So it tells of speech that began before: that
-//! speech interrupts nobody, and keeps the time at which it was said.
+//! speech interrupts nobody, and keeps the time at which it was said. What is said while there is no session is treated alike.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::deaf::line_item;
 use super::event::Effect;
+use super::floor::SPOKEN_OVER_MAX;
 use super::state::{CallState, EngineStage, Phase};
 use super::timers::Timer;
 use super::waited::Stopped;
@@ -63,6 +64,27 @@ pub(super) struct Outage {
     spoken: bool,
 }
 
+impl Outage {
+    fn new(from: CallTime, lost: CallTime) -> Self {
+        Self { from, lost, until: None, said: None, spoken: false }
+    }
+
+    /// When speech began of which the next session tells now, so many milliseconds after its first sound; if it was in the outage.
+    fn began(&self, at_ms: u64, now: CallTime) -> Option<CallTime> {
+        let until = self.until?;
+        let sounded = self.said.map(|said| said.began);
+        let began = if at_ms == 0 {
+            // So tells an engine that does not know where speech began, and one that heard the very beginning of it.
+            sounded.filter(|_| now < until + FROM_THE_FIRST)?
+        } else {
+            // It counts a little of the quiet before, which the line does not.
+            let told = self.from + CallTime::from_millis(at_ms);
+            sounded.filter(|sounded| (told..told + QUIET_BEFORE).contains(sounded)).unwrap_or(told)
+        };
+        (began < until && now < until + CAUGHT_UP).then_some(began)
+    }
+}
+
 /// Where what began then is heard again from.
 pub(super) fn heard_again_from(began: CallTime, now: CallTime) -> CallTime {
     began.saturating_sub(BEFORE).max(now.saturating_sub(AGAIN_MAX))
@@ -72,14 +94,13 @@ impl CallState {
     /// No session hears the caller from now on.
     pub(super) fn goes_unheard(&mut self, was_ready: bool, now: CallTime) {
         let before = self.outage.filter(|outage| !was_ready && outage.until.is_none());
-        let new = Outage { from: now.saturating_sub(CAUGHT), lost: now, until: None, said: None, spoken: false };
-        self.outage = Some(before.unwrap_or(new));
+        self.outage = Some(before.unwrap_or(Outage::new(now.saturating_sub(CAUGHT), now)));
     }
 
     /// The call is up before its first session is, which hears it from here on.
     pub(super) fn begins_unheard(&mut self, now: CallTime) {
         if self.engine == EngineStage::Opening {
-            self.outage = Some(Outage { from: now, lost: now, until: None, said: None, spoken: false });
+            self.outage = Some(Outage::new(now, now));
         }
     }
 
@@ -195,7 +216,9 @@ impl CallState {
         self.caller_speaking = true;
         if self.contested.is_some() {
             self.begins_over_agent(item);
-        } else if let Some(passed) = &mut self.near.passed_over {
+        } else if let Some(passed) =
+            self.near.passed_over.as_mut().filter(|passed| passed.items.len() < SPOKEN_OVER_MAX)
+        {
             passed.items.push(Arc::clone(item));
         }
         self.turns.heard_again();
@@ -216,23 +239,11 @@ impl CallState {
 
     /// The same of what was said while there was no session: it interrupts nobody now, and wants an answer.
     fn began_in_outage(&mut self, item: &Arc<str>, at_ms: u64, now: CallTime) -> bool {
-        let Some(outage) = self.outage else { return false };
-        // An engine that does not tell where speech began tells 0, and so does one that heard the very beginning of it.
-        let first = outage.said.filter(|_| outage.until.is_some_and(|until| now < until + FROM_THE_FIRST));
-        // It counts a little of the quiet before, which the line does not.
-        let told = Some(outage.from + CallTime::from_millis(at_ms)).filter(|_| at_ms > 0);
-        let sounded =
-            |told: CallTime| outage.said.filter(|said| said.began >= told && said.began < told + QUIET_BEFORE);
-        let told = told.map(|told| sounded(told).map_or(told, |said| said.began));
-        let Some(began) = told.or(first.map(|said| said.began)) else {
+        let outage = self.outage.filter(|_| self.phase == Phase::Live);
+        let Some(began) = outage.and_then(|outage| outage.began(at_ms, now)) else {
             self.outage = None;
             return false;
         };
-        let new = self.phase != Phase::Live;
-        if new || outage.until.is_none_or(|until| began >= until || now >= until + CAUGHT_UP) {
-            self.outage = None;
-            return false;
-        }
         self.caller_speaking = true;
         if self.contested.is_some() {
             self.begins_over_agent(item);

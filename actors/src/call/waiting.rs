@@ -190,10 +190,10 @@ impl CallState {
     fn ask_whether_there(&mut self, now: CallTime, out: &mut Vec<Effect>) {
         let asked = self.ledger.ask_anew();
         self.say(Phrase::StillThere, out);
-        if asked && self.engine == EngineStage::Ready {
+        if asked {
             let told =
                 "[the caller was asked whether they are still on the line; a yes says that they are, and nothing else]";
-            out.push(Effect::Engine(EngineCommand::Note(told.into())));
+            self.tell_session(told, out);
         }
         self.restart_speech_timer(now);
     }
@@ -249,7 +249,7 @@ impl CallState {
         let seconds = self.seconds_left(now);
         if seconds < WORTH_WARNING.as_secs() {
             let text = format!("[the call ends in {seconds} s, and the caller could not be told: come to an end]");
-            return self.tell_session(text, out);
+            return self.tell_session(&text, out);
         }
         if !self.is_silent() {
             self.timers.set(Timer::TimeWarning, now + POLITENESS);
@@ -267,31 +267,26 @@ impl CallState {
 
     /// The agent has said all it had to; whether that was that there is little time left.
     pub(super) fn time_warning_heard(&mut self, now: CallTime, out: &mut Vec<Effect>) {
-        if self.parting.warned().is_some() {
-            let seconds = self.seconds_left(now);
-            self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
-            let text = format!(
-                "[the caller was told that there is little time left: the call ends in {seconds} s; come to an end]"
-            );
-            self.tell_session(text, out);
-        }
-    }
-
-    fn tell_session(&self, text: String, out: &mut Vec<Effect>) {
-        if self.engine == EngineStage::Ready {
-            out.push(Effect::Engine(EngineCommand::Note(text.into())));
-        }
+        self.time_warning_cut(&[], now, out);
     }
 
     /// … or was cut short. Who has heard too little of it is told again.
     pub(super) fn time_warning_cut(&mut self, cuts: &[Cut], now: CallTime, out: &mut Vec<Effect>) {
-        let Some(phrase) = self.parting.warns_of() else { return };
-        let item = phrase_item(phrase);
+        let Some(item) = self.parting.warned().map(phrase_item) else { return };
         if cuts.iter().any(|cut| cut.item == item && cut.heard_ms * 2 < cut.total_ms) {
-            self.parting.warned();
-            self.timers.set(Timer::TimeWarning, now + POLITENESS);
-        } else {
-            self.time_warning_heard(now, out);
+            return self.timers.set(Timer::TimeWarning, now + POLITENESS);
+        }
+        let seconds = self.seconds_left(now);
+        self.note("time_warned", &json!({ "seconds_left": seconds }), now, out);
+        let text = format!(
+            "[the caller was told that there is little time left: the call ends in {seconds} s; come to an end]"
+        );
+        self.tell_session(&text, out);
+    }
+
+    fn tell_session(&self, text: &str, out: &mut Vec<Effect>) {
+        if self.engine == EngineStage::Ready {
+            out.push(Effect::Engine(EngineCommand::Note(text.into())));
         }
     }
 
